@@ -1,0 +1,62 @@
+//! Counters: named sums that tasks report and a job adds up.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Named sums. A name with a slash (`cells_changed/2 trim`) is one entry of a group; groups are nested when shown as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Counters(pub BTreeMap<String, u64>);
+
+impl Counters {
+    pub fn add(&mut self, name: impl Into<String>, n: u64) {
+        let slot = self.0.entry(name.into()).or_insert(0);
+        *slot = slot.saturating_add(n);
+    }
+
+    pub fn get(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or(0)
+    }
+
+    pub fn merge(&mut self, other: &Counters) {
+        for (name, n) in &other.0 {
+            self.add(name.as_str(), *n);
+        }
+    }
+
+    /// The counters as people and programs see them: `{"rows": 3, "cells_changed": {"1 trim": 2}}`.
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut out = serde_json::Map::new();
+        for (name, n) in &self.0 {
+            match name.split_once('/') {
+                None => {
+                    out.insert(name.clone(), (*n).into());
+                }
+                Some((group, entry)) => {
+                    let slot = out.entry(group).or_insert_with(|| serde_json::Value::Object(Default::default()));
+                    if let serde_json::Value::Object(map) = slot {
+                        map.insert(entry.to_owned(), (*n).into());
+                    }
+                }
+            }
+        }
+        serde_json::Value::Object(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_nest_and_sums_merge() {
+        let mut a = Counters::default();
+        a.add("rows", 2);
+        a.add("cells_changed/1 trim", 5);
+        let mut b = a.clone();
+        b.merge(&a);
+        assert_eq!(b.get("rows"), 4);
+        assert_eq!(b.to_json(), serde_json::json!({"rows": 4, "cells_changed": {"1 trim": 10}}));
+    }
+}

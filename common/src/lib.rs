@@ -1,0 +1,21 @@
+//! The nouns of Shardmill: ids, names, schemas, specs, manifests, records, failures and the layout of files on disk.
+//!
+//! This crate knows no engine (polars) and no wire (tonic): every other crate depends on it and it depends on none of them.
+
+pub mod counters;
+pub mod failure;
+pub mod ids;
+pub mod layout;
+pub mod manifest;
+pub mod message;
+pub mod name;
+pub mod record;
+pub mod rules;
+pub mod schema;
+pub mod spec;
+pub mod status;
+pub mod task;
+pub mod telemetry;
+pub mod text;
+pub mod time;
+pub mod units;

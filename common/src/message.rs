@@ -1,0 +1,103 @@
+//! The messages between coordinator, workers and clients. They travel as JSON inside gRPC messages: one encoding for the
+//! journal, the record and the wire.
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::ids::{AttemptId, ClusterId, Incarnation, JobId, ObjectId, WorkerId};
+use crate::manifest::{Manifest, ObjectRef};
+use crate::task::{Launch, Peer, TaskOutput};
+
+/// Raised when a message changes its meaning; peers of another version are refused by name.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// What a worker says of itself when it opens its session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    pub protocol: u32,
+    pub program: String,
+    pub worker: WorkerId,
+    pub incarnation: Incarnation,
+    /// The cluster its data folder belongs to, if it ever joined one.
+    pub cluster: Option<ClusterId>,
+    pub url: String,
+    pub machine: String,
+    pub data_dir: String,
+    pub slots: u32,
+    pub memory: u64,
+    /// Every object in its store.
+    pub objects: Vec<StoredObject>,
+    /// Attempts that are running here.
+    pub attempts: Vec<AttemptId>,
+}
+
+/// An object as a worker lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredObject {
+    pub id: ObjectId,
+    pub bytes: u64,
+    /// Seconds since it was written.
+    pub age: u64,
+}
+
+/// Progress of a running attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptProgress {
+    pub attempt: AttemptId,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+/// From a worker to the coordinator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "snake_case")]
+pub enum FromWorker {
+    Hello(Hello),
+    Heartbeat { running: Vec<AttemptProgress> },
+    Succeeded { attempt: AttemptId, output: Box<TaskOutput>, seconds: f64 },
+    Failed { attempt: AttemptId, failure: Failure },
+    /// The scrub or a reader found these copies damaged or missing.
+    Damaged { objects: Vec<ObjectId> },
+    /// An uploaded object arrived.
+    Stored { object: ObjectId, bytes: u64 },
+    /// The worker is going down in good order.
+    Leaving,
+}
+
+/// From the coordinator to a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "snake_case")]
+pub enum ToWorker {
+    Welcome { cluster: ClusterId, epoch: u64 },
+    Refused { reason: String },
+    Launch(Box<Launch>),
+    Kill { attempt: AttemptId },
+    /// Objects nobody refers to any more.
+    Delete { objects: Vec<ObjectId> },
+    /// The job is over: its shuffle files can go.
+    Forget { job: JobId },
+}
+
+/// A manifest with the workers that hold each of its objects.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LocatedManifest {
+    pub manifest: Manifest,
+    pub holders: Vec<(ObjectId, Vec<WorkerId>)>,
+    pub peers: Vec<Peer>,
+}
+
+/// Where a client may upload chunks, and how many copies to make.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UploadTargets {
+    pub peers: Vec<Peer>,
+    pub copies: u32,
+}
+
+/// What a worker is asked to send.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum FetchRequest {
+    Object { object: ObjectRef },
+    /// A partition of the shuffle file of an attempt.
+    Partition { attempt: AttemptId, partition: u32 },
+}

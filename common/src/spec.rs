@@ -1,0 +1,235 @@
+//! What a job is asked to do. A spec is all that is needed to repeat the job; it is stored, sent and recorded as JSON.
+
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::{Manifest, ObjectRef, ShardEntry};
+use crate::name::{DatasetName, DatasetRef};
+use crate::rules::RuleSet;
+use crate::schema::Schema;
+use crate::text::Dialect;
+use crate::time::Timestamp;
+use crate::units::RejectLimit;
+
+/// A job as a client asks for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum JobSpec {
+    Ingest(IngestSpec),
+    Clean(CleanSpec),
+    Dedup(DedupSpec),
+    Compare(CompareSpec),
+    /// Publishes shards that a client wrote straight to workers (Arrow Flight's `do_put`).
+    Register(RegisterSpec),
+    /// Copies objects to workers that lack them; made by the coordinator itself.
+    Repair(RepairSpec),
+}
+
+impl JobSpec {
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            JobSpec::Ingest(_) => "ingest",
+            JobSpec::Clean(_) => "clean",
+            JobSpec::Dedup(_) => "dedup",
+            JobSpec::Compare(_) => "compare",
+            JobSpec::Register(_) => "register",
+            JobSpec::Repair(_) => "repair",
+        }
+    }
+
+    /// The dataset the job will publish a version of.
+    pub fn output(&self) -> Option<&DatasetName> {
+        match self {
+            JobSpec::Ingest(s) => Some(&s.output),
+            JobSpec::Clean(s) => Some(&s.output),
+            JobSpec::Dedup(s) => Some(&s.output),
+            JobSpec::Compare(s) => Some(&s.output),
+            JobSpec::Register(s) => Some(&s.output),
+            JobSpec::Repair(_) => None,
+        }
+    }
+
+    /// The datasets the job reads.
+    pub fn inputs(&self) -> Vec<&DatasetRef> {
+        match self {
+            JobSpec::Clean(s) => vec![&s.input],
+            JobSpec::Dedup(s) => vec![&s.input],
+            JobSpec::Compare(s) => vec![&s.left, &s.right],
+            JobSpec::Ingest(_) | JobSpec::Register(_) | JobSpec::Repair(_) => vec![],
+        }
+    }
+}
+
+/// How a source's bytes become rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "format", rename_all = "snake_case")]
+pub enum SourceFormat {
+    /// Delimited text. `columns` are the names of this file's columns in file order.
+    Csv { dialect: Dialect, columns: Vec<String> },
+    JsonLines,
+    Parquet,
+    Arrow,
+}
+
+/// One file (or standard input) that an ingest took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// The name in messages and rejects: the path as the user wrote or matched it.
+    pub name: String,
+    /// Where it lay: `file://host/absolute/path`, or `stdin:`.
+    pub location: String,
+    /// Bytes as they lay there, before decompression.
+    pub size: u64,
+    pub modified: Option<Timestamp>,
+    /// `xxh3-128` of those bytes, in hex.
+    pub checksum: String,
+    pub compression: Option<String>,
+    pub format: SourceFormat,
+    /// Records in it, the rejected ones included; known once the job is done.
+    #[serde(default)]
+    pub rows: Option<u64>,
+}
+
+/// Where a chunk's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChunkPlace {
+    /// In a file that workers of an embedded cluster read themselves.
+    File { path: String, offset: u64 },
+    /// Uploaded to workers' stores.
+    Object(ObjectRef),
+}
+
+/// A record-aligned piece of a source, parsed by one task into one shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunk {
+    /// Index into `sources`.
+    pub source: u32,
+    pub place: ChunkPlace,
+    pub bytes: u64,
+    /// Line number (from 1) of the first line, for text.
+    pub first_line: u64,
+    /// For Parquet and Arrow: which row groups or record batches, `from..to`. `None` means all.
+    #[serde(default)]
+    pub groups: Option<(u64, u64)>,
+}
+
+/// Which of several equal rows stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    #[default]
+    First,
+    Last,
+    None,
+}
+
+/// How rows are recognised as duplicates.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DedupOptions {
+    /// Key columns; `None` means the whole row.
+    pub keys: Option<Vec<String>>,
+    pub keep: Keep,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IngestSpec {
+    pub output: DatasetName,
+    pub sources: Vec<Source>,
+    pub chunks: Vec<Chunk>,
+    /// Sampled, or given by the user.
+    pub schema: Schema,
+    /// The user gave the schema: a cell that does not fit rejects its row instead of widening the column.
+    pub schema_is_fixed: bool,
+    /// Cells that mean null, besides the empty one.
+    pub nulls: Vec<String>,
+    pub max_rejects: RejectLimit,
+    pub append: bool,
+    /// The version that `append` adds to; resolved by the coordinator.
+    #[serde(default)]
+    pub base: Option<Manifest>,
+    pub replicas: Option<u32>,
+    pub clean: Option<RuleSet>,
+    pub dedup: Option<DedupOptions>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CleanSpec {
+    pub input: DatasetRef,
+    pub output: DatasetName,
+    pub rules: RuleSet,
+    pub replicas: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DedupSpec {
+    pub input: DatasetRef,
+    pub output: DatasetName,
+    pub options: DedupOptions,
+    pub replicas: Option<u32>,
+}
+
+/// Which rows a comparison keeps, as in pandas' `merge`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    #[default]
+    Outer,
+    Inner,
+    Left,
+    Right,
+}
+
+/// What uniqueness of keys a comparison insists on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Validate {
+    #[serde(rename = "1:1")]
+    OneToOne,
+    #[serde(rename = "1:m")]
+    OneToMany,
+    #[serde(rename = "m:1")]
+    ManyToOne,
+    #[serde(rename = "m:m")]
+    ManyToMany,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CompareSpec {
+    pub left: DatasetRef,
+    pub right: DatasetRef,
+    pub output: DatasetName,
+    /// Key columns; `None` means every shared column.
+    pub on: Option<Vec<String>>,
+    pub how: How,
+    pub validate: Validate,
+    pub suffixes: (String, String),
+    /// Report differing cells of keys in both instead of merged rows.
+    pub changes: bool,
+    pub replicas: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegisterSpec {
+    pub output: DatasetName,
+    pub schema: Schema,
+    pub shards: Vec<ShardEntry>,
+    pub replicas: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RepairSpec {
+    pub objects: Vec<ObjectRef>,
+}
+
+/// A request to run a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Submission {
+    pub spec: JobSpec,
+    /// Who asked, as `user@host`.
+    pub who: String,
+    /// Higher runs first; 0 by default.
+    #[serde(default)]
+    pub priority: i32,
+    /// Seconds after which the job is failed.
+    #[serde(default)]
+    pub deadline_seconds: Option<u64>,
+}

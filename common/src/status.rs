@@ -1,0 +1,98 @@
+//! What a client sees of jobs, datasets and nodes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::counters::Counters;
+use crate::ids::{JobId, WorkerId};
+use crate::name::DatasetRef;
+use crate::time::Timestamp;
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    Running,
+    Done,
+    Failed,
+    Cancelled,
+}
+
+impl JobState {
+    pub const fn is_final(self) -> bool {
+        !matches!(self, JobState::Running)
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            JobState::Running => "running",
+            JobState::Done => "done",
+            JobState::Failed => "failed",
+            JobState::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// One stage of a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageStatus {
+    pub name: String,
+    pub tasks: u64,
+    pub running: u64,
+    pub done: u64,
+    /// Attempts that failed and were tried again.
+    pub retried: u64,
+}
+
+/// A job as a client sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobStatus {
+    pub job: JobId,
+    pub kind: String,
+    pub state: JobState,
+    pub stages: Vec<StageStatus>,
+    pub counters: Counters,
+    /// Bytes of input that the job reads in its first stage, and how many are done: for the progress bar.
+    pub bytes_total: u64,
+    pub bytes_done: u64,
+    pub rows_done: u64,
+    /// The version it published.
+    #[serde(default)]
+    pub dataset: Option<DatasetRef>,
+    pub rows: Option<u64>,
+    #[serde(default)]
+    pub error: Option<String>,
+    pub who: String,
+    pub submitted: Timestamp,
+    pub finished: Option<Timestamp>,
+    /// What a person should know although the job went on: no worker alive, too few for the replicas.
+    #[serde(default)]
+    pub notices: Vec<String>,
+}
+
+/// A dataset in a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatasetSummary {
+    pub dataset: DatasetRef,
+    pub rows: u64,
+    pub bytes: u64,
+    pub shards: u64,
+    pub columns: u64,
+    pub replicas: u32,
+    pub versions: u32,
+    pub created: Timestamp,
+}
+
+/// A worker as the coordinator sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    pub worker: WorkerId,
+    pub url: String,
+    /// `alive`, `lost`, `draining` or `drained`.
+    pub state: String,
+    pub slots: u32,
+    pub running: u32,
+    pub memory: u64,
+    pub objects: u64,
+    pub bytes: u64,
+    pub last_seen: Timestamp,
+}

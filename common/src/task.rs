@@ -1,0 +1,282 @@
+//! What one task does and what it leaves: the language between the planners of the coordinator and the workers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::counters::Counters;
+use crate::ids::{AttemptId, ObjectId, WorkerId};
+use crate::manifest::{ObjectRef, ShardEntry};
+use crate::rules::{Rule, RuleStatistics};
+use crate::schema::{Field, Schema};
+use crate::spec::{Chunk, How, Keep, SourceFormat, Validate};
+
+/// A shard to read: of a published version, or made by an earlier stage of the same job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShardRef {
+    Stored(ShardEntry),
+    /// The shard that this task of an earlier stage put out.
+    Made { stage: u32, task: u32 },
+}
+
+/// A shard with its place in its dataset. Positions in the shuffle are (ordinal, row).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardInput {
+    pub shard: ShardRef,
+    pub ordinal: u32,
+}
+
+/// How rows are hashed for the shuffle: the columns, the types they are brought to first, and the number of partitions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HashPlan {
+    /// `None`: every column of the frame in its order and type.
+    pub columns: Option<Vec<Field>>,
+    /// Also ship a hash of the whole row, to drop exact duplicates before matching by key.
+    pub with_row_hash: bool,
+    /// A power of two.
+    pub partitions: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ParseTask {
+    pub chunk: Chunk,
+    /// The source's name in messages and rejects.
+    pub source_name: String,
+    pub format: SourceFormat,
+    pub schema: Schema,
+    pub schema_is_fixed: bool,
+    pub nulls: Vec<String>,
+    /// Rules to apply after parsing (none of which needs statistics of the whole dataset).
+    pub rules: Vec<Rule>,
+    /// Also write the row hashes to the shuffle.
+    pub hash: Option<HashPlan>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CleanTask {
+    pub input: ShardInput,
+    /// The schema of the input dataset.
+    pub schema: Schema,
+    pub rules: Vec<Rule>,
+    /// What the rules before needed to know of the whole dataset: an entry a rule, `None` where nothing was needed.
+    pub statistics: Vec<Option<RuleStatistics>>,
+    /// For rejects: the dataset's name and the rows before this shard.
+    pub source_name: String,
+    pub first_row: u64,
+    pub hash: Option<HashPlan>,
+}
+
+/// Applies `rules` but the last, and summarises this shard for the last one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatisticsTask {
+    pub input: ShardInput,
+    pub schema: Schema,
+    pub rules: Vec<Rule>,
+    pub statistics: Vec<Option<RuleStatistics>>,
+}
+
+/// Combines the summaries of all shards, in shard order, into the statistics that `rule` needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MergeStatisticsTask {
+    pub stage: u32,
+    pub tasks: u32,
+    pub rule: Rule,
+    /// The map tasks' results, in task order.
+    pub partials: Vec<serde_json::Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HashTask {
+    pub input: ShardInput,
+    pub schema: Schema,
+    pub plan: HashPlan,
+}
+
+/// Finds duplicates among the hashes of partitions `partitions.0..partitions.1`; puts out the rows to drop, a partition a shard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DuplicatesTask {
+    pub stage: u32,
+    pub tasks: u32,
+    pub partitions: (u32, u32),
+    pub keep: Keep,
+}
+
+/// Drops the rows that the duplicates stage named from one shard: by a deletion vector, or by rewriting it when a third is gone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DropTask {
+    pub input: ShardInput,
+    pub schema: Schema,
+    pub stage: u32,
+    pub tasks: u32,
+}
+
+/// Matches left and right hashes of some partitions. In the hash stage the left's tasks come first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MatchTask {
+    pub stage: u32,
+    pub left_tasks: u32,
+    pub right_tasks: u32,
+    pub partitions: (u32, u32),
+    pub how: How,
+    pub validate: Validate,
+    /// The right side's hashes carry row hashes: drop exact duplicates by (key, row) rather than by key alone.
+    pub right_has_row_hash: bool,
+    /// Drop exact duplicates of the right side before matching, as `drop_duplicates` does.
+    pub drop_right_duplicates: bool,
+    /// Ship the pairs to the other side's shards, which then send their columns.
+    pub deliver: bool,
+    /// Rows of each left shard before it, then of each right shard: for messages that name rows.
+    pub left_first_rows: Vec<u64>,
+    pub right_first_rows: Vec<u64>,
+}
+
+/// Sends the columns of matched rows of one shard of the other side to the shards of the driving side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeliverTask {
+    pub input: ShardInput,
+    pub schema: Schema,
+    pub columns: Vec<String>,
+    pub match_stage: u32,
+    pub match_tasks: u32,
+    /// The partition of the match output that holds this shard's pairs.
+    pub partition: u32,
+    /// Shards of the driving side.
+    pub targets: u32,
+}
+
+/// Where a column of a merged row comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergedColumn {
+    pub name: String,
+    pub dtype: crate::schema::DataType,
+    /// The column's name on the side that drives, if it is there.
+    pub driver: Option<String>,
+    /// The column's name on the other side, if it is there. Key columns have both.
+    pub other: Option<String>,
+}
+
+/// Writes the merged rows of one shard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EmitTask {
+    pub input: ShardInput,
+    pub schema: Schema,
+    pub columns: Vec<MergedColumn>,
+    /// This shard belongs to the driving side (whose order the output keeps) or supplies the rows only the other side has.
+    pub is_driver: bool,
+    /// The driving side is the left one.
+    pub driver_is_left: bool,
+    pub match_stage: u32,
+    pub match_tasks: u32,
+    /// The partition of the match output that holds this shard's rows.
+    pub partition: u32,
+    /// The deliver stage and its tasks, where columns of the other side are needed.
+    pub delivered: Option<(u32, u32)>,
+    /// Report differing cells instead of merged rows: key columns first in `columns`, this many.
+    pub changes: Option<u32>,
+}
+
+/// Copies objects to this worker from those that hold them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyTask {
+    /// Published objects (repair, drain).
+    pub objects: Vec<ObjectRef>,
+    /// What tasks of this job made, as (stage, task); resolved when the attempt is launched, since a re-run makes new objects.
+    pub made: Vec<(u32, u32)>,
+}
+
+/// What a task does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "task", rename_all = "snake_case")]
+pub enum TaskKind {
+    Parse(ParseTask),
+    Clean(CleanTask),
+    Statistics(StatisticsTask),
+    MergeStatistics(MergeStatisticsTask),
+    Hash(HashTask),
+    Duplicates(DuplicatesTask),
+    Drop(DropTask),
+    Match(MatchTask),
+    Deliver(DeliverTask),
+    Emit(EmitTask),
+    Copy(CopyTask),
+}
+
+/// A task with what the scheduler must know of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    pub kind: TaskKind,
+    /// Stages of the same job whose shuffle output it reads.
+    pub reads_stages: Vec<u32>,
+    /// Tasks of the same job whose shard it reads: (stage, task).
+    pub reads_tasks: Vec<(u32, u32)>,
+    /// Stored objects it reads; a worker that has them is preferred.
+    pub objects: Vec<ObjectId>,
+    /// Bytes of memory it is expected to need.
+    pub memory: u64,
+}
+
+/// Rows and bytes of one partition of a shuffle file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionSize {
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+/// What a finished attempt leaves.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskOutput {
+    /// The shard it made, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardEntry>,
+    /// The shard of rejected rows, if there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejects: Option<ShardEntry>,
+    /// The schema of the shard; for a parsed chunk the types that its cells need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Schema>,
+    /// Sizes of the partitions it wrote to the shuffle, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shuffle: Option<Vec<PartitionSize>>,
+    #[serde(default)]
+    pub counters: Counters,
+    /// A small result of the task's kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<serde_json::Value>,
+}
+
+impl TaskOutput {
+    /// Every object the attempt wrote or reuses.
+    pub fn objects(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.shard.iter().chain(self.rejects.iter()).flat_map(ShardEntry::objects)
+    }
+}
+
+/// How to reach a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    pub worker: WorkerId,
+    /// `http://host:port` of its gRPC door.
+    pub url: String,
+    /// The machine and the data folder, so that a worker on the same machine reads the file itself.
+    pub machine: String,
+    pub data_dir: String,
+}
+
+/// Where the output of one finished task is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskPlace {
+    pub attempt: AttemptId,
+    pub worker: WorkerId,
+    pub shard: Option<ShardEntry>,
+}
+
+/// An attempt as it is sent to a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Launch {
+    pub attempt: AttemptId,
+    pub kind: TaskKind,
+    /// Outputs of earlier tasks that this one reads.
+    pub places: Vec<TaskPlace>,
+    /// Workers that hold the stored objects it reads.
+    pub holders: Vec<(ObjectId, Vec<WorkerId>)>,
+    pub peers: Vec<Peer>,
+}
