@@ -1,1 +1,18 @@
-//! placeholder
+//! The client: a library to talk to a cluster, the embedded cluster, and the `shardmill` command.
+
+pub mod api;
+pub mod cli;
+mod commands;
+mod embedded;
+mod error;
+mod export;
+mod interrupt;
+mod jobs;
+mod machine;
+mod output;
+mod progress;
+mod read;
+mod session;
+mod sources;
+mod table;
+mod text;

@@ -101,3 +101,33 @@ pub enum FetchRequest {
     /// A partition of the shuffle file of an attempt.
     Partition { attempt: AttemptId, partition: u32 },
 }
+
+/// An Arrow Flight ticket: the rows of one shard. Made by the coordinator, answered by any worker (best by one that holds it).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReadTicket {
+    pub shard: crate::manifest::ShardEntry,
+    /// The dataset's schema, to which older shards are brought.
+    pub schema: crate::schema::Schema,
+    /// Rows of the shard to leave out at the start, and how many to send at most.
+    #[serde(default)]
+    pub skip: u64,
+    #[serde(default)]
+    pub limit: Option<u64>,
+    /// Where the shard's objects are, should the worker that is asked not have them.
+    pub holders: Vec<(ObjectId, Vec<WorkerId>)>,
+    pub peers: Vec<Peer>,
+}
+
+impl LocatedManifest {
+    /// The ticket that reads shard number `ordinal`, and the peers that hold it.
+    pub fn ticket(&self, ordinal: usize) -> Option<(ReadTicket, Vec<Peer>)> {
+        let shard = self.manifest.shards.get(ordinal)?.clone();
+        let wanted: Vec<ObjectId> = shard.objects().map(|o| o.id).collect();
+        let holders: Vec<_> = self.holders.iter().filter(|(id, _)| wanted.contains(id)).cloned().collect();
+        let has = |peer: &Peer, id: ObjectId| holders.iter().any(|(o, workers)| *o == id && workers.contains(&peer.worker));
+        let peers: Vec<Peer> = self.peers.iter().filter(|p| wanted.iter().any(|id| has(p, *id))).cloned().collect();
+        let mut at: Vec<Peer> = peers.iter().filter(|p| has(p, shard.object.id)).cloned().collect();
+        at.sort_by_key(|p| p.worker);
+        Some((ReadTicket { shard, schema: self.manifest.schema.clone(), skip: 0, limit: None, holders, peers }, at))
+    }
+}

@@ -6,7 +6,7 @@ use crate::counters::Counters;
 use crate::ids::{AttemptId, ObjectId, WorkerId};
 use crate::manifest::{ObjectRef, ShardEntry};
 use crate::rules::{Rule, RuleStatistics};
-use crate::schema::{Field, Schema};
+use crate::schema::{DataType, Schema};
 use crate::spec::{Chunk, How, Keep, SourceFormat, Validate};
 
 /// A shard to read: of a published version, or made by an earlier stage of the same job.
@@ -25,11 +25,18 @@ pub struct ShardInput {
     pub ordinal: u32,
 }
 
-/// How rows are hashed for the shuffle: the columns, the types they are brought to first, and the number of partitions.
+/// A column to hash, and the type its values are brought to first (`None`: as they are).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HashColumn {
+    pub name: String,
+    pub dtype: Option<DataType>,
+}
+
+/// How rows are hashed for the shuffle: the columns and the number of partitions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HashPlan {
-    /// `None`: every column of the frame in its order and type.
-    pub columns: Option<Vec<Field>>,
+    /// `None`: every column of the frame, in its order and type.
+    pub columns: Option<Vec<HashColumn>>,
     /// Also ship a hash of the whole row, to drop exact duplicates before matching by key.
     pub with_row_hash: bool,
     /// A power of two.
@@ -45,8 +52,11 @@ pub struct ParseTask {
     pub schema: Schema,
     pub schema_is_fixed: bool,
     pub nulls: Vec<String>,
-    /// Rules to apply after parsing (none of which needs statistics of the whole dataset).
+    /// Rules to apply after parsing, with what they needed to know of the whole dataset: an entry a rule.
     pub rules: Vec<Rule>,
+    pub statistics: Vec<Option<RuleStatistics>>,
+    /// The shard's place in the dataset.
+    pub ordinal: u32,
     /// Also write the row hashes to the shuffle.
     pub hash: Option<HashPlan>,
 }
@@ -77,8 +87,7 @@ pub struct StatisticsTask {
 /// Combines the summaries of all shards, in shard order, into the statistics that `rule` needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MergeStatisticsTask {
-    pub stage: u32,
-    pub tasks: u32,
+    pub runs: TaskRange,
     pub rule: Rule,
     /// The map tasks' results, in task order.
     pub partials: Vec<serde_json::Value>,
@@ -94,8 +103,8 @@ pub struct HashTask {
 /// Finds duplicates among the hashes of partitions `partitions.0..partitions.1`; puts out the rows to drop, a partition a shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DuplicatesTask {
-    pub stage: u32,
-    pub tasks: u32,
+    /// The tasks that hashed the shards, in shard order.
+    pub hashes: Vec<TaskRange>,
     pub partitions: (u32, u32),
     pub keep: Keep,
 }
@@ -105,23 +114,23 @@ pub struct DuplicatesTask {
 pub struct DropTask {
     pub input: ShardInput,
     pub schema: Schema,
-    pub stage: u32,
-    pub tasks: u32,
+    /// The tasks that found duplicates; this shard's rows are in the partition of its ordinal.
+    pub found: TaskRange,
 }
 
-/// Matches left and right hashes of some partitions. In the hash stage the left's tasks come first.
+/// Matches left and right hashes of some partitions. Its own output has a partition for each shard of the driving side
+/// (the rows it keeps, in no order), then one for each shard of the other side (rows only it has), and, when pairs are
+/// delivered, one more for each shard of the other side (the pairs it takes part in).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MatchTask {
-    pub stage: u32,
-    pub left_tasks: u32,
-    pub right_tasks: u32,
+    pub left: TaskRange,
+    pub right: TaskRange,
     pub partitions: (u32, u32),
     pub how: How,
     pub validate: Validate,
-    /// The right side's hashes carry row hashes: drop exact duplicates by (key, row) rather than by key alone.
+    /// The right side's hashes carry row hashes: exact duplicates are told by (key, row) rather than by the key alone,
+    /// which is then the whole row. Either way they are dropped before matching, as pandas' `drop_duplicates` does.
     pub right_has_row_hash: bool,
-    /// Drop exact duplicates of the right side before matching, as `drop_duplicates` does.
-    pub drop_right_duplicates: bool,
     /// Ship the pairs to the other side's shards, which then send their columns.
     pub deliver: bool,
     /// Rows of each left shard before it, then of each right shard: for messages that name rows.
@@ -135,8 +144,7 @@ pub struct DeliverTask {
     pub input: ShardInput,
     pub schema: Schema,
     pub columns: Vec<String>,
-    pub match_stage: u32,
-    pub match_tasks: u32,
+    pub matches: TaskRange,
     /// The partition of the match output that holds this shard's pairs.
     pub partition: u32,
     /// Shards of the driving side.
@@ -147,7 +155,7 @@ pub struct DeliverTask {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MergedColumn {
     pub name: String,
-    pub dtype: crate::schema::DataType,
+    pub dtype: DataType,
     /// The column's name on the side that drives, if it is there.
     pub driver: Option<String>,
     /// The column's name on the other side, if it is there. Key columns have both.
@@ -164,12 +172,11 @@ pub struct EmitTask {
     pub is_driver: bool,
     /// The driving side is the left one.
     pub driver_is_left: bool,
-    pub match_stage: u32,
-    pub match_tasks: u32,
+    pub matches: TaskRange,
     /// The partition of the match output that holds this shard's rows.
     pub partition: u32,
-    /// The deliver stage and its tasks, where columns of the other side are needed.
-    pub delivered: Option<(u32, u32)>,
+    /// The deliver tasks, where columns of the other side are needed; this shard's rows are in the partition of its ordinal.
+    pub delivered: Option<TaskRange>,
     /// Report differing cells instead of merged rows: key columns first in `columns`, this many.
     pub changes: Option<u32>,
 }
@@ -180,7 +187,37 @@ pub struct CopyTask {
     /// Published objects (repair, drain).
     pub objects: Vec<ObjectRef>,
     /// What tasks of this job made, as (stage, task); resolved when the attempt is launched, since a re-run makes new objects.
-    pub made: Vec<(u32, u32)>,
+    pub made: Vec<TaskRange>,
+}
+
+/// Tasks `from..to` of one stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TaskRange {
+    pub stage: u32,
+    pub from: u32,
+    pub to: u32,
+}
+
+impl TaskRange {
+    pub fn one(stage: u32, task: u32) -> Self {
+        Self { stage, from: task, to: task + 1 }
+    }
+
+    pub fn tasks(self) -> impl Iterator<Item = (u32, u32)> {
+        (self.from..self.to).map(move |task| (self.stage, task))
+    }
+
+    /// The fewest ranges that list these tasks in this order.
+    pub fn gather(tasks: impl IntoIterator<Item = (u32, u32)>) -> Vec<TaskRange> {
+        let mut ranges: Vec<TaskRange> = Vec::new();
+        for (stage, task) in tasks {
+            match ranges.last_mut() {
+                Some(last) if last.stage == stage && last.to == task => last.to += 1,
+                _ => ranges.push(TaskRange::one(stage, task)),
+            }
+        }
+        ranges
+    }
 }
 
 /// What a task does.
@@ -204,10 +241,8 @@ pub enum TaskKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskSpec {
     pub kind: TaskKind,
-    /// Stages of the same job whose shuffle output it reads.
-    pub reads_stages: Vec<u32>,
-    /// Tasks of the same job whose shard it reads: (stage, task).
-    pub reads_tasks: Vec<(u32, u32)>,
+    /// Earlier tasks of the same job whose shard or shuffle output it reads.
+    pub reads: Vec<TaskRange>,
     /// Stored objects it reads; a worker that has them is preferred.
     pub objects: Vec<ObjectId>,
     /// Bytes of memory it is expected to need.
@@ -241,13 +276,18 @@ pub struct TaskOutput {
     /// A small result of the task's kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<serde_json::Value>,
+    /// Objects the attempt wrote (a shard may also reuse objects that were there before).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wrote: Vec<ObjectRef>,
 }
 
-impl TaskOutput {
-    /// Every object the attempt wrote or reuses.
-    pub fn objects(&self) -> impl Iterator<Item = &ObjectRef> {
-        self.shard.iter().chain(self.rejects.iter()).flat_map(ShardEntry::objects)
-    }
+/// The `result` of a parse task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ParseResult {
+    /// The types that the cells of the chunk need, before any rule, joined with those it was parsed with.
+    pub observed: Schema,
+    /// `file:line: reason`, of the first rejected row.
+    pub first_reject: Option<String>,
 }
 
 /// How to reach a worker.

@@ -1,1 +1,15 @@
-//! placeholder
+//! The coordinator: owns the catalog, schedules jobs over the workers, and never touches a row of data.
+
+pub mod catalog;
+mod config;
+mod driver;
+mod flight;
+mod grpc;
+mod http;
+pub mod jobs;
+mod journal;
+pub mod scheduler;
+mod server;
+
+pub use config::{Config, Options, StartError};
+pub use server::{Running, start};

@@ -1,27 +1,15 @@
-//! Cleaning rules: what `rules.toml` may say, read with the line of every mistake.
+//! Cleaning rules: what `rules.toml` may say, read with the line of every mistake, and planned against a schema.
 
-use serde::{Deserialize, Serialize};
+mod columns;
+mod options;
+mod parse;
+mod plan;
+mod rule;
+mod scalar;
+mod statistics;
 
-/// The rules of one file, in order.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct RuleSet {
-    pub rules: Vec<Rule>,
-}
-
-/// One rule.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Rule {
-    /// `1 trim`: the rule's place (from 1) and operation; names its counters.
-    pub label: String,
-}
-
-impl Rule {
-    /// Whether it must know something of the whole dataset before it can be applied.
-    pub fn needs_statistics(&self) -> bool {
-        false
-    }
-}
-
-/// What a rule needed to know of the whole dataset.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RuleStatistics {}
+pub use columns::Columns;
+pub use plan::{Shape, ShapeColumn};
+pub use rule::{Case, Cast, CastError, CastTo, CheckError, Fill, NormalForm, NullsIn, Op, Rule, RuleSet, Side};
+pub use scalar::Scalar;
+pub use statistics::{Carried, ColumnStatistics, Quartiles, RuleStatistics, Statistic};

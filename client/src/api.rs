@@ -1,0 +1,261 @@
+//! The client library: every call a cluster answers, with typed errors.
+
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, TryStreamExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shardmill_common::failure::Refusal;
+use shardmill_common::ids::{JobId, ObjectId, WorkerId};
+use shardmill_common::manifest::{Manifest, ObjectRef};
+use shardmill_common::message::{LocatedManifest, UploadTargets};
+use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::record::Record;
+use shardmill_common::spec::Submission;
+use shardmill_common::status::{DatasetSummary, JobStatus, NodeStatus};
+use shardmill_common::task::Peer;
+use shardmill_proto::auth::AddToken;
+use shardmill_proto::v1::coordinator_client::CoordinatorClient;
+use shardmill_proto::v1::worker_client::WorkerClient;
+use shardmill_proto::v1::{Bytes, Json};
+use shardmill_proto::{MAX_MESSAGE_BYTES, decode, encode, status_to_refusal};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+type Door = InterceptedService<Channel, AddToken>;
+
+/// The header of a store call that names the object, where the client chooses its id.
+pub const OBJECT_ID_HEADER: &str = "object-id";
+
+/// Bytes of one message of a store call.
+pub const STORE_PIECE: usize = 1 << 20;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The cluster could not be reached: exit status 3.
+    #[error("cannot reach the cluster at {url}: {message}")]
+    Unreachable { url: String, message: String },
+    #[error("{0}")]
+    Refused(Refusal),
+}
+
+/// A connection to a coordinator. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    url: String,
+    token: AddToken,
+    coordinator: CoordinatorClient<Door>,
+}
+
+/// A channel to `url`, kept alive, or why there is none.
+async fn open(url: &str) -> Result<Channel, ClientError> {
+    let unreachable = |message: String| ClientError::Unreachable { url: url.to_owned(), message };
+    let endpoint = Endpoint::from_shared(url.to_owned())
+        .map_err(|e| unreachable(format!("{e}; write it as http://host:port")))?
+        .connect_timeout(Duration::from_secs(5))
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(10))
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(16 << 20)
+        .tcp_nodelay(true);
+    endpoint.connect().await.map_err(|e| unreachable(shown(&e)))
+}
+
+/// An error with its causes, without repeating any.
+fn shown(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+impl Client {
+    /// Connects to the coordinator at `url` (`http://host:port`).
+    pub async fn connect(url: &str, token: Option<&str>) -> Result<Self, ClientError> {
+        let token = AddToken::new(token).map_err(|m| ClientError::Refused(Refusal::Invalid(m)))?;
+        let channel = open(url).await?;
+        let coordinator = CoordinatorClient::with_interceptor(channel, token.clone())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        Ok(Self { url: url.to_owned(), token, coordinator })
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn failed(&self, status: Status) -> ClientError {
+        match status_to_refusal(&status) {
+            Some(refusal) => ClientError::Refused(refusal),
+            None => ClientError::Unreachable { url: self.url.clone(), message: status.message().to_owned() },
+        }
+    }
+
+    fn request<T: Serialize>(&self, value: &T) -> Result<Request<Json>, ClientError> {
+        encode(value).map(Request::new).map_err(|s| self.failed(s))
+    }
+
+    fn answer<T: DeserializeOwned>(&self, result: Result<tonic::Response<Json>, Status>) -> Result<T, ClientError> {
+        result.and_then(|r| decode(r.get_ref())).map_err(|s| self.failed(s))
+    }
+
+    /// Hands a job in; it is in the journal when this returns.
+    pub async fn submit(&self, submission: &Submission) -> Result<JobId, ClientError> {
+        let request = self.request(submission)?;
+        self.answer(self.coordinator.clone().submit(request).await)
+    }
+
+    /// The job's status now and whenever it changes, until it is final.
+    pub async fn watch(&self, job: JobId) -> Result<impl Stream<Item = Result<JobStatus, ClientError>> + use<>, ClientError> {
+        let request = self.request(&job)?;
+        let stream = self.coordinator.clone().watch(request).await.map_err(|s| self.failed(s))?.into_inner();
+        let me = self.clone();
+        Ok(stream.map(move |item| item.and_then(|json| decode(&json)).map_err(|s| me.failed(s))))
+    }
+
+    pub async fn cancel(&self, job: JobId) -> Result<(), ClientError> {
+        let request = self.request(&job)?;
+        self.answer(self.coordinator.clone().cancel(request).await)
+    }
+
+    pub async fn jobs(&self) -> Result<Vec<JobStatus>, ClientError> {
+        let request = self.request(&())?;
+        self.answer(self.coordinator.clone().list_jobs(request).await)
+    }
+
+    pub async fn datasets(&self) -> Result<Vec<DatasetSummary>, ClientError> {
+        let request = self.request(&())?;
+        self.answer(self.coordinator.clone().list_datasets(request).await)
+    }
+
+    /// A version's manifest with the workers that hold its objects.
+    pub async fn locate(&self, dataset: &DatasetRef) -> Result<LocatedManifest, ClientError> {
+        let request = self.request(dataset)?;
+        self.answer(self.coordinator.clone().locate(request).await)
+    }
+
+    pub async fn versions(&self, name: &DatasetName) -> Result<Vec<Manifest>, ClientError> {
+        let request = self.request(name)?;
+        self.answer(self.coordinator.clone().versions(request).await)
+    }
+
+    pub async fn rename(&self, from: &DatasetName, to: &DatasetName) -> Result<(), ClientError> {
+        let request = self.request(&(from, to))?;
+        self.answer(self.coordinator.clone().rename(request).await)
+    }
+
+    pub async fn remove(&self, dataset: &DatasetRef) -> Result<Vec<DatasetRef>, ClientError> {
+        let request = self.request(dataset)?;
+        self.answer(self.coordinator.clone().remove(request).await)
+    }
+
+    /// One job's record, or all, newest first.
+    pub async fn records(&self, job: Option<JobId>) -> Result<Vec<Record>, ClientError> {
+        let request = self.request(&job)?;
+        self.answer(self.coordinator.clone().records(request).await)
+    }
+
+    /// Checksums of every source that earlier ingests of this dataset took.
+    pub async fn taken_sources(&self, name: &DatasetName) -> Result<Vec<String>, ClientError> {
+        let request = self.request(name)?;
+        self.answer(self.coordinator.clone().taken_sources(request).await)
+    }
+
+    pub async fn nodes(&self) -> Result<Vec<NodeStatus>, ClientError> {
+        let request = self.request(&())?;
+        self.answer(self.coordinator.clone().nodes(request).await)
+    }
+
+    pub async fn drain(&self, worker: WorkerId) -> Result<(), ClientError> {
+        let request = self.request(&worker)?;
+        self.answer(self.coordinator.clone().drain(request).await)
+    }
+
+    /// Workers that take uploads now, and how many copies of each chunk to make.
+    pub async fn upload_targets(&self, replicas: Option<u32>) -> Result<UploadTargets, ClientError> {
+        let request = self.request(&replicas)?;
+        self.answer(self.coordinator.clone().upload_targets(request).await)
+    }
+
+    /// A connection to a worker.
+    pub async fn worker(&self, peer: &Peer) -> Result<WorkerDoor, ClientError> {
+        let channel = open(&peer.url).await?;
+        Ok(WorkerDoor {
+            url: peer.url.clone(),
+            channel: channel.clone(),
+            token: self.token.clone(),
+            worker: WorkerClient::with_interceptor(channel, self.token.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES),
+        })
+    }
+}
+
+/// A connection to one worker. Cheap to clone.
+#[derive(Clone)]
+pub struct WorkerDoor {
+    url: String,
+    channel: Channel,
+    token: AddToken,
+    worker: WorkerClient<Door>,
+}
+
+impl WorkerDoor {
+    /// Stores `data` as an object on this worker; it is on disk when this returns. With `id`, under that id, so that copies
+    /// on several workers are one object.
+    pub async fn store(&self, data: bytes::Bytes, id: Option<ObjectId>) -> Result<ObjectRef, ClientError> {
+        let pieces = (0..data.len()).step_by(STORE_PIECE).map(move |at| data.slice(at..data.len().min(at + STORE_PIECE)));
+        self.store_stream(futures::stream::iter(pieces), id).await
+    }
+
+    /// As [`WorkerDoor::store`], piece by piece; no piece may be larger than a few MiB.
+    pub async fn store_stream(
+        &self,
+        pieces: impl Stream<Item = bytes::Bytes> + Send + 'static,
+        id: Option<ObjectId>,
+    ) -> Result<ObjectRef, ClientError> {
+        let mut request = Request::new(pieces.map(|piece| Bytes { data: piece.into() }));
+        if let Some(value) = id.and_then(|id| id.to_string().parse().ok()) {
+            request.metadata_mut().insert(OBJECT_ID_HEADER, value);
+        }
+        let result = self.worker.clone().store(request).await;
+        result.and_then(|r| decode(r.get_ref())).map_err(|s| self.failed(s))
+    }
+
+    /// The rows of one shard as Arrow batches: `ticket` is what the worker's Flight door understands.
+    pub async fn read(
+        &self,
+        ticket: Vec<u8>,
+    ) -> Result<impl Stream<Item = Result<arrow::record_batch::RecordBatch, ClientError>> + use<>, ClientError> {
+        let inner = arrow_flight::flight_service_client::FlightServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let mut inner = inner;
+        let ticket = arrow_flight::Ticket { ticket: ticket.into() };
+        let stream = inner.do_get(ticket).await.map_err(|s| self.failed(s))?.into_inner();
+        let batches = arrow_flight::decode::FlightRecordBatchStream::new_from_flight_data(
+            stream.map_err(arrow_flight::error::FlightError::from),
+        );
+        let me = self.clone();
+        Ok(batches.map(move |b| b.map_err(|e| me.flight_failed(e))))
+    }
+
+    fn failed(&self, status: Status) -> ClientError {
+        match status_to_refusal(&status) {
+            Some(refusal) => ClientError::Refused(refusal),
+            None => ClientError::Unreachable { url: self.url.clone(), message: status.message().to_owned() },
+        }
+    }
+
+    fn flight_failed(&self, error: arrow_flight::error::FlightError) -> ClientError {
+        match error {
+            arrow_flight::error::FlightError::Tonic(status) => self.failed(*status),
+            other => ClientError::Refused(Refusal::Internal(other.to_string())),
+        }
+    }
+}

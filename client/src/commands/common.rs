@@ -1,0 +1,127 @@
+//! Arguments that several verbs share, and the checks that go with them.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
+
+use clap::{Args, ValueEnum};
+use shardmill_common::rules::RuleSet;
+use shardmill_common::spec::{DedupOptions, Keep};
+
+use crate::error::CliError;
+
+/// Which of several equal rows stays.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum KeepArg {
+    /// The one that came first: source order, then line
+    First,
+    /// The one that came last
+    Last,
+    /// None of them
+    None,
+}
+
+impl From<KeepArg> for Keep {
+    fn from(keep: KeepArg) -> Self {
+        match keep {
+            KeepArg::First => Keep::First,
+            KeepArg::Last => Keep::Last,
+            KeepArg::None => Keep::None,
+        }
+    }
+}
+
+/// How duplicates are recognised, and which one stays.
+#[derive(Clone, Debug, Args)]
+pub struct DedupOptionsArgs {
+    /// Columns that make rows the same; without it, whole rows must be equal
+    #[arg(long, env = "SHARDMILL_DEDUP_KEYS", value_name = "A,B", value_delimiter = ',')]
+    pub keys: Option<Vec<String>>,
+    /// Which of several equal rows stays
+    #[arg(long, env = "SHARDMILL_DEDUP_KEEP", value_enum, default_value = "first")]
+    pub keep: KeepArg,
+}
+
+impl DedupOptionsArgs {
+    pub fn options(&self) -> Result<DedupOptions, CliError> {
+        Ok(DedupOptions { keys: columns("--keys", self.keys.as_deref())?, keep: self.keep.into() })
+    }
+}
+
+/// Copies of what a job makes.
+#[derive(Clone, Debug, Args)]
+pub struct ReplicasArg {
+    /// Copies to keep of each shard, on distinct workers [default: 2 on two workers or more, 1 inside this process]
+    #[arg(long, env = "SHARDMILL_REPLICAS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub replicas: Option<u32>,
+}
+
+/// A list of columns as the user gave it: no blanks, no repeats.
+pub fn columns(option: &str, given: Option<&[String]>) -> Result<Option<Vec<String>>, CliError> {
+    let Some(given) = given else { return Ok(None) };
+    let names: Vec<String> = given.iter().map(|n| n.trim().to_owned()).collect();
+    for (at, name) in names.iter().enumerate() {
+        if name.is_empty() {
+            return Err(CliError::usage(format!("{option}: a column name is empty; write {option} a,b")));
+        }
+        if names[..at].contains(name) {
+            return Err(CliError::usage(format!("{option}: column `{name}` is named twice")));
+        }
+    }
+    Ok(Some(names))
+}
+
+/// Reads a rule file; mistakes in it are told with their line.
+pub fn rules(path: &Path) -> Result<RuleSet, CliError> {
+    let shown = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|e| CliError::usage(format!("cannot read the rule file {shown}: {e}")))?;
+    let text = String::from_utf8(bytes).map_err(|_| CliError::usage(format!("the rule file {shown} is not UTF-8 text")))?;
+    RuleSet::parse(&text, &shown).map_err(|e| CliError::usage(e.to_string()))
+}
+
+/// `host:port` or `1.2.3.4:port`.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    text.to_socket_addrs()
+        .ok()
+        .and_then(|mut found| found.next())
+        .ok_or_else(|| format!("`{text}` is not an address: write it as host:port, such as 127.0.0.1:7077"))
+}
+
+/// Other machines are let in only where the operator says so: this version speaks plain text.
+pub fn check_exposure(address: SocketAddr, insecure: bool, token: Option<&str>) -> Result<(), CliError> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    if !insecure {
+        return Err(CliError::usage(format!(
+            "{address} can be reached from other machines, and TLS is not in this version: on a trusted network add --insecure, \
+             and set a token with --token or SHARDMILL_TOKEN"
+        )));
+    }
+    if token.is_none() {
+        tracing::warn!(%address, "listening without a token: anyone who can reach this port can read and remove data");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_neither_blank_nor_repeated() {
+        let list = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        assert_eq!(columns("--on", None).unwrap(), None);
+        assert_eq!(columns("--on", Some(&list(&["a", " b"]))).unwrap(), Some(list(&["a", "b"])));
+        assert!(columns("--on", Some(&list(&["a", ""]))).is_err());
+        assert!(columns("--on", Some(&list(&["a", "a"]))).is_err());
+    }
+
+    #[test]
+    fn other_machines_need_leave() {
+        let open = address("0.0.0.0:7077").unwrap();
+        assert_eq!(check_exposure(open, false, Some("x")).unwrap_err().exit_status(), 2);
+        check_exposure(open, true, None).unwrap();
+        check_exposure(address("127.0.0.1:0").unwrap(), false, None).unwrap();
+        assert!(address("nonsense").is_err());
+    }
+}

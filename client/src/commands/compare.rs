@@ -1,0 +1,151 @@
+//! `compare LEFT RIGHT OUT`: a merge with the side each row came from, or what changed for keys in both.
+
+use clap::{Args, ValueEnum};
+use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::spec::{CompareSpec, How, JobSpec, Validate};
+use shardmill_common::status::JobStatus;
+use shardmill_common::units::show_count;
+
+use super::common::{ReplicasArg, columns};
+use super::dataset_head::first_rows;
+use crate::cli::Context;
+use crate::error::CliError;
+use crate::session::Session;
+use crate::table::Table;
+use crate::{jobs, session};
+
+/// Rows of a report of changes that are shown as examples.
+const EXAMPLES: u64 = 5;
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum HowArg {
+    /// Rows of either side
+    Outer,
+    /// Rows in both
+    Inner,
+    /// Every row of the left side
+    Left,
+    /// Every row of the right side
+    Right,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ValidateArg {
+    /// Keys are unique on both sides
+    #[value(name = "1:1")]
+    OneToOne,
+    /// Keys are unique on the left
+    #[value(name = "1:m")]
+    OneToMany,
+    /// Keys are unique on the right
+    #[value(name = "m:1")]
+    ManyToOne,
+    /// No check
+    #[value(name = "m:m")]
+    ManyToMany,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CompareArgs {
+    /// The left dataset, NAME or NAME@VERSION
+    left: DatasetRef,
+    /// The right dataset; exact duplicates in it count once
+    right: DatasetRef,
+    /// The dataset to write a new version of
+    #[arg(value_name = "OUT")]
+    output: DatasetName,
+    /// Key columns [default: every column that both have]
+    #[arg(long, env = "SHARDMILL_COMPARE_ON", value_name = "A,B", value_delimiter = ',')]
+    on: Option<Vec<String>>,
+    /// Which rows to keep
+    #[arg(long, env = "SHARDMILL_COMPARE_HOW", value_enum, default_value = "outer")]
+    how: HowArg,
+    /// Fail where keys are not unique as this says
+    #[arg(long, env = "SHARDMILL_COMPARE_VALIDATE", value_enum, default_value = "m:m")]
+    validate: ValidateArg,
+    /// What is added to the names of other columns that both sides have
+    #[arg(long, env = "SHARDMILL_COMPARE_SUFFIXES", value_name = "_X,_Y", default_value = "_x,_y", allow_hyphen_values = true)]
+    suffixes: String,
+    /// Report, for keys in both, which columns differ
+    #[arg(long, env = "SHARDMILL_COMPARE_CHANGES", value_parser = clap::builder::FalseyValueParser::new())]
+    changes: bool,
+    #[command(flatten)]
+    replicas: ReplicasArg,
+}
+
+impl CompareArgs {
+    fn spec(&self) -> Result<CompareSpec, CliError> {
+        Ok(CompareSpec {
+            left: self.left.clone(),
+            right: self.right.clone(),
+            output: self.output.clone(),
+            on: columns("--on", self.on.as_deref())?,
+            how: match self.how {
+                HowArg::Outer => How::Outer,
+                HowArg::Inner => How::Inner,
+                HowArg::Left => How::Left,
+                HowArg::Right => How::Right,
+            },
+            validate: match self.validate {
+                ValidateArg::OneToOne => Validate::OneToOne,
+                ValidateArg::OneToMany => Validate::OneToMany,
+                ValidateArg::ManyToOne => Validate::ManyToOne,
+                ValidateArg::ManyToMany => Validate::ManyToMany,
+            },
+            suffixes: suffixes(&self.suffixes)?,
+            changes: self.changes,
+            replicas: self.replicas.replicas,
+        })
+    }
+}
+
+/// `_x,_y`: exactly two, and not the same.
+fn suffixes(text: &str) -> Result<(String, String), CliError> {
+    match text.split_once(',') {
+        Some((left, right)) if !right.contains(',') && left != right => Ok((left.to_owned(), right.to_owned())),
+        _ => Err(CliError::usage(format!("--suffixes: `{text}` is not two different suffixes; write them as _x,_y"))),
+    }
+}
+
+pub async fn run(context: &Context, args: CompareArgs) -> Result<(), CliError> {
+    let spec = args.spec()?;
+    let changes = spec.changes;
+    session::with_own_interrupt(context, async |s| {
+        let status = jobs::run(context, &s.client, JobSpec::Compare(spec)).await?;
+        jobs::report(context, &status)?;
+        if changes && !context.out.json { show_changes(context, s, &status).await } else { Ok(()) }
+    })
+    .await
+}
+
+/// Changes by column, and the first changed rows.
+async fn show_changes(context: &Context, session: &Session, status: &JobStatus) -> Result<(), CliError> {
+    let mut table = Table::new(&["column", ">changed"]);
+    for (name, n) in &status.counters.0 {
+        if let Some(column) = name.strip_prefix("changed/") {
+            table.row([column, &show_count(*n)]);
+        }
+    }
+    if !table.is_empty() {
+        context.out.line(&table.to_string())?;
+    }
+    if let Some(dataset) = status.dataset.as_ref().filter(|_| status.rows.unwrap_or(0) > 0) {
+        let rows = context.interrupt.or_interrupted(first_rows(&session.client, dataset, 0, EXAMPLES)).await?;
+        context.out.line(&rows.to_table().to_string())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suffixes_are_two_and_differ() {
+        assert_eq!(suffixes("_old,_new").unwrap(), ("_old".to_owned(), "_new".to_owned()));
+        assert_eq!(suffixes(",_y").unwrap(), (String::new(), "_y".to_owned()));
+        for bad in ["", "_x", "_x,_x", "a,b,c"] {
+            assert!(suffixes(bad).is_err(), "{bad}");
+        }
+    }
+}

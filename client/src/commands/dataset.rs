@@ -1,0 +1,92 @@
+//! `dataset list|show|head|export|rename|rm`: the catalog's verbs.
+
+use clap::Subcommand;
+use serde_json::json;
+use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::units::{show_bytes, show_count};
+
+use super::{dataset_head, dataset_show, export};
+use crate::api::Client;
+use crate::cli::Context;
+use crate::error::CliError;
+use crate::session;
+use crate::table::Table;
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum DatasetCommand {
+    /// List the datasets, each with its latest version
+    List,
+    /// Show a version's columns and size, and the other versions
+    Show {
+        /// NAME or NAME@VERSION
+        dataset: DatasetRef,
+    },
+    /// Show the first rows
+    Head(dataset_head::HeadArgs),
+    /// Write a version to a file, a folder or standard output
+    Export(export::ExportArgs),
+    /// Give a dataset another name; nothing is copied
+    Rename { from: DatasetName, to: DatasetName },
+    /// Remove a version, or with a bare name the dataset; records stay
+    Rm {
+        /// NAME or NAME@VERSION
+        dataset: DatasetRef,
+    },
+}
+
+impl DatasetCommand {
+    pub async fn run(self, context: &Context) -> Result<(), CliError> {
+        if let DatasetCommand::Export(args) = self {
+            return export::run(context, args).await;
+        }
+        session::with(context, async |s| match self {
+            DatasetCommand::List => list(context, &s.client).await,
+            DatasetCommand::Show { dataset } => dataset_show::show(context, &s.client, &dataset).await,
+            DatasetCommand::Head(args) => dataset_head::run(context, &s.client, args).await,
+            DatasetCommand::Export(_) => Ok(()),
+            DatasetCommand::Rename { from, to } => rename(context, &s.client, &from, &to).await,
+            DatasetCommand::Rm { dataset } => remove(context, &s.client, &dataset).await,
+        })
+        .await
+    }
+}
+
+async fn list(context: &Context, client: &Client) -> Result<(), CliError> {
+    let all = client.datasets().await?;
+    context.out.result(json!({"datasets": all}), || {
+        let mut table = Table::new(&["dataset", ">rows", ">columns", ">size", ">shards", ">replicas", ">versions", "created"]);
+        for d in &all {
+            table.row([
+                d.dataset.to_string(),
+                show_count(d.rows),
+                show_count(d.columns),
+                show_bytes(d.bytes),
+                show_count(d.shards),
+                show_count(d.replicas.into()),
+                show_count(d.versions.into()),
+                d.created.to_string(),
+            ]);
+        }
+        table
+    })
+}
+
+async fn rename(context: &Context, client: &Client, from: &DatasetName, to: &DatasetName) -> Result<(), CliError> {
+    client.rename(from, to).await?;
+    context.out.result(json!({"from": from, "to": to}), || {
+        let mut table = Table::pairs();
+        table.pair("renamed", format!("{from} → {to}"));
+        table
+    })
+}
+
+async fn remove(context: &Context, client: &Client, dataset: &DatasetRef) -> Result<(), CliError> {
+    let removed = client.remove(dataset).await?;
+    context.out.result(json!({"removed": removed}), || {
+        let mut table = Table::new(&["removed"]);
+        for version in &removed {
+            table.row([version.to_string()]);
+        }
+        table
+    })
+}

@@ -1,0 +1,32 @@
+//! `dedup IN OUT`: drops duplicate rows; the survivors keep their order.
+
+use clap::Args;
+use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::spec::{DedupSpec, JobSpec};
+
+use super::common::{DedupOptionsArgs, ReplicasArg};
+use crate::cli::Context;
+use crate::error::CliError;
+use crate::{jobs, session};
+
+#[derive(Clone, Debug, Args)]
+pub struct DedupArgs {
+    /// The dataset to read, NAME or NAME@VERSION
+    #[arg(value_name = "IN")]
+    input: DatasetRef,
+    /// The dataset to write a new version of
+    #[arg(value_name = "OUT")]
+    output: DatasetName,
+    #[command(flatten)]
+    options: DedupOptionsArgs,
+    #[command(flatten)]
+    replicas: ReplicasArg,
+}
+
+pub async fn run(context: &Context, args: DedupArgs) -> Result<(), CliError> {
+    let options = args.options.options()?;
+    let spec = DedupSpec { input: args.input, output: args.output, options, replicas: args.replicas.replicas };
+    let status =
+        session::with_own_interrupt(context, async |s| jobs::run(context, &s.client, JobSpec::Dedup(spec)).await).await?;
+    jobs::report(context, &status)
+}

@@ -1,0 +1,156 @@
+//! `dataset export`: a version as CSV, JSON lines, Parquet or Arrow, in dataset order.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::Args;
+use clap::builder::FalseyValueParser;
+use serde_json::json;
+use shardmill_common::name::DatasetRef;
+use shardmill_common::units::{show_bytes, show_count};
+use tokio::sync::mpsc;
+
+use crate::api::Client;
+use crate::cli::Context;
+use crate::error::CliError;
+use crate::export::{Compression, Exported, Format, Settings, Step, Target, write_all};
+use crate::read::{Reader, arrow_schema};
+use crate::table::Table;
+use crate::{session, text};
+
+/// Batches that wait for the writer.
+const BATCHES_AHEAD: usize = 2;
+
+#[derive(Clone, Debug, Args)]
+pub struct ExportArgs {
+    /// NAME or NAME@VERSION
+    dataset: DatasetRef,
+    /// A file, a folder (ending in /), or - for standard output
+    #[arg(long, env = "SHARDMILL_EXPORT_TO", value_name = "PATH")]
+    to: String,
+    /// The format [default: by the extension of --to; csv for folders and standard output]
+    #[arg(long, env = "SHARDMILL_EXPORT_FORMAT", value_enum)]
+    format: Option<Format>,
+    /// Write a folder with one file a shard
+    #[arg(long, env = "SHARDMILL_EXPORT_PARTS", value_parser = FalseyValueParser::new())]
+    parts: bool,
+    /// What stands for null in CSV and TSV [default: nothing; an empty string is written as ""]
+    #[arg(long, env = "SHARDMILL_EXPORT_NULL", value_name = "MARK")]
+    null: Option<String>,
+    /// Replace what exists
+    #[arg(long, env = "SHARDMILL_EXPORT_FORCE", value_parser = FalseyValueParser::new())]
+    force: bool,
+}
+
+impl ExportArgs {
+    /// The format and compression that the options and the name ask for.
+    fn format(&self, target: &Target) -> Result<(Format, Compression), CliError> {
+        let Target::File(path) = target else {
+            return Ok((self.format.unwrap_or(Format::Csv), Compression::None));
+        };
+        let (compression, inner) = Compression::of_name(path);
+        let by_name = inner.extension().and_then(|e| e.to_str()).and_then(Format::of_extension);
+        let Some(format) = self.format.or(by_name) else {
+            return Err(CliError::usage(format!(
+                "cannot tell the format from the name {}: add --format csv, tsv, jsonl, parquet or arrow",
+                path.display()
+            )));
+        };
+        if compression != Compression::None && !format.is_text() {
+            return Err(CliError::usage(format!(
+                "{} files are compressed inside: write {} without the last extension",
+                format.extension(),
+                path.display()
+            )));
+        }
+        Ok((format, compression))
+    }
+}
+
+pub async fn run(context: &Context, args: ExportArgs) -> Result<(), CliError> {
+    if args.parts && args.to == "-" {
+        return Err(CliError::usage("--parts writes a folder: give --to a folder, not -"));
+    }
+    let target = Target::of(&args.to, args.parts);
+    let (format, compression) = args.format(&target)?;
+    if args.null.as_deref().is_some_and(|n| n.contains(['"', '\n', '\r', ',', '\t'])) {
+        return Err(CliError::usage("--null: a mark with quotes, commas, tabs or line breaks could not be read back"));
+    }
+    target.check(args.force)?;
+    let to_stdout = target == Target::Stdout;
+    let place = if to_stdout { "-".to_owned() } else { shown_path(&args.to) };
+    let (dataset, done) = session::with_own_interrupt(context, async |s| {
+        let located = context.interrupt.or_interrupted(async { Ok(s.client.locate(&args.dataset).await?) }).await?;
+        let dataset = located.manifest.reference();
+        let schema = arrow_schema(&located.manifest.schema);
+        let settings = Settings { format, compression, null: args.null.unwrap_or_default(), schema };
+        let done = export(context, &s.client, located, target, settings).await?;
+        Ok((dataset, done))
+    })
+    .await?;
+    if to_stdout {
+        return Ok(());
+    }
+    let object = json!({
+        "dataset": dataset, "to": place, "format": format.extension(), "files": done.files, "rows": done.rows,
+        "bytes": done.bytes, "seconds": context.out.elapsed(),
+    });
+    context.out.result(object, || {
+        let mut table = Table::pairs();
+        table.pair("dataset", dataset.to_string());
+        table.pair("written to", &place);
+        table.pair("format", format.extension());
+        if done.files != 1 {
+            table.pair("files", show_count(done.files));
+        }
+        table.pair("rows", show_count(done.rows));
+        table.pair("size", show_bytes(done.bytes));
+        table.pair("time", text::seconds(context.out.elapsed()));
+        table
+    })
+}
+
+fn shown_path(to: &str) -> String {
+    std::path::absolute(Path::new(to)).map_or_else(|_| to.to_owned(), |p| p.display().to_string())
+}
+
+/// Hands rows from the workers to a writing thread; Ctrl-C stops both and leaves no file behind.
+async fn export(
+    context: &Context,
+    client: &Client,
+    located: shardmill_common::message::LocatedManifest,
+    target: Target,
+    settings: Settings,
+) -> Result<Exported, CliError> {
+    let total = located.manifest.rows();
+    let (send, receive) = mpsc::channel(BATCHES_AHEAD);
+    let stdout = context.out.data();
+    let writer = tokio::task::spawn_blocking(move || write_all(target, &settings, stdout, receive));
+    let reader = Reader::new(client.clone(), Arc::new(located), 0, u64::MAX);
+    let fed = context.interrupt.or_interrupted(feed(context, reader, total, &send)).await;
+    drop(send);
+    let written = writer.await.map_err(|e| CliError::failed(format!("the writer stopped: {e}")))?;
+    // Where reading failed, the writer only says that it was stopped.
+    fed.and(written)
+}
+
+async fn feed(context: &Context, mut reader: Reader, total: u64, send: &mpsc::Sender<Step>) -> Result<(), CliError> {
+    let mut bar = context.out.progress();
+    let mut rows = 0;
+    while let Some(mut shard) = reader.next_shard() {
+        if send.send(Step::Shard).await.is_err() {
+            return Ok(());
+        }
+        while let Some(batch) = shard.next_batch().await {
+            let batch = batch?;
+            rows += batch.num_rows() as u64;
+            // The writer ended early: it knows why.
+            if send.send(Step::Rows(batch)).await.is_err() {
+                return Ok(());
+            }
+            bar.count("rows written", rows, total);
+        }
+    }
+    let _ = send.send(Step::Done).await;
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! `job list|show|wait|cancel`: jobs that run or ran.
+
+use clap::Subcommand;
+use serde_json::json;
+use shardmill_common::ids::JobId;
+use shardmill_common::name::DatasetRef;
+use shardmill_common::status::{JobState, JobStatus};
+use shardmill_common::units::show_count;
+
+use crate::api::Client;
+use crate::cli::Context;
+use crate::error::CliError;
+use crate::table::Table;
+use crate::{jobs, session, text};
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum JobCommand {
+    /// List the jobs, newest first
+    List,
+    /// Show where a job stands
+    Show {
+        /// The job, such as j12
+        job: JobId,
+    },
+    /// Wait until a job is over; the exit status is that of the job
+    Wait {
+        /// The job, such as j12
+        job: JobId,
+    },
+    /// Stop a job; nothing of it is published
+    Cancel {
+        /// The job, such as j12
+        job: JobId,
+    },
+}
+
+impl JobCommand {
+    pub async fn run(self, context: &Context) -> Result<(), CliError> {
+        session::with(context, async |s| match self {
+            JobCommand::List => list(context, &s.client).await,
+            JobCommand::Show { job } => show(context, &find(&s.client, job).await?),
+            JobCommand::Wait { job } => {
+                let status = jobs::follow(context, &s.client, job, false).await?;
+                end(context, status)
+            }
+            JobCommand::Cancel { job } => {
+                s.client.cancel(job).await?;
+                let status = jobs::follow(context, &s.client, job, false).await?;
+                show(context, &status)
+            }
+        })
+        .await
+    }
+}
+
+async fn find(client: &Client, job: JobId) -> Result<JobStatus, CliError> {
+    let found = client.jobs().await?.into_iter().find(|s| s.job == job);
+    found.ok_or_else(|| CliError::failed(format!("no job {job}: see `shardmill job list`")))
+}
+
+fn end(context: &Context, status: JobStatus) -> Result<(), CliError> {
+    if status.state != JobState::Done {
+        return Err(CliError::Job(Box::new(status)));
+    }
+    show(context, &status)
+}
+
+async fn list(context: &Context, client: &Client) -> Result<(), CliError> {
+    let all = client.jobs().await?;
+    let object = json!({"jobs": all.iter().map(|s| jobs::to_json(s, jobs::seconds_of(s))).collect::<Vec<_>>()});
+    context.out.result(object, || {
+        let mut table = Table::new(&["job", "kind", "state", "dataset", ">rows", "submitted", ">time", "who"]);
+        for s in &all {
+            table.row([
+                s.job.to_string(),
+                s.kind.clone(),
+                s.state.name().to_owned(),
+                s.dataset.as_ref().map(DatasetRef::to_string).unwrap_or_default(),
+                s.rows.map(show_count).unwrap_or_default(),
+                s.submitted.to_string(),
+                text::seconds(jobs::seconds_of(s)),
+                s.who.clone(),
+            ]);
+        }
+        table
+    })
+}
+
+fn show(context: &Context, status: &JobStatus) -> Result<(), CliError> {
+    let seconds = jobs::seconds_of(status);
+    context.out.result(jobs::to_json(status, seconds), || jobs::to_table(status, seconds))?;
+    if !status.state.is_final() && !status.stages.is_empty() {
+        let mut table = Table::new(&["stage", ">tasks", ">running", ">done", ">tried again"]);
+        for s in &status.stages {
+            let numbers = [s.tasks, s.running, s.done, s.retried].map(show_count);
+            table.row(std::iter::once(s.name.as_str()).chain(numbers.iter().map(String::as_str)));
+        }
+        context.out.line(&table.to_string())?;
+    }
+    for notice in &status.notices {
+        context.out.notice(notice);
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! `local`: serves the data folder as a cluster on this machine, in the foreground.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use clap::builder::FalseyValueParser;
+
+use super::common::{address, check_exposure};
+use crate::cli::Context;
+use crate::embedded::{Embedded, Setup};
+use crate::error::CliError;
+
+#[derive(Clone, Debug, Args)]
+pub struct LocalArgs {
+    /// Where commands (--cluster) and Arrow Flight clients connect
+    #[arg(long, env = "SHARDMILL_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:7077", value_parser = address)]
+    listen: SocketAddr,
+    /// Where health, metrics and the page for people are; without it, nowhere
+    #[arg(long, env = "SHARDMILL_HTTP", value_name = "ADDR", value_parser = address)]
+    http: Option<SocketAddr>,
+    /// Let other machines connect without TLS
+    #[arg(long, env = "SHARDMILL_INSECURE", value_parser = FalseyValueParser::new())]
+    insecure: bool,
+}
+
+pub async fn run(context: &Context, args: LocalArgs) -> Result<(), CliError> {
+    shardmill_common::telemetry::init("info");
+    let global = &context.global;
+    for address in [Some(args.listen), args.http].into_iter().flatten() {
+        check_exposure(address, args.insecure, global.token.as_deref())?;
+    }
+    let mut cluster = Embedded::start(Setup {
+        data_dir: global.data_dir(),
+        workers: global.workers,
+        slots: global.slots,
+        memory: global.memory,
+        listen: args.listen,
+        http: args.http,
+        token: global.token.clone(),
+        // Clients are other processes, maybe of other users: they must not make workers read files by path.
+        local_files: false,
+    })
+    .await?;
+    context.out.hint(&format!(
+        "serving {} with {} worker(s); use it with --cluster {} (Ctrl-C stops it)",
+        global.data_dir().display(),
+        global.workers,
+        cluster.url
+    ));
+    if let Some(http) = cluster.http {
+        context.out.hint(&format!("web page and metrics: http://{http}"));
+    }
+    let ended = tokio::select! {
+        () = context.interrupt.wait() => None,
+        reason = cluster.ended() => Some(reason),
+    };
+    cluster.stop().await;
+    match ended {
+        None => Ok(()),
+        Some(reason) => Err(CliError::failed(format!("a worker ended: {reason}"))),
+    }
+}

@@ -1,0 +1,75 @@
+//! The verbs, one a file, and the table that leads to them.
+
+mod clean;
+mod common;
+mod compare;
+mod coordinator;
+mod dataset;
+mod dataset_head;
+mod dataset_show;
+mod dedup;
+mod export;
+mod ingest;
+mod job;
+mod local;
+mod nodes;
+mod record;
+mod version;
+mod worker;
+
+use clap::Subcommand;
+
+use crate::cli::Context;
+use crate::error::CliError;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Take files into a dataset
+    Ingest(ingest::IngestArgs),
+    /// Apply cleaning rules to a dataset
+    Clean(clean::CleanArgs),
+    /// Drop duplicate rows of a dataset
+    Dedup(dedup::DedupArgs),
+    /// Compare two datasets row by row, or key by key
+    Compare(compare::CompareArgs),
+    /// List, show, export, rename and remove datasets
+    #[command(subcommand)]
+    Dataset(dataset::DatasetCommand),
+    /// List, show, wait for and cancel jobs
+    #[command(subcommand)]
+    Job(job::JobCommand),
+    /// What each job read, did and made, kept for good
+    #[command(subcommand)]
+    Record(record::RecordCommand),
+    /// List and drain the workers of a cluster
+    #[command(subcommand)]
+    Nodes(nodes::NodesCommand),
+    /// Serve --data-dir as a cluster on this machine until Ctrl-C
+    Local(local::LocalArgs),
+    /// Run the coordinator of a cluster until Ctrl-C
+    Coordinator(coordinator::CoordinatorArgs),
+    /// Run a worker of a cluster until Ctrl-C
+    Worker(worker::WorkerArgs),
+    /// Print the version
+    Version,
+}
+
+impl Command {
+    pub async fn run(self, context: &Context) -> Result<(), CliError> {
+        match self {
+            Command::Ingest(args) => ingest::run(context, args).await,
+            Command::Clean(args) => clean::run(context, args).await,
+            Command::Dedup(args) => dedup::run(context, args).await,
+            Command::Compare(args) => compare::run(context, args).await,
+            Command::Dataset(command) => command.run(context).await,
+            Command::Job(command) => command.run(context).await,
+            Command::Record(command) => command.run(context).await,
+            Command::Nodes(command) => command.run(context).await,
+            Command::Local(args) => local::run(context, args).await,
+            Command::Coordinator(args) => coordinator::run(context, args).await,
+            Command::Worker(args) => worker::run(context, args).await,
+            Command::Version => version::run(context),
+        }
+    }
+}

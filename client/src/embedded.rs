@@ -1,0 +1,139 @@
+//! A whole cluster inside this process, over one locked data folder.
+
+use std::fs::{File, TryLockError};
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use shardmill_common::layout::ClusterLayout;
+use shardmill_coordinator as coordinator;
+use shardmill_worker as worker;
+
+use crate::error::CliError;
+use crate::machine;
+
+/// How long an orderly end may take.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How a cluster inside this process is set up.
+pub struct Setup {
+    pub data_dir: PathBuf,
+    pub workers: u32,
+    pub slots: Option<u32>,
+    pub memory: Option<u64>,
+    pub listen: SocketAddr,
+    pub http: Option<SocketAddr>,
+    pub token: Option<String>,
+    /// Workers may read source files by path: true where every client is this process.
+    pub local_files: bool,
+}
+
+/// A cluster that is up. The lock is held for as long as this value lives.
+pub struct Embedded {
+    pub url: String,
+    pub http: Option<SocketAddr>,
+    pub token: Option<String>,
+    coordinator: coordinator::Running,
+    workers: Vec<worker::Running>,
+    _lock: File,
+}
+
+/// A free port that only this machine can reach.
+pub const fn any_loopback_port() -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
+}
+
+impl Embedded {
+    pub async fn start(setup: Setup) -> Result<Self, CliError> {
+        let layout = ClusterLayout::new(&setup.data_dir);
+        let lock = lock(&setup.data_dir, &layout.lock())?;
+        let coordinator = coordinator::start(coordinator::Config {
+            listen: setup.listen,
+            http: setup.http,
+            data_dir: layout.coordinator(),
+            token: setup.token.clone(),
+            options: coordinator::Options::default(),
+        })
+        .await
+        .map_err(|e| CliError::failed(e.to_string()))?;
+        let url = format!("http://{}", coordinator.grpc);
+        let mut cluster =
+            Self { url, http: coordinator.http, token: setup.token.clone(), coordinator, workers: Vec::new(), _lock: lock };
+        for number in 0..setup.workers {
+            let config = worker::Config {
+                coordinator: cluster.url.clone(),
+                listen: any_loopback_port(),
+                advertise: None,
+                data_dir: layout.worker(number),
+                slots: setup.slots.unwrap_or_else(|| (machine::cores() / setup.workers).max(1)),
+                memory: setup.memory.unwrap_or_else(|| machine::default_memory() / u64::from(setup.workers)),
+                token: setup.token.clone(),
+                local_files: setup.local_files,
+            };
+            match worker::start(config).await {
+                Ok(running) => cluster.workers.push(running),
+                Err(e) => {
+                    cluster.stop().await;
+                    return Err(CliError::failed(e.to_string()));
+                }
+            }
+        }
+        Ok(cluster)
+    }
+
+    /// Resolves with the reason when a worker ended by itself.
+    pub async fn ended(&mut self) -> String {
+        let all: Vec<_> = self.workers.iter_mut().map(|w| Box::pin(w.ended())).collect();
+        if all.is_empty() {
+            return std::future::pending().await;
+        }
+        futures::future::select_all(all).await.0
+    }
+
+    /// Workers first, so that the coordinator still hears their good-byes.
+    pub async fn stop(self) {
+        bounded(futures::future::join_all(self.workers.into_iter().map(worker::Running::stop))).await;
+        bounded(self.coordinator.stop()).await;
+    }
+}
+
+/// Waits for an orderly end, but not for ever.
+pub async fn bounded<T>(stop: impl Future<Output = T>) {
+    if tokio::time::timeout(STOP_TIMEOUT, stop).await.is_err() {
+        tracing::warn!("could not stop in {} s; what is unfinished is picked up at the next start", STOP_TIMEOUT.as_secs());
+    }
+}
+
+/// Takes the folder for this process. The system drops the lock when the process ends, however it ends.
+fn lock(folder: &Path, path: &Path) -> Result<File, CliError> {
+    let shown = folder.display();
+    let unusable = |e: std::io::Error| CliError::failed(format!("the data folder {shown} cannot be used: {e}"));
+    std::fs::create_dir_all(folder).map_err(unusable)?;
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(CliError::failed(format!(
+            "the data folder {shown} is in use by another shardmill process: wait for it to end, give another --data-dir, \
+             or let several commands share one cluster (`shardmill local`, then --cluster http://127.0.0.1:7077)"
+        ))),
+        Err(TryLockError::Error(e)) => Err(unusable(e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_locked_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let first = lock(folder.path(), &path).unwrap();
+        let second = lock(folder.path(), &path).unwrap_err();
+        assert!(second.to_string().contains(&folder.path().display().to_string()), "{second}");
+        assert_eq!(second.exit_status(), 1);
+        drop(first);
+        lock(folder.path(), &path).unwrap();
+    }
+}

@@ -1,0 +1,72 @@
+//! Why a command ended without success, and the exit status that follows from it.
+
+use shardmill_common::status::JobStatus;
+
+use crate::api::ClientError;
+
+/// How a command fails. Messages are lower-case fragments that say what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The user asked for something that makes no sense: exit status 2.
+    #[error("{0}")]
+    Usage(String),
+    /// It was tried and did not succeed, or the cluster refused it: exit status 1.
+    #[error("{0}")]
+    Failed(String),
+    /// A job ended as failed or cancelled: exit status 1.
+    #[error("job {} {}: {}", .0.job, .0.state.name(), .0.error.as_deref().unwrap_or("no reason was given"))]
+    Job(Box<JobStatus>),
+    /// No cluster answered: exit status 3.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Ctrl-C or SIGTERM came before there was a job to cancel: exit status 130, as shells expect.
+    #[error("interrupted")]
+    Interrupted,
+    /// The reader of standard output went away, as `head` does; that is its right.
+    #[error("standard output was closed")]
+    OutputClosed,
+}
+
+impl CliError {
+    pub fn usage(message: impl Into<String>) -> Self {
+        CliError::Usage(message.into())
+    }
+
+    pub fn failed(message: impl Into<String>) -> Self {
+        CliError::Failed(message.into())
+    }
+
+    pub const fn exit_status(&self) -> u8 {
+        match self {
+            CliError::OutputClosed => 0,
+            CliError::Failed(_) | CliError::Job(_) => 1,
+            CliError::Usage(_) => 2,
+            CliError::Unreachable(_) => 3,
+            CliError::Interrupted => 130,
+        }
+    }
+}
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Unreachable { .. } => CliError::Unreachable(error.to_string()),
+            ClientError::Refused(refusal) => CliError::Failed(refusal.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shardmill_common::failure::Refusal;
+
+    #[test]
+    fn statuses_follow_the_kind_of_error() {
+        let refused = CliError::from(ClientError::Refused(Refusal::NotFound("no dataset `x`".into())));
+        assert_eq!(refused.exit_status(), 1);
+        let gone = ClientError::Unreachable { url: "http://x".into(), message: "refused".into() };
+        assert_eq!(CliError::from(gone).exit_status(), 3);
+        assert_eq!(CliError::usage("x").exit_status(), 2);
+    }
+}

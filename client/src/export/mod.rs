@@ -1,0 +1,13 @@
+//! Writing rows in the formats other programs read, to files that appear whole or not at all.
+
+mod cells;
+mod csv;
+mod encoder;
+mod json;
+mod stream;
+mod target;
+
+pub use cells::Cells;
+pub use encoder::{Format, Settings};
+pub use stream::Compression;
+pub use target::{Exported, Step, Target, write_all};

@@ -1,0 +1,51 @@
+//! The cluster a command talks to: one that runs elsewhere, or one inside this process.
+
+use std::ops::AsyncFnOnce;
+
+use crate::api::Client;
+use crate::cli::Context;
+use crate::embedded::{Embedded, Setup, any_loopback_port};
+use crate::error::CliError;
+
+/// A connection, and the embedded cluster behind it if there is one.
+pub struct Session {
+    pub client: Client,
+    /// Workers read source files by path: they are in this process.
+    pub local_files: bool,
+}
+
+/// Runs `work` against the cluster; Ctrl-C ends it at once.
+pub async fn with<T>(context: &Context, work: impl AsyncFnOnce(&Session) -> Result<T, CliError>) -> Result<T, CliError> {
+    with_own_interrupt(context, async |session| context.interrupt.or_interrupted(work(session)).await).await
+}
+
+/// Runs `work` against the cluster; `work` itself must heed Ctrl-C, for instance by cancelling its job.
+pub async fn with_own_interrupt<T>(
+    context: &Context,
+    work: impl AsyncFnOnce(&Session) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let global = &context.global;
+    if let Some(url) = &global.cluster {
+        let client = context.interrupt.or_interrupted(async { Ok(Client::connect(url, global.token.as_deref()).await?) }).await?;
+        return work(&Session { client, local_files: false }).await;
+    }
+    shardmill_common::telemetry::init("warn");
+    let cluster = Embedded::start(Setup {
+        data_dir: global.data_dir(),
+        workers: global.workers,
+        slots: global.slots,
+        memory: global.memory,
+        listen: any_loopback_port(),
+        http: None,
+        // The port is open to every user of this machine; a secret that only this process knows closes it.
+        token: Some(uuid::Uuid::new_v4().simple().to_string()),
+        local_files: true,
+    })
+    .await?;
+    let result = match Client::connect(&cluster.url, cluster.token.as_deref()).await {
+        Ok(client) => work(&Session { client, local_files: true }).await,
+        Err(e) => Err(e.into()),
+    };
+    cluster.stop().await;
+    result
+}

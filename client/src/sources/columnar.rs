@@ -1,0 +1,127 @@
+//! Parquet and Arrow files: their columns and pieces, from the footer alone.
+
+use std::fs::File;
+use std::path::Path;
+
+use arrow::datatypes::{DataType as ArrowType, Schema as ArrowSchema};
+use arrow::ipc::reader::FileReader;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use shardmill_common::schema::{DataType, Field, Schema};
+
+use crate::error::CliError;
+
+/// What the footer says: columns, and the bytes of each row group or record batch.
+#[derive(Debug)]
+pub struct Footer {
+    pub schema: Schema,
+    pub groups: Vec<u64>,
+}
+
+pub fn parquet(name: &str, path: &Path) -> Result<Footer, CliError> {
+    let broken = |e: String| CliError::usage(format!("{name} is not a readable Parquet file: {e}"));
+    let file = File::open(path).map_err(|e| CliError::usage(format!("cannot read {name}: {e}")))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| broken(e.to_string()))?;
+    let groups = builder.metadata().row_groups().iter().map(|g| g.compressed_size().max(0) as u64).collect();
+    Ok(Footer { schema: stored_schema(name, builder.schema())?, groups })
+}
+
+pub fn arrow(name: &str, path: &Path) -> Result<Footer, CliError> {
+    let broken = |e: String| CliError::usage(format!("{name} is not a readable Arrow IPC file: {e}"));
+    let file = File::open(path).map_err(|e| CliError::usage(format!("cannot read {name}: {e}")))?;
+    let size = file.metadata().map_err(|e| broken(e.to_string()))?.len();
+    let reader = FileReader::try_new(file, None).map_err(|e| broken(e.to_string()))?;
+    let batches = reader.num_batches() as u64;
+    // The footer does not tell the size of a batch cheaply; batches of one file are mostly alike.
+    let groups = (0..batches).map(|_| size / batches).collect();
+    Ok(Footer { schema: stored_schema(name, &reader.schema())?, groups })
+}
+
+/// The columns with the types they are stored in.
+fn stored_schema(name: &str, schema: &ArrowSchema) -> Result<Schema, CliError> {
+    let mut out = Schema::default();
+    for (at, field) in schema.fields().iter().enumerate() {
+        let column = field.name();
+        if column.trim().is_empty() {
+            return Err(CliError::usage(format!("{name}: column {} has no name", at + 1)));
+        }
+        if out.get(column).is_some() {
+            return Err(CliError::usage(format!("{name}: two columns are named `{column}`")));
+        }
+        let dtype = stored_type(field.data_type()).ok_or_else(|| {
+            CliError::usage(format!(
+                "{name}: column `{column}` has the type {}, which Shardmill does not store; \
+                 cast it to int64, float64, boolean, date, datetime or string first",
+                field.data_type()
+            ))
+        })?;
+        out.fields.push(Field::new(column, dtype));
+    }
+    if out.is_empty() { Err(CliError::usage(format!("{name} has no columns"))) } else { Ok(out) }
+}
+
+fn stored_type(dtype: &ArrowType) -> Option<DataType> {
+    Some(match dtype {
+        ArrowType::Null => DataType::Null,
+        ArrowType::Boolean => DataType::Boolean,
+        t if t.is_integer() => DataType::Int64,
+        t if t.is_floating() => DataType::Float64,
+        ArrowType::Date32 | ArrowType::Date64 => DataType::Date,
+        ArrowType::Timestamp(_, None) => DataType::Datetime,
+        ArrowType::Timestamp(_, Some(_)) => DataType::DatetimeUtc,
+        ArrowType::Utf8 | ArrowType::LargeUtf8 | ArrowType::Utf8View => DataType::String,
+        ArrowType::Dictionary(_, values) => return stored_type(values),
+        _ => return None,
+    })
+}
+
+/// Groups in ranges of about `target` bytes each: `from..to` and the bytes.
+pub fn ranges(groups: &[u64], target: u64) -> Vec<(u64, u64, u64)> {
+    let mut out = Vec::new();
+    let (mut from, mut bytes) = (0, 0);
+    for (at, size) in groups.iter().enumerate() {
+        bytes += size;
+        if bytes >= target {
+            out.push((from, at as u64 + 1, bytes));
+            (from, bytes) = (at as u64 + 1, 0);
+        }
+    }
+    if from < groups.len() as u64 {
+        out.push((from, groups.len() as u64, bytes));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, Int32Array};
+    use arrow::record_batch::RecordBatch;
+    use std::sync::Arc;
+
+    #[test]
+    fn ranges_cover_every_group_once() {
+        assert_eq!(ranges(&[5, 5, 5, 20, 1], 10), [(0, 2, 10), (2, 4, 25), (4, 5, 1)]);
+        assert_eq!(ranges(&[], 10), []);
+    }
+
+    #[test]
+    fn footers_are_read_and_broken_files_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let batch = RecordBatch::try_from_iter([("n", Arc::new(Int32Array::from(vec![1, 2])) as ArrayRef)]).unwrap();
+        let path = dir.path().join("a.parquet");
+        let mut writer = parquet::arrow::ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let footer = super::parquet("a", &path).unwrap();
+        assert_eq!(footer.schema, Schema::new(vec![Field::new("n", DataType::Int64)]));
+        assert_eq!(footer.groups.len(), 1);
+        let path = dir.path().join("a.arrow");
+        let mut writer = arrow::ipc::writer::FileWriter::try_new(File::create(&path).unwrap(), &batch.schema()).unwrap();
+        writer.write(&batch).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(super::arrow("a", &path).unwrap().groups.len(), 1);
+        std::fs::write(&path, b"PAR1 and nothing else").unwrap();
+        assert_eq!(super::parquet("b", &path).unwrap_err().exit_status(), 2);
+        assert!(super::arrow("b", &path).unwrap_err().to_string().starts_with("b is not"));
+    }
+}

@@ -1,0 +1,107 @@
+//! The names of a delimited text's columns.
+
+use super::encoding::latin1_to_utf8;
+use super::scan::{Grammar, MAX_RECORD_BYTES, Record, split_record, unescape_quotes};
+use super::{Dialect, Encoding};
+
+/// What the start of a source says about its columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    pub names: Vec<String>,
+    /// Where the data begins, as an offset into what was given: behind the header, or 0 where there is none.
+    pub data_start: usize,
+    /// Lines before the data.
+    pub lines: u64,
+}
+
+/// Reads the names from the first record that is not blank. `start` begins behind a byte order mark and holds the first
+/// record; `last` says that it holds the whole source.
+pub fn read_header(start: &[u8], dialect: &Dialect, last: bool) -> Result<Header, String> {
+    let grammar = Grammar::of(dialect)?;
+    let (record, fields) = first_record(start, grammar, last)?;
+    if !dialect.header {
+        return Ok(Header { names: numbered_names(fields.len()), data_start: 0, lines: 0 });
+    }
+    if let Some(defect) = record.defect {
+        return Err(format!("the header cannot be read: {}", defect.reason()));
+    }
+    let mut names: Vec<String> = Vec::with_capacity(fields.len());
+    for (index, bytes) in fields.into_iter().enumerate() {
+        let position = index + 1;
+        let bytes = match dialect.encoding {
+            Encoding::Utf8 => bytes,
+            Encoding::Latin1 => latin1_to_utf8(bytes),
+        };
+        let name = String::from_utf8(bytes)
+            .map_err(|e| format!("the name of column {position} is not valid UTF-8: `{}`", String::from_utf8_lossy(e.as_bytes())))?;
+        if name.trim().is_empty() {
+            return Err(format!("column {position} of the header has no name"));
+        }
+        if let Some(earlier) = names.iter().position(|n| *n == name) {
+            return Err(format!("columns {} and {position} of the header are both named `{name}`", earlier + 1));
+        }
+        names.push(name);
+    }
+    let lines = memchr::memchr_iter(b'\n', start.get(..record.end).unwrap_or_default()).count() as u64;
+    Ok(Header { names, data_start: record.end, lines })
+}
+
+/// `column_1, column_2, ...`: the names of columns that have none.
+pub fn numbered_names(count: usize) -> Vec<String> {
+    (1..=count).map(|n| format!("column_{n}")).collect()
+}
+
+fn first_record(start: &[u8], grammar: Grammar, last: bool) -> Result<(Record, Vec<Vec<u8>>), String> {
+    let mut at = 0;
+    while at < start.len() {
+        let mut fields: Vec<Vec<u8>> = Vec::new();
+        let record = split_record(start, at, grammar, MAX_RECORD_BYTES, last, |field| {
+            let text = start.get(field.start..field.end).unwrap_or_default();
+            let mut cell = Vec::with_capacity(text.len());
+            match grammar.quote {
+                Some(quote) if field.escaped => unescape_quotes(text, quote, &mut cell),
+                _ => cell.extend_from_slice(text),
+            }
+            fields.push(cell);
+        })
+        .ok_or_else(|| format!("the first record has no end within {} bytes", start.len()))?;
+        if !record.is_blank() {
+            return Ok((record, fields));
+        }
+        at = record.end;
+    }
+    Err("there are no columns: the source is empty".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &[u8]) -> Result<Header, String> {
+        read_header(text, &Dialect::default(), true)
+    }
+
+    #[test]
+    fn names_and_where_the_data_begins() {
+        let header = read(b"\n\"a\nb\",\"c\"\"d\",e\r\n1,2,3\n").unwrap();
+        assert_eq!(header.names, ["a\nb", "c\"d", "e"]);
+        assert_eq!((header.data_start, header.lines), (17, 3));
+        let bare = Dialect { header: false, ..Dialect::default() };
+        let header = read_header(b"1,2\n", &bare, true).unwrap();
+        assert_eq!(header, Header { names: numbered_names(2), data_start: 0, lines: 0 });
+        assert_eq!(header.names, ["column_1", "column_2"]);
+        let latin1 = Dialect { encoding: Encoding::Latin1, ..Dialect::default() };
+        assert_eq!(read_header(b"caf\xe9\n", &latin1, true).unwrap().names, ["café"]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_header() {
+        assert_eq!(read(b"").unwrap_err(), "there are no columns: the source is empty");
+        assert_eq!(read(b"\n\r\n").unwrap_err(), "there are no columns: the source is empty");
+        assert_eq!(read(b"a,,b\n").unwrap_err(), "column 2 of the header has no name");
+        assert_eq!(read(b"a,b,a\n").unwrap_err(), "columns 1 and 3 of the header are both named `a`");
+        assert_eq!(read(b"a,\xff\n").unwrap_err(), "the name of column 2 is not valid UTF-8: `\u{fffd}`");
+        assert_eq!(read(b"a,\"b\n1,2\n").unwrap_err(), "the header cannot be read: a quote opened here never closes");
+        assert!(read_header(b"a,b", &Dialect::default(), false).unwrap_err().contains("no end within 3 bytes"));
+    }
+}

@@ -1,0 +1,282 @@
+//! The types of columns, from the text of their cells.
+
+use super::cells::{fits, is_beyond_float, parse_int64};
+use super::json::{Kind, members, unescape_json};
+use super::nulls::Nulls;
+use super::scan::{Grammar, MAX_RECORD_BYTES, next_record, split_record, unescape_quotes};
+use super::{Dialect, Encoding, latin1_to_utf8};
+use crate::schema::{DataType, Field, Schema};
+
+/// The narrowest type that holds the cell without loss; of the empty cell, null.
+pub fn classify(cell: &str) -> DataType {
+    let cell = cell.as_bytes();
+    let Some(first) = cell.first() else { return DataType::Null };
+    let candidates: &[DataType] = match first {
+        b'0'..=b'9' if cell.len() >= 10 => {
+            &[DataType::Int64, DataType::Float64, DataType::Date, DataType::Datetime, DataType::DatetimeUtc]
+        }
+        b'0'..=b'9' | b'-' | b'.' => &[DataType::Int64, DataType::Float64],
+        b't' | b'T' | b'f' | b'F' => &[DataType::Boolean],
+        b'n' | b'N' | b'i' | b'I' => &[DataType::Float64],
+        _ => &[],
+    };
+    candidates.iter().copied().find(|t| fits(cell, *t)).unwrap_or(DataType::String)
+}
+
+/// What the cells of a column seen so far need. Richer than a type: integers beyond 2^53 and fractions in one column
+/// need text, since a float would lose digits of the integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColumnState {
+    dtype: DataType,
+    beyond_float: bool,
+}
+
+impl Default for ColumnState {
+    fn default() -> Self {
+        Self::of(DataType::Null)
+    }
+}
+
+impl ColumnState {
+    /// A column that holds values of `dtype`, none of which is an integer beyond a float's reach.
+    pub const fn of(dtype: DataType) -> Self {
+        Self { dtype, beyond_float: false }
+    }
+
+    pub const fn dtype(&self) -> DataType {
+        self.dtype
+    }
+
+    /// Takes note of a cell that is not null, as its text without quotes.
+    pub fn observe(&mut self, cell: &str) {
+        match self.dtype {
+            DataType::String => return,
+            // Most cells are of the type of those before; only integers have more to tell.
+            t if t != DataType::Int64 && fits(cell.as_bytes(), t) => return,
+            _ => {}
+        }
+        let dtype = classify(cell);
+        let beyond = dtype == DataType::Int64 && parse_int64(cell.as_bytes()).is_some_and(is_beyond_float);
+        self.join(ColumnState { dtype, beyond_float: beyond });
+    }
+
+    /// Takes note of a JSON string: times are recognised in it, numbers and booleans are not.
+    pub fn observe_json_string(&mut self, cell: &str) {
+        let dtype = match classify(cell) {
+            t @ (DataType::Null | DataType::Date | DataType::Datetime | DataType::DatetimeUtc) => t,
+            _ => DataType::String,
+        };
+        self.join(ColumnState::of(dtype));
+    }
+
+    pub fn observe_int(&mut self, value: i64) {
+        self.join(ColumnState { dtype: DataType::Int64, beyond_float: is_beyond_float(value) });
+    }
+
+    pub fn join(&mut self, other: ColumnState) {
+        self.beyond_float |= other.beyond_float;
+        self.dtype = self.dtype.join(other.dtype);
+        if self.dtype == DataType::Float64 && self.beyond_float {
+            self.dtype = DataType::String;
+        }
+    }
+}
+
+/// Gathers the types of columns from a sample's records.
+#[derive(Clone, Debug)]
+pub struct Sampler {
+    columns: Vec<(String, ColumnState)>,
+    nulls: Nulls,
+}
+
+impl Sampler {
+    pub fn new(names: &[String], nulls: &[String]) -> Self {
+        let columns = names.iter().map(|n| (n.clone(), ColumnState::default())).collect();
+        Self { columns, nulls: Nulls::new(nulls) }
+    }
+
+    /// Takes note of one cell of a record of delimited text.
+    pub fn observe(&mut self, column: usize, cell: &str) {
+        if let Some((_, state)) = self.columns.get_mut(column)
+            && !self.nulls.has(cell.as_bytes())
+        {
+            state.observe(cell);
+        }
+    }
+
+    /// Takes note of the members of a line's JSON object; keys not seen before make columns. A line that is not an
+    /// object says nothing.
+    pub fn observe_json(&mut self, line: &str) {
+        let mut position = 0;
+        let walked = members(line, |m| {
+            let unescaped = if m.key_escaped { unescape_json(m.key) } else { None };
+            let key = unescaped.as_deref().unwrap_or(m.key);
+            let index = self.place(key, position);
+            position = index + 1;
+            let text = line.get(m.start..m.end).unwrap_or_default();
+            let Some((_, state)) = self.columns.get_mut(index) else { return };
+            match m.kind {
+                Kind::Null => {}
+                _ if self.nulls.has(text.as_bytes()) => {}
+                Kind::Text { escaped } => match if escaped { unescape_json(text) } else { None } {
+                    Some(cell) => state.observe_json_string(&cell),
+                    None => state.observe_json_string(text),
+                },
+                Kind::Literal | Kind::Nested => state.observe(text),
+            }
+        });
+        // The worker rejects such a line with its reason; a sample only learns nothing from it.
+        drop(walked);
+    }
+
+    /// The column of a key, which mostly is where it was in the line before.
+    fn place(&mut self, key: &str, expected: usize) -> usize {
+        if self.columns.get(expected).is_some_and(|(name, _)| name == key) {
+            return expected;
+        }
+        self.columns.iter().position(|(name, _)| name == key).unwrap_or_else(|| {
+            self.columns.push((key.to_owned(), ColumnState::default()));
+            self.columns.len() - 1
+        })
+    }
+
+    /// What was seen; a column without values has the type null.
+    pub fn schema(&self) -> Schema {
+        Schema::new(self.columns.iter().map(|(name, state)| Field::new(name, state.dtype())).collect())
+    }
+}
+
+/// The schema of a sample of delimited text that starts behind the header. `last`: the sample holds the source's end;
+/// otherwise a record cut off at its end is left out. Records that the worker would reject are left out too.
+pub fn sample_csv(data: &[u8], dialect: &Dialect, columns: &[String], nulls: &[String], last: bool) -> Result<Schema, String> {
+    let grammar = Grammar::of(dialect)?;
+    let transcoded;
+    let data = match dialect.encoding {
+        Encoding::Utf8 => data,
+        Encoding::Latin1 => {
+            transcoded = latin1_to_utf8(data.to_vec());
+            &transcoded
+        }
+    };
+    let mut sampler = Sampler::new(columns, nulls);
+    let (mut at, mut fields, mut scratch) = (0, Vec::with_capacity(columns.len()), Vec::new());
+    while at < data.len() {
+        fields.clear();
+        let Some(record) = split_record(data, at, grammar, MAX_RECORD_BYTES, last, |f| fields.push(f)) else { break };
+        at = record.end;
+        if record.defect.is_some() || record.is_blank() || fields.len() != columns.len() {
+            continue;
+        }
+        for (column, field) in fields.iter().enumerate() {
+            let mut cell = data.get(field.start..field.end).unwrap_or_default();
+            if let Some(quote) = grammar.quote
+                && field.escaped
+            {
+                scratch.clear();
+                unescape_quotes(cell, quote, &mut scratch);
+                cell = &scratch;
+            }
+            if let Ok(cell) = simdutf8::basic::from_utf8(cell) {
+                sampler.observe(column, cell);
+            }
+        }
+    }
+    Ok(sampler.schema())
+}
+
+/// The schema of a sample of JSON lines; as [`sample_csv`].
+pub fn sample_json_lines(data: &[u8], encoding: Encoding, nulls: &[String], last: bool) -> Schema {
+    let transcoded;
+    let data = match encoding {
+        Encoding::Utf8 => data,
+        Encoding::Latin1 => {
+            transcoded = latin1_to_utf8(data.to_vec());
+            &transcoded
+        }
+    };
+    let mut sampler = Sampler::new(&[], nulls);
+    let mut at = 0;
+    while let Some(record) = (at < data.len()).then(|| next_record(data, at, Grammar::lines(), MAX_RECORD_BYTES, last)).flatten() {
+        at = record.end;
+        let line = data.get(record.start..record.content_end).unwrap_or_default();
+        if let Ok(line) = simdutf8::basic::from_utf8(line) {
+            sampler.observe_json(line);
+        }
+    }
+    sampler.schema()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn types(schema: &Schema) -> Vec<String> {
+        schema.fields.iter().map(|f| format!("{}:{}", f.name, f.dtype)).collect()
+    }
+
+    #[test]
+    fn the_narrowest_type_of_a_cell() {
+        for (cell, name) in [
+            ("", "null"),
+            ("0", "int64"),
+            ("-5", "int64"),
+            ("007", "string"),
+            ("9223372036854775808", "string"),
+            ("1234567890", "int64"),
+            ("1.5", "float64"),
+            ("-0", "float64"),
+            (".5", "float64"),
+            ("nan", "float64"),
+            ("-inf", "float64"),
+            ("True", "boolean"),
+            ("2024-02-29", "date"),
+            ("2024-02-30", "string"),
+            ("2024-02-29 10:00", "datetime"),
+            ("2024-02-29T10:00:00Z", "datetime_utc"),
+            ("no", "string"),
+            ("+1", "string"),
+            (" 1", "string"),
+        ] {
+            assert_eq!(classify(cell).name(), name, "{cell}");
+        }
+    }
+
+    #[test]
+    fn integers_beyond_floats_make_text_not_floats() {
+        let state = |cells: &[&str]| {
+            let mut state = ColumnState::default();
+            cells.iter().for_each(|c| state.observe(c));
+            state.dtype()
+        };
+        assert_eq!(state(&["9007199254740993", "1"]), DataType::Int64);
+        assert_eq!(state(&["9007199254740993", "1.5"]), DataType::String);
+        assert_eq!(state(&["1.5", "9007199254740993"]), DataType::String);
+        assert_eq!(state(&["9007199254740992", "1.5"]), DataType::Float64);
+        assert_eq!(state(&["1", "1.5", "x"]), DataType::String);
+        assert_eq!(state(&["2024-01-01", "2024-01-01 00:00"]), DataType::Datetime);
+        assert_eq!(state(&["true", "1"]), DataType::String);
+        assert_eq!(state(&["1", "2024-01-01"]), DataType::String);
+        assert_eq!(state(&["2024-01-01 00:00", "2024-01-01"]), DataType::Datetime);
+    }
+
+    #[test]
+    fn a_csv_sample() {
+        let names = ["id", "x", "when", "zip", "none", "q"].map(str::to_owned);
+        let data = b"1,2,2024-01-01,01234,,\"1\"\n2,NA,2024-01-02 03:04,5,,\"2\"\n\nragged\n3,\"4.5\",,6,,3\n4,x\"y,cut o";
+        let nulls = ["NA".to_owned()];
+        let schema = sample_csv(data, &Dialect::default(), &names, &nulls, false).unwrap();
+        assert_eq!(types(&schema), ["id:int64", "x:float64", "when:datetime", "zip:string", "none:null", "q:int64"]);
+        let last = sample_csv(b"1,2\n3,x", &Dialect::default(), &names[..2], &[], true).unwrap();
+        assert_eq!(types(&last), ["id:int64", "x:string"]);
+    }
+
+    #[test]
+    fn a_json_sample() {
+        let data = br#"{"a":1,"b":"5","c":null}
+not json
+{"b":"x","a":2.5,"d":{"e":1},"t":"2024-01-01"}
+{"f":true,"a":"#;
+        let schema = sample_json_lines(data, Encoding::Utf8, &[], false);
+        assert_eq!(types(&schema), ["a:float64", "b:string", "c:null", "d:string", "t:date"]);
+    }
+}

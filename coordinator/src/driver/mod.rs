@@ -1,0 +1,238 @@
+//! The driver: one loop that takes events and requests from a mailbox, steps the scheduler, writes the journal, and only
+//! then performs the actions and answers. Everything else in the coordinator decodes, posts and encodes.
+
+mod perform;
+mod requests;
+mod status;
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use shardmill_common::failure::Refusal;
+use shardmill_common::ids::{ClusterId, JobId, WorkerId};
+use shardmill_common::message::ToWorker;
+use shardmill_common::spec::JobSpec;
+use shardmill_common::status::JobStatus;
+use shardmill_common::time::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::catalog::Catalog;
+use crate::journal::{Contents, JobRow, Journal, JournalError, Write};
+use crate::scheduler::{Event, Joined, Scheduler, SchedulerOptions, Stage};
+
+/// How often time is looked at.
+const TICK: Duration = Duration::from_millis(200);
+/// Commands taken before the journal is written: one commit serves them all.
+const BATCH: usize = 512;
+/// Finished jobs kept for `job list`.
+const FINISHED_KEPT: usize = 1000;
+
+/// What runs after the journal has been written.
+type Reply = Box<dyn FnOnce() + Send>;
+/// A request: it may change the driver; what it returns is called once the change is on disk.
+type Ask = Box<dyn FnOnce(&mut Driver) -> Reply + Send>;
+
+enum Command {
+    Join { joined: Box<Joined>, session: u64, out: mpsc::UnboundedSender<ToWorker> },
+    Disconnected { worker: WorkerId, session: u64 },
+    Event(Event),
+    Ask(Ask),
+}
+
+/// The mailbox of a driver. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    mailbox: mpsc::Sender<Command>,
+    pub cluster: ClusterId,
+    pub epoch: u64,
+}
+
+/// The driver is gone: the coordinator is stopping, or its journal could not be written.
+fn gone() -> Refusal {
+    Refusal::Unavailable("the coordinator is stopping".into())
+}
+
+impl Handle {
+    /// Runs `f` in the driver's loop; the answer comes once what it changed is on disk.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Driver) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (tx, rx) = oneshot::channel();
+        let ask: Ask = Box::new(move |driver| {
+            let answer = f(driver);
+            // The asker may have gone away; then nobody misses the answer.
+            Box::new(move || drop(tx.send(answer)))
+        });
+        self.mailbox.send(Command::Ask(ask)).await.map_err(|_| gone())?;
+        rx.await.map_err(|_| gone())?
+    }
+
+    pub async fn post(&self, event: Event) -> Result<(), Refusal> {
+        self.mailbox.send(Command::Event(event)).await.map_err(|_| gone())
+    }
+
+    pub async fn join(&self, joined: Joined, session: u64, out: mpsc::UnboundedSender<ToWorker>) -> Result<(), Refusal> {
+        self.mailbox.send(Command::Join { joined: Box::new(joined), session, out }).await.map_err(|_| gone())
+    }
+
+    pub async fn disconnected(&self, worker: WorkerId, session: u64) {
+        // A driver that is gone needs no news.
+        let _ = self.mailbox.send(Command::Disconnected { worker, session }).await;
+    }
+}
+
+/// What the driver remembers of a job besides the scheduler's state.
+#[derive(Clone, Debug)]
+struct JobInfo {
+    row: JobRow,
+    started: Timestamp,
+}
+
+pub struct Driver {
+    scheduler: Scheduler,
+    catalog: Catalog,
+    journal: Journal,
+    next_job: u64,
+    infos: BTreeMap<JobId, JobInfo>,
+    finished: BTreeMap<JobId, JobStatus>,
+    sessions: HashMap<WorkerId, (u64, mpsc::UnboundedSender<ToWorker>)>,
+    watchers: HashMap<JobId, watch::Sender<JobStatus>>,
+    writes: Vec<Write>,
+    outbox: Vec<(WorkerId, ToWorker)>,
+    replies: Vec<Reply>,
+}
+
+impl Driver {
+    /// A driver over a journal that was just opened, with its handle and the mailbox its loop takes.
+    pub fn new(journal: Journal, contents: Contents, options: SchedulerOptions) -> (Self, Handle, Mailbox) {
+        let mut scheduler = Scheduler::new(options, crate::jobs::next, contents.epoch);
+        scheduler.restore_published(contents.catalog.objects());
+        let now = Timestamp::now();
+        let mut infos = BTreeMap::new();
+        for job in contents.unfinished {
+            let Some(resolved) = job.row.resolved.clone() else { continue };
+            let stages = job
+                .stages
+                .into_iter()
+                .map(|(name, tasks, keeps, dones)| (Stage::new(name, tasks, keeps), dones))
+                .collect();
+            tracing::info!(job = %job.row.job, kind = resolved.spec.kind(), "taking up an unfinished job");
+            scheduler.restore_job(now.0, job.row.job, resolved, job.row.priority, job.row.deadline.map(|d| d.0), stages);
+            infos.insert(job.row.job, JobInfo { row: job.row, started: now });
+        }
+        let (tx, rx) = mpsc::channel(4096);
+        let handle = Handle { mailbox: tx, cluster: contents.cluster, epoch: contents.epoch };
+        let driver = Self {
+            scheduler,
+            catalog: contents.catalog,
+            journal,
+            next_job: contents.next_job,
+            infos,
+            finished: contents.finished.into_iter().map(|s| (s.job, s)).collect(),
+            sessions: HashMap::new(),
+            watchers: HashMap::new(),
+            writes: Vec::new(),
+            outbox: Vec::new(),
+            replies: Vec::new(),
+        };
+        (driver, handle, Mailbox(rx))
+    }
+
+    /// Runs until every handle is gone or `stop` fires. Fails when the journal cannot be written: then nothing that was not
+    /// written has been promised to anyone.
+    pub async fn run(mut self, mailbox: Mailbox, mut stop: watch::Receiver<bool>) -> Result<(), JournalError> {
+        let Mailbox(mut mailbox) = mailbox;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                command = mailbox.recv() => match command {
+                    Some(command) => self.take(command),
+                    None => return Ok(()),
+                },
+                _ = tick.tick() => self.step(Event::Tick),
+                _ = stop.wait_for(|s| *s) => return Ok(()),
+            }
+            for _ in 0..BATCH {
+                match mailbox.try_recv() {
+                    Ok(command) => self.take(command),
+                    Err(_) => break,
+                }
+            }
+            self.flush()?;
+        }
+    }
+
+    fn take(&mut self, command: Command) {
+        match command {
+            Command::Join { joined, session, out } => {
+                self.sessions.insert(joined.peer.worker, (session, out));
+                self.step(Event::Joined(joined));
+            }
+            Command::Disconnected { worker, session } => {
+                // An older session that ends late says nothing of the one that took its place.
+                if self.sessions.get(&worker).is_some_and(|(s, _)| *s == session) {
+                    self.sessions.remove(&worker);
+                    if let Some(incarnation) = self.scheduler.worker(worker).map(|w| w.incarnation) {
+                        self.step(Event::Disconnected { worker, incarnation });
+                    }
+                }
+            }
+            Command::Event(event) => self.step(event),
+            Command::Ask(ask) => {
+                let reply = ask(self);
+                self.replies.push(reply);
+            }
+        }
+    }
+
+    /// Journal first, then the outside world.
+    fn flush(&mut self) -> Result<(), JournalError> {
+        let writes = std::mem::take(&mut self.writes);
+        if !writes.is_empty() {
+            tokio::task::block_in_place(|| self.journal.write(&writes))?;
+        }
+        for (worker, message) in std::mem::take(&mut self.outbox) {
+            if let Some((_, out)) = self.sessions.get(&worker) {
+                // A closed session is reported by its reader.
+                let _ = out.send(message);
+            }
+        }
+        for reply in std::mem::take(&mut self.replies) {
+            reply();
+        }
+        self.tell_watchers();
+        Ok(())
+    }
+
+    fn tell_watchers(&mut self) {
+        let ids: Vec<JobId> = self.watchers.keys().copied().collect();
+        for id in ids {
+            let Ok(status) = self.job_status(id) else { continue };
+            let is_final = status.state.is_final();
+            if let Some(watcher) = self.watchers.get(&id) {
+                watcher.send_if_modified(|old| {
+                    let changed = *old != status;
+                    *old = status;
+                    changed
+                });
+                if is_final || watcher.is_closed() {
+                    self.watchers.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// Jobs under way that write this dataset, or read and write anything of its name.
+    fn writer_of(&self, name: &shardmill_common::name::DatasetName) -> Option<JobId> {
+        self.scheduler
+            .jobs()
+            .filter(|j| !matches!(j.resolved.spec, JobSpec::Repair(_)))
+            .find(|j| j.resolved.spec.output().is_some_and(|o| o == name || o.rejects() == *name || name.rejects() == *o))
+            .map(|j| j.id)
+    }
+}
+
+/// The receiving end of a driver's mailbox.
+pub struct Mailbox(mpsc::Receiver<Command>);

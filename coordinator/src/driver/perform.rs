@@ -1,0 +1,157 @@
+//! Performing the scheduler's actions: into the journal's next batch, into the workers' outbox, into the catalog.
+
+use shardmill_common::failure::Failure;
+use shardmill_common::ids::JobId;
+use shardmill_common::message::ToWorker;
+use shardmill_common::record::{Ending, Record};
+use shardmill_common::spec::JobSpec;
+use shardmill_common::status::{JobState, JobStatus};
+use shardmill_common::time::Timestamp;
+
+use super::{Driver, FINISHED_KEPT};
+use crate::catalog::{Change, output_record};
+use crate::journal::{JobRow, Write};
+use crate::jobs::{Publication, ResolvedJob};
+use crate::scheduler::{Action, Event, Job, JobEnd};
+
+impl Driver {
+    pub(super) fn step(&mut self, event: Event) {
+        let actions = self.scheduler.step(Timestamp::now().0, event);
+        for action in actions {
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Launch { worker, launch } => {
+                tracing::debug!(attempt = %launch.attempt, %worker, "launch");
+                self.outbox.push((worker, ToWorker::Launch(launch)));
+            }
+            Action::Kill { worker, attempt } => self.outbox.push((worker, ToWorker::Kill { attempt })),
+            Action::Delete { worker, objects } => self.outbox.push((worker, ToWorker::Delete { objects })),
+            Action::Forget { worker, job } => self.outbox.push((worker, ToWorker::Forget { job })),
+            Action::Journal(op) => {
+                // The coordinator's own jobs are planned anew after a restart.
+                let job = match &op {
+                    crate::scheduler::JournalOp::StagePlanned { job, .. }
+                    | crate::scheduler::JournalOp::TaskDone { job, .. }
+                    | crate::scheduler::JournalOp::TaskLost { job, .. } => *job,
+                };
+                if self.infos.contains_key(&job) {
+                    self.writes.push(Write::Progress(op));
+                }
+            }
+            Action::Publish { job, publication } => self.publish(job, &publication),
+            Action::Ended { job, end } => self.ended(&job, end),
+        }
+    }
+
+    fn publish(&mut self, id: JobId, publication: &Publication) {
+        let now = Timestamp::now();
+        let (Some(job), Some(info)) = (self.scheduler.job(id), self.infos.get(&id)) else { return };
+        let mut spec = job.resolved.spec.clone();
+        let taken: Vec<String> = match &mut spec {
+            JobSpec::Ingest(ingest) => {
+                for (source, rows) in ingest.sources.iter_mut().zip(&publication.source_rows) {
+                    source.rows = Some(*rows);
+                }
+                ingest.sources.iter().map(|s| s.checksum.clone()).collect()
+            }
+            _ => Vec::new(),
+        };
+        let (changes, manifests) = self.catalog.publish(publication, &taken, job.resolved.replicas, id, now);
+        let mut status = self.running_status(job, &info.row);
+        status.state = JobState::Done;
+        status.finished = Some(now);
+        status.notices.clear();
+        status.dataset = manifests.first().map(|m| m.reference());
+        status.rows = manifests.first().map(|m| m.rows());
+        let mut record = record_of(&job.resolved, &spec, &status, &info.row, info.started, Ending::Done, now);
+        record.outputs = manifests.iter().map(output_record).collect();
+        let objects = manifests.iter().flat_map(|m| m.objects().map(|o| (o.clone(), m.replicas))).collect();
+        for change in changes {
+            self.put(change);
+        }
+        self.finish(status, record);
+        self.step(Event::Published { job: Some(id), objects });
+    }
+
+    fn ended(&mut self, job: &Job, end: JobEnd) {
+        let Some(info) = self.infos.get(&job.id) else { return };
+        let now = Timestamp::now();
+        let (state, ending, error) = match end {
+            JobEnd::Failed(failure) => (JobState::Failed, Ending::Failed, Some(message(&failure))),
+            JobEnd::Cancelled => (JobState::Cancelled, Ending::Cancelled, None),
+            JobEnd::Quiet => return,
+        };
+        let mut status = self.running_status(job, &info.row);
+        status.state = state;
+        status.finished = Some(now);
+        status.notices.clear();
+        status.error = error;
+        let record = record_of(&job.resolved, &job.resolved.spec, &status, &info.row, info.started, ending, now);
+        tracing::info!(job = %job.id, state = state.name(), error = status.error.as_deref().unwrap_or(""), "job ended");
+        self.finish(status, record);
+    }
+
+    /// Applies a change of the catalog and has it written.
+    pub(super) fn put(&mut self, change: Change) {
+        self.writes.push(Write::Catalog(change.clone()));
+        self.catalog.apply(change);
+    }
+
+    fn finish(&mut self, status: JobStatus, record: Record) {
+        let id = status.job;
+        self.put(Change::PutRecord(Box::new(record)));
+        if let Some(info) = self.infos.remove(&id) {
+            let row = JobRow { resolved: None, status: Some(status.clone()), ..info.row };
+            self.writes.push(Write::EndJob(Box::new(row)));
+        }
+        self.finished.insert(id, status);
+        while self.finished.len() > FINISHED_KEPT {
+            self.finished.pop_first();
+        }
+    }
+}
+
+/// A failure as the user reads it.
+fn message(failure: &Failure) -> String {
+    failure.to_string()
+}
+
+fn record_of(
+    resolved: &ResolvedJob,
+    spec: &JobSpec,
+    status: &JobStatus,
+    row: &JobRow,
+    started: Timestamp,
+    ending: Ending,
+    finished: Timestamp,
+) -> Record {
+    let mut parameters = spec.clone();
+    let mut sources = Vec::new();
+    let mut inputs: Vec<_> = resolved.inputs.iter().map(|m| m.reference()).collect();
+    if let JobSpec::Ingest(ingest) = &mut parameters {
+        // Chunks are how the sources travelled, not what was asked for.
+        ingest.chunks.clear();
+        sources = std::mem::take(&mut ingest.sources);
+        inputs.extend(ingest.base.take().map(|b| b.reference()));
+    }
+    Record {
+        job: status.job,
+        kind: status.kind.clone(),
+        ending,
+        error: status.error.clone(),
+        inputs,
+        sources,
+        parameters,
+        counters: status.counters.clone(),
+        outputs: Vec::new(),
+        who: row.who.clone(),
+        submitted: row.submitted,
+        started,
+        finished,
+        program: concat!("shardmill ", env!("CARGO_PKG_VERSION")).into(),
+    }
+}

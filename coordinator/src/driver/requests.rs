@@ -1,0 +1,224 @@
+//! What clients may ask of the driver. Each runs in the driver's loop and is answered once its changes are on disk.
+
+use shardmill_common::failure::Refusal;
+use shardmill_common::ids::{JobId, ObjectId, WorkerId};
+use shardmill_common::manifest::Manifest;
+use shardmill_common::message::{LocatedManifest, UploadTargets};
+use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::record::Record;
+use shardmill_common::spec::{JobSpec, Submission};
+use shardmill_common::status::{DatasetSummary, JobStatus, NodeStatus};
+use shardmill_common::time::Timestamp;
+use tokio::sync::watch;
+
+use super::{Driver, JobInfo};
+use crate::jobs::ResolvedJob;
+use crate::journal::{JobRow, Write};
+use crate::scheduler::{Event, Worker};
+
+const NO_WORKER: &str = "no worker is alive: start one with `shardmill worker --coordinator URL --listen ADDR --data-dir DIR`";
+
+impl Driver {
+    pub fn submit(&mut self, submission: Submission) -> Result<JobId, Refusal> {
+        let now = Timestamp::now();
+        let resolved = self.resolve(submission.spec)?;
+        crate::jobs::check(&resolved)?;
+        let id = JobId(self.next_job);
+        self.next_job += 1;
+        let deadline = submission.deadline_seconds.map(|s| Timestamp(now.0.saturating_add((s as i64).saturating_mul(1000))));
+        let row = JobRow {
+            job: id,
+            resolved: Some(resolved.clone()),
+            who: submission.who,
+            priority: submission.priority,
+            deadline,
+            submitted: now,
+            status: None,
+        };
+        self.writes.push(Write::Job(Box::new(row.clone())));
+        self.infos.insert(id, JobInfo { row, started: now });
+        tracing::info!(job = %id, kind = resolved.spec.kind(), "job accepted");
+        self.step(Event::Submitted {
+            job: id,
+            resolved: Box::new(resolved),
+            priority: submission.priority,
+            deadline_ms: deadline.map(|d| d.0),
+        });
+        Ok(id)
+    }
+
+    /// Puts versions in the place of bare names, and refuses what cannot work.
+    fn resolve(&self, mut spec: JobSpec) -> Result<ResolvedJob, Refusal> {
+        let asked = match &spec {
+            JobSpec::Ingest(s) => s.replicas,
+            JobSpec::Clean(s) => s.replicas,
+            JobSpec::Dedup(s) => s.replicas,
+            JobSpec::Compare(s) => s.replicas,
+            JobSpec::Register(s) => s.replicas,
+            JobSpec::Repair(_) => return Err(Refusal::Denied("repairs are the coordinator's own".into())),
+        };
+        let replicas = self.replicas(asked)?;
+        if let Some(output) = spec.output()
+            && let Some(job) = self.writer_of(output)
+        {
+            return Err(Refusal::Conflict(format!("`{output}` is being written by job {job}: wait for it, or cancel it")));
+        }
+        let mut inputs = Vec::new();
+        let mut pin = |dataset: &mut DatasetRef| -> Result<(), Refusal> {
+            let manifest = self.catalog.find(dataset)?;
+            *dataset = manifest.reference();
+            inputs.push(manifest.clone());
+            Ok(())
+        };
+        match &mut spec {
+            JobSpec::Clean(s) => pin(&mut s.input)?,
+            JobSpec::Dedup(s) => pin(&mut s.input)?,
+            JobSpec::Compare(s) => {
+                pin(&mut s.left)?;
+                pin(&mut s.right)?;
+            }
+            JobSpec::Ingest(s) => {
+                s.base = None;
+                if s.append {
+                    // Appending to what is not there yet makes it: a loop's first run is like the others.
+                    s.base = self.catalog.find(&DatasetRef { name: s.output.clone(), version: None }).ok().cloned();
+                }
+            }
+            JobSpec::Register(_) | JobSpec::Repair(_) => {}
+        }
+        Ok(ResolvedJob { spec, inputs, replicas })
+    }
+
+    fn replicas(&self, asked: Option<u32>) -> Result<u32, Refusal> {
+        let live = self.scheduler.live_workers();
+        if live == 0 {
+            return Err(Refusal::Unavailable(NO_WORKER.into()));
+        }
+        match asked {
+            None => Ok(self.scheduler.options().default_replicas),
+            Some(0) => Err(Refusal::Invalid("a dataset needs at least one replica".into())),
+            Some(n) if n > live => Err(Refusal::Unavailable(format!(
+                "{n} replicas need {n} workers, and {live} {} alive: start more workers or ask for fewer --replicas",
+                if live == 1 { "is" } else { "are" }
+            ))),
+            Some(n) => Ok(n),
+        }
+    }
+
+    pub fn watch(&mut self, id: JobId) -> Result<watch::Receiver<JobStatus>, Refusal> {
+        let status = self.job_status(id)?;
+        if let Some(watcher) = self.watchers.get(&id) {
+            return Ok(watcher.subscribe());
+        }
+        let is_final = status.state.is_final();
+        let (tx, rx) = watch::channel(status);
+        if !is_final {
+            self.watchers.insert(id, tx);
+        }
+        Ok(rx)
+    }
+
+    pub fn cancel(&mut self, id: JobId) -> Result<(), Refusal> {
+        let status = self.job_status(id)?;
+        if status.state.is_final() {
+            return Err(Refusal::Conflict(format!("job {id} is {} already", status.state.name())));
+        }
+        self.step(Event::Cancel { job: id });
+        Ok(())
+    }
+
+    /// All jobs, newest first.
+    pub fn jobs(&self) -> Vec<JobStatus> {
+        let running = self.scheduler.jobs().filter_map(|j| self.infos.get(&j.id).map(|i| self.running_status(j, &i.row)));
+        let mut all: Vec<JobStatus> = running.chain(self.finished.values().cloned()).collect();
+        all.sort_by_key(|s| std::cmp::Reverse(s.job));
+        all
+    }
+
+    pub fn datasets(&self) -> Vec<DatasetSummary> {
+        self.catalog.summaries()
+    }
+
+    pub fn locate(&self, dataset: &DatasetRef) -> Result<LocatedManifest, Refusal> {
+        let manifest = self.catalog.find(dataset)?.clone();
+        let holders: Vec<(ObjectId, Vec<WorkerId>)> =
+            manifest.objects().map(|o| (o.id, self.scheduler.live_holders(o.id))).collect();
+        if let Some((object, _)) = holders.iter().find(|(_, h)| h.is_empty()) {
+            let known: Vec<String> = self.scheduler.objects().holders(*object).map(|w| w.to_string()).collect();
+            return Err(Refusal::Unavailable(if known.is_empty() {
+                format!("{}: no worker has a good copy of object {object}", manifest.reference())
+            } else {
+                format!("{}: no worker that holds object {object} is alive (it is on {})", manifest.reference(), known.join(", "))
+            }));
+        }
+        let peers = self.scheduler.peers(holders.iter().flat_map(|(_, h)| h.iter().copied()));
+        Ok(LocatedManifest { manifest, holders, peers })
+    }
+
+    pub fn versions(&self, name: &DatasetName) -> Result<Vec<Manifest>, Refusal> {
+        self.catalog.versions(name)
+    }
+
+    fn not_being_written(&self, name: &DatasetName) -> Result<(), Refusal> {
+        match self.writer_of(name) {
+            Some(job) => Err(Refusal::Conflict(format!("`{name}` is being written by job {job}: wait for it, or cancel it"))),
+            None => Ok(()),
+        }
+    }
+
+    pub fn rename(&mut self, from: &DatasetName, to: &DatasetName) -> Result<(), Refusal> {
+        self.not_being_written(from)?;
+        self.not_being_written(to)?;
+        for change in self.catalog.rename(from, to)? {
+            self.put(change);
+        }
+        Ok(())
+    }
+
+    pub fn remove(&mut self, dataset: &DatasetRef) -> Result<Vec<DatasetRef>, Refusal> {
+        self.not_being_written(&dataset.name)?;
+        let (changes, removed, objects) = self.catalog.remove(dataset)?;
+        for change in changes {
+            self.put(change);
+        }
+        self.step(Event::Unpublished { objects });
+        Ok(removed)
+    }
+
+    pub fn records(&self, job: Option<JobId>) -> Result<Vec<Record>, Refusal> {
+        self.catalog.records(job)
+    }
+
+    pub fn taken(&self, name: &DatasetName) -> Vec<String> {
+        self.catalog.taken(name)
+    }
+
+    pub fn nodes(&self) -> Vec<NodeStatus> {
+        self.node_statuses()
+    }
+
+    pub fn under_replicated(&self) -> usize {
+        self.scheduler.under_replicated()
+    }
+
+    pub fn drain(&mut self, worker: WorkerId) -> Result<(), Refusal> {
+        if self.scheduler.worker(worker).is_none() {
+            let known: Vec<String> = self.scheduler.workers().map(|w| w.id().to_string()).collect();
+            return Err(Refusal::NotFound(format!(
+                "there is no node {worker}; the nodes are {}",
+                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            )));
+        }
+        self.step(Event::Drain { worker });
+        Ok(())
+    }
+
+    /// Workers with the least stored first.
+    pub fn upload_targets(&self, replicas: Option<u32>) -> Result<UploadTargets, Refusal> {
+        let copies = self.replicas(replicas)?;
+        let mut workers: Vec<&Worker> = self.scheduler.workers().filter(|w| w.is_alive() && !w.draining).collect();
+        workers.sort_by_key(|w| (w.stored_bytes, w.id()));
+        let copies = copies.min(workers.len() as u32);
+        Ok(UploadTargets { peers: workers.into_iter().map(|w| w.peer.clone()).collect(), copies })
+    }
+}

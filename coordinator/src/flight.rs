@@ -1,0 +1,171 @@
+//! Arrow Flight at the coordinator: lists datasets and says where their shards are. Rows go between clients and workers.
+
+use std::pin::Pin;
+
+use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, TimeUnit};
+use arrow_flight::flight_service_server::FlightService;
+use arrow_flight::{
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest,
+    HandshakeResponse, Location, PollInfo, PutResult, SchemaAsIpc, SchemaResult, Ticket,
+};
+use futures::Stream;
+use shardmill_common::message::LocatedManifest;
+use shardmill_common::name::DatasetRef;
+use shardmill_common::schema::{DataType, Schema};
+use shardmill_common::task::Peer;
+use shardmill_proto::refusal_to_status;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::driver::Handle;
+
+type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The action that names a worker to `do_put` to.
+pub const PUT_LOCATION: &str = "put-location";
+
+pub struct FlightDoor {
+    handle: Handle,
+}
+
+impl FlightDoor {
+    pub fn new(handle: Handle) -> Self {
+        Self { handle }
+    }
+
+    async fn info(&self, dataset: DatasetRef) -> Result<FlightInfo, Status> {
+        let located = self.handle.ask(move |d| d.locate(&dataset)).await.map_err(refusal_to_status)?;
+        flight_info(&located)
+    }
+}
+
+/// The schema that shards are sent with.
+pub fn arrow_schema(schema: &Schema) -> ArrowSchema {
+    let fields = schema.fields.iter().map(|f| {
+        let dtype = match f.dtype {
+            DataType::Null => ArrowType::Null,
+            DataType::Boolean => ArrowType::Boolean,
+            DataType::Int64 => ArrowType::Int64,
+            DataType::Float64 => ArrowType::Float64,
+            DataType::Date => ArrowType::Date32,
+            DataType::Datetime => ArrowType::Timestamp(TimeUnit::Microsecond, None),
+            DataType::DatetimeUtc => ArrowType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            DataType::String => ArrowType::LargeUtf8,
+        };
+        ArrowField::new(&f.name, dtype, true)
+    });
+    ArrowSchema::new(fields.collect::<Vec<_>>())
+}
+
+/// `grpc+tcp://host:port`, as Flight writes a location.
+fn location(peer: &Peer) -> Location {
+    Location { uri: peer.url.replacen("http://", "grpc+tcp://", 1) }
+}
+
+fn flight_info(located: &LocatedManifest) -> Result<FlightInfo, Status> {
+    let manifest = &located.manifest;
+    let mut info = FlightInfo::new()
+        .try_with_schema(&arrow_schema(&manifest.schema))
+        .map_err(|e| Status::internal(e.to_string()))?
+        .with_descriptor(FlightDescriptor::new_path(vec![manifest.reference().to_string()]))
+        .with_total_records(manifest.rows() as i64)
+        .with_total_bytes(manifest.bytes() as i64)
+        .with_ordered(true);
+    for ordinal in 0..manifest.shards.len() {
+        let Some((ticket, peers)) = located.ticket(ordinal) else { continue };
+        let ticket = serde_json::to_vec(&ticket).map_err(|e| Status::internal(e.to_string()))?;
+        let mut endpoint = FlightEndpoint::new().with_ticket(Ticket::new(ticket));
+        endpoint.location = peers.iter().map(location).collect();
+        info = info.with_endpoint(endpoint);
+    }
+    Ok(info)
+}
+
+/// The dataset a descriptor names: its path's one part, or its command, as `name` or `name@version`.
+fn dataset_of(descriptor: &FlightDescriptor) -> Result<DatasetRef, Status> {
+    let text = match descriptor.path.as_slice() {
+        [name] => name.clone(),
+        [] => String::from_utf8_lossy(&descriptor.cmd).into_owned(),
+        _ => return Err(Status::invalid_argument("a dataset's path has one part: its name, or name@version")),
+    };
+    text.parse().map_err(Status::invalid_argument)
+}
+
+#[tonic::async_trait]
+impl FlightService for FlightDoor {
+    type HandshakeStream = Out<HandshakeResponse>;
+    type ListFlightsStream = Out<FlightInfo>;
+    type DoGetStream = Out<FlightData>;
+    type DoPutStream = Out<PutResult>;
+    type DoExchangeStream = Out<FlightData>;
+    type DoActionStream = Out<arrow_flight::Result>;
+    type ListActionsStream = Out<ActionType>;
+
+    async fn handshake(&self, _: Request<Streaming<HandshakeRequest>>) -> Result<Response<Self::HandshakeStream>, Status> {
+        Err(Status::unimplemented("send the token as `authorization: Bearer TOKEN` with every call"))
+    }
+
+    async fn list_flights(&self, _: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
+        let located = self
+            .handle
+            .ask(|d| Ok(d.datasets().iter().filter_map(|s| d.locate(&s.dataset).ok()).collect::<Vec<_>>()))
+            .await
+            .map_err(refusal_to_status)?;
+        let infos: Vec<_> = located.iter().map(flight_info).collect();
+        Ok(Response::new(Box::pin(futures::stream::iter(infos))))
+    }
+
+    async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+        let dataset = dataset_of(request.get_ref())?;
+        Ok(Response::new(self.info(dataset).await?))
+    }
+
+    async fn poll_flight_info(&self, _: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
+        Err(Status::unimplemented("datasets are there or not: use get_flight_info"))
+    }
+
+    async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+        let dataset = dataset_of(request.get_ref())?;
+        let located = self.handle.ask(move |d| d.locate(&dataset)).await.map_err(refusal_to_status)?;
+        let schema = arrow_schema(&located.manifest.schema);
+        let options = arrow::ipc::writer::IpcWriteOptions::default();
+        let result: SchemaResult =
+            SchemaAsIpc::new(&schema, &options).try_into().map_err(|e: arrow::error::ArrowError| Status::internal(e.to_string()))?;
+        Ok(Response::new(result))
+    }
+
+    async fn do_get(&self, _: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+        Err(Status::failed_precondition("rows are read from the endpoints' locations that get_flight_info names, not from the coordinator"))
+    }
+
+    async fn do_put(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+        Err(Status::failed_precondition(format!(
+            "rows are written to a worker, not to the coordinator: the action `{PUT_LOCATION}` names one"
+        )))
+    }
+
+    async fn do_exchange(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
+        Err(Status::unimplemented("do_exchange has no meaning here"))
+    }
+
+    async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
+        let action = request.into_inner();
+        if action.r#type != PUT_LOCATION {
+            return Err(Status::invalid_argument(format!(
+                "there is no action `{}`; there is `{PUT_LOCATION}`",
+                action.r#type.escape_debug()
+            )));
+        }
+        let targets = self.handle.ask(|d| d.upload_targets(None)).await.map_err(refusal_to_status)?;
+        let peer = targets.peers.first().ok_or_else(|| Status::failed_precondition("no worker is alive"))?;
+        let body = location(peer).uri.into_bytes().into();
+        Ok(Response::new(Box::pin(futures::stream::iter([Ok(arrow_flight::Result { body })]))))
+    }
+
+    async fn list_actions(&self, _: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
+        let action = ActionType {
+            r#type: PUT_LOCATION.into(),
+            description: "the location of a worker that takes a new dataset by do_put".into(),
+        };
+        Ok(Response::new(Box::pin(futures::stream::iter([Ok(action)]))))
+    }
+}

@@ -1,0 +1,210 @@
+//! The gRPC door: decode, post, encode.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::{Stream, StreamExt};
+use serde::Serialize;
+use shardmill_common::failure::Refusal;
+use shardmill_common::ids::{Incarnation, JobId, WorkerId};
+use shardmill_common::message::{FromWorker, Hello, PROTOCOL_VERSION, ToWorker};
+use shardmill_common::status::JobStatus;
+use shardmill_common::task::Peer;
+use shardmill_proto::v1::Json;
+use shardmill_proto::v1::coordinator_server::Coordinator;
+use shardmill_proto::{decode, encode, refusal_to_status};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{UnboundedReceiverStream, WatchStream};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::driver::{Driver, Handle};
+use crate::scheduler::{Event, Joined};
+
+type JsonStream = Pin<Box<dyn Stream<Item = Result<Json, Status>> + Send>>;
+type Answer = Result<Response<Json>, Status>;
+
+pub struct Door {
+    handle: Handle,
+    sessions: AtomicU64,
+}
+
+impl Door {
+    pub fn new(handle: Handle) -> Self {
+        Self { handle, sessions: AtomicU64::new(0) }
+    }
+
+    async fn ask<T: Serialize + Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Driver) -> Result<T, Refusal> + Send + 'static,
+    ) -> Answer {
+        let answer = self.handle.ask(f).await.map_err(refusal_to_status)?;
+        encode(&answer).map(Response::new)
+    }
+}
+
+/// Why a worker may not join, if it may not.
+fn objection(hello: &Hello, handle: &Handle) -> Option<String> {
+    if hello.protocol != PROTOCOL_VERSION {
+        return Some(format!(
+            "this coordinator speaks protocol {PROTOCOL_VERSION}, the worker ({}) speaks {}: run the same version everywhere",
+            hello.program, hello.protocol
+        ));
+    }
+    match hello.cluster {
+        Some(cluster) if cluster != handle.cluster => Some(format!(
+            "the worker's data folder {} belongs to cluster {cluster}, this is cluster {}: its shards would be taken for rubbish here",
+            hello.data_dir, handle.cluster
+        )),
+        _ => None,
+    }
+}
+
+/// Turns a worker's messages into events until its stream ends. True where it said good-bye.
+async fn listen(handle: &Handle, mut stream: Streaming<Json>, worker: WorkerId, incarnation: Incarnation) -> bool {
+    while let Some(Ok(message)) = stream.next().await {
+        let event = match decode::<FromWorker>(&message) {
+            Ok(FromWorker::Hello(_)) => continue,
+            Ok(FromWorker::Heartbeat { running }) => Event::Heartbeat { worker, incarnation, running },
+            Ok(FromWorker::Succeeded { attempt, output, seconds }) => {
+                Event::Succeeded { worker, incarnation, attempt, output, seconds }
+            }
+            Ok(FromWorker::Failed { attempt, failure }) => {
+                tracing::warn!(%attempt, %worker, %failure, "attempt failed");
+                Event::Failed { worker, incarnation, attempt, failure }
+            }
+            Ok(FromWorker::Damaged { objects }) => {
+                tracing::warn!(%worker, ?objects, "damaged copies");
+                Event::Damaged { worker, objects }
+            }
+            Ok(FromWorker::Stored { object, bytes }) => Event::Stored { worker, object, bytes },
+            Ok(FromWorker::Leaving) => {
+                // Its outputs go with it; what it holds comes back with it.
+                return handle.post(Event::Left { worker, incarnation }).await.is_ok();
+            }
+            Err(status) => {
+                tracing::warn!(%worker, error = status.message(), "a message that cannot be read; closing the session");
+                return false;
+            }
+        };
+        if handle.post(event).await.is_err() {
+            return false;
+        }
+    }
+    false
+}
+
+#[tonic::async_trait]
+impl Coordinator for Door {
+    type SessionStream = JsonStream;
+    type WatchStream = JsonStream;
+
+    async fn session(&self, request: Request<Streaming<Json>>) -> Result<Response<JsonStream>, Status> {
+        let mut stream = request.into_inner();
+        let first = stream.next().await.ok_or_else(|| Status::invalid_argument("the session has no first message"))??;
+        let FromWorker::Hello(hello) = decode(&first)? else {
+            return Err(Status::invalid_argument("the first message of a session is hello"));
+        };
+        let (out, messages) = mpsc::unbounded_channel();
+        let answers = UnboundedReceiverStream::new(messages).map(|m: ToWorker| encode(&m));
+        if let Some(reason) = objection(&hello, &self.handle) {
+            tracing::warn!(worker = %hello.worker, reason, "refused a worker");
+            drop(out.send(ToWorker::Refused { reason }));
+            return Ok(Response::new(Box::pin(answers)));
+        }
+        let session = self.sessions.fetch_add(1, Ordering::Relaxed);
+        let (worker, incarnation) = (hello.worker, hello.incarnation);
+        drop(out.send(ToWorker::Welcome { cluster: self.handle.cluster, epoch: self.handle.epoch }));
+        tracing::info!(%worker, url = hello.url, slots = hello.slots, objects = hello.objects.len(), "a worker joined");
+        let joined = Joined {
+            peer: Peer { worker, url: hello.url, machine: hello.machine, data_dir: hello.data_dir },
+            incarnation,
+            slots: hello.slots,
+            memory: hello.memory,
+            objects: hello.objects,
+            attempts: hello.attempts,
+        };
+        self.handle.join(joined, session, out).await.map_err(refusal_to_status)?;
+        let handle = self.handle.clone();
+        tokio::spawn(async move {
+            let left = listen(&handle, stream, worker, incarnation).await;
+            tracing::info!(%worker, left, "a worker's session ended");
+            handle.disconnected(worker, session).await;
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn submit(&self, request: Request<Json>) -> Answer {
+        let submission = decode(request.get_ref())?;
+        self.ask(move |d| d.submit(submission)).await
+    }
+
+    async fn watch(&self, request: Request<Json>) -> Result<Response<JsonStream>, Status> {
+        let job: JobId = decode(request.get_ref())?;
+        let receiver = self.handle.ask(move |d| d.watch(job)).await.map_err(refusal_to_status)?;
+        // The stream ends with the first final status, also when that is the one it begins with.
+        let mut ended = false;
+        let statuses = WatchStream::new(receiver).take_while(move |status: &JobStatus| {
+            let go_on = !ended;
+            ended = status.state.is_final();
+            futures::future::ready(go_on)
+        });
+        Ok(Response::new(Box::pin(statuses.map(|s| encode(&s)))))
+    }
+
+    async fn cancel(&self, request: Request<Json>) -> Answer {
+        let job = decode(request.get_ref())?;
+        self.ask(move |d| d.cancel(job)).await
+    }
+
+    async fn list_jobs(&self, _: Request<Json>) -> Answer {
+        self.ask(|d| Ok(d.jobs())).await
+    }
+
+    async fn list_datasets(&self, _: Request<Json>) -> Answer {
+        self.ask(|d| Ok(d.datasets())).await
+    }
+
+    async fn locate(&self, request: Request<Json>) -> Answer {
+        let dataset = decode(request.get_ref())?;
+        self.ask(move |d| d.locate(&dataset)).await
+    }
+
+    async fn versions(&self, request: Request<Json>) -> Answer {
+        let name = decode(request.get_ref())?;
+        self.ask(move |d| d.versions(&name)).await
+    }
+
+    async fn rename(&self, request: Request<Json>) -> Answer {
+        let (from, to) = decode(request.get_ref())?;
+        self.ask(move |d| d.rename(&from, &to)).await
+    }
+
+    async fn remove(&self, request: Request<Json>) -> Answer {
+        let dataset = decode(request.get_ref())?;
+        self.ask(move |d| d.remove(&dataset)).await
+    }
+
+    async fn records(&self, request: Request<Json>) -> Answer {
+        let job = decode(request.get_ref())?;
+        self.ask(move |d| d.records(job)).await
+    }
+
+    async fn taken_sources(&self, request: Request<Json>) -> Answer {
+        let name = decode(request.get_ref())?;
+        self.ask(move |d| Ok(d.taken(&name))).await
+    }
+
+    async fn nodes(&self, _: Request<Json>) -> Answer {
+        self.ask(|d| Ok(d.nodes())).await
+    }
+
+    async fn drain(&self, request: Request<Json>) -> Answer {
+        let worker = decode(request.get_ref())?;
+        self.ask(move |d| d.drain(worker)).await
+    }
+
+    async fn upload_targets(&self, request: Request<Json>) -> Answer {
+        let replicas = decode(request.get_ref())?;
+        self.ask(move |d| d.upload_targets(replicas)).await
+    }
+}

@@ -1,0 +1,78 @@
+//! The HTTP door: health for a supervisor, metrics for Prometheus, and what there is as JSON. It reads; it changes nothing.
+
+use std::fmt::Write as _;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use shardmill_common::failure::Refusal;
+use shardmill_common::status::JobState;
+
+use crate::driver::{Driver, Handle};
+
+pub fn router(handle: Handle) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/v1/nodes", get(|State(h): State<Handle>| async move { answer(&h, |d| Ok(d.nodes())).await }))
+        .route("/v1/jobs", get(|State(h): State<Handle>| async move { answer(&h, |d| Ok(d.jobs())).await }))
+        .route("/v1/datasets", get(|State(h): State<Handle>| async move { answer(&h, |d| Ok(d.datasets())).await }))
+        .route("/v1/records", get(|State(h): State<Handle>| async move { answer(&h, |d| d.records(None)).await }))
+        .with_state(handle)
+}
+
+async fn answer<T: serde::Serialize + Send + 'static>(
+    handle: &Handle,
+    f: impl FnOnce(&mut Driver) -> Result<T, Refusal> + Send + 'static,
+) -> Response {
+    match handle.ask(f).await {
+        Ok(value) => Json(value).into_response(),
+        Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, format!("{refusal}\n")).into_response(),
+    }
+}
+
+async fn ready(State(handle): State<Handle>) -> Response {
+    match handle.ask(|d| Ok(d.nodes().iter().filter(|n| n.state == "alive").count())).await {
+        Ok(0) => (StatusCode::SERVICE_UNAVAILABLE, "no worker is alive\n").into_response(),
+        Ok(n) => format!("{n} workers\n").into_response(),
+        Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, format!("{refusal}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(handle): State<Handle>) -> Response {
+    let facts = handle.ask(|d| Ok((d.nodes(), d.jobs(), d.datasets(), d.under_replicated()))).await;
+    let (nodes, jobs, datasets, lacking) = match facts {
+        Ok(facts) => facts,
+        Err(refusal) => return (StatusCode::SERVICE_UNAVAILABLE, format!("{refusal}\n")).into_response(),
+    };
+    let mut text = String::new();
+    let mut gauge = |name: &str, help: &str, rows: &[(String, u64)]| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+        for (labels, value) in rows {
+            let _ = writeln!(text, "{name}{labels} {value}");
+        }
+    };
+    let by_state: Vec<(String, u64)> = ["alive", "away", "lost", "draining", "drained"]
+        .iter()
+        .map(|s| (format!("{{state=\"{s}\"}}"), nodes.iter().filter(|n| n.state == *s).count() as u64))
+        .collect();
+    gauge("shardmill_workers", "Workers by state.", &by_state);
+    let per_node = |f: fn(&shardmill_common::status::NodeStatus) -> u64| -> Vec<(String, u64)> {
+        nodes.iter().map(|n| (format!("{{worker=\"{}\"}}", n.worker), f(n))).collect()
+    };
+    gauge("shardmill_worker_running_attempts", "Attempts running on a worker.", &per_node(|n| u64::from(n.running)));
+    gauge("shardmill_worker_stored_bytes", "Bytes of published objects on a worker.", &per_node(|n| n.bytes));
+    let states = [JobState::Running, JobState::Done, JobState::Failed, JobState::Cancelled];
+    let by_state: Vec<(String, u64)> = states
+        .iter()
+        .map(|s| (format!("{{state=\"{}\"}}", s.name()), jobs.iter().filter(|j| j.state == *s).count() as u64))
+        .collect();
+    gauge("shardmill_jobs", "Jobs by state, of the newest thousand.", &by_state);
+    gauge("shardmill_datasets", "Datasets.", &[(String::new(), datasets.len() as u64)]);
+    gauge("shardmill_under_replicated_objects", "Objects with fewer copies than wanted.", &[(String::new(), lacking as u64)]);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}

@@ -1,0 +1,162 @@
+//! Deduplication: hash every row where it lies, find duplicates among the hashes, drop the losers by deletion vectors.
+
+use shardmill_common::counters::Counters;
+use shardmill_common::failure::Failure;
+use shardmill_common::schema::Schema;
+use shardmill_common::spec::{DedupSpec, Keep};
+use shardmill_common::task::{
+    DropTask, DuplicatesTask, HashColumn, HashPlan, HashTask, TaskKind, TaskRange, TaskSpec,
+};
+
+use super::plan::{
+    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, coalesce, find, output, partitions_for, reduce_target, whole,
+};
+
+const HASH: &str = "hash";
+const FIND: &str = "find duplicates";
+const DROP: &str = "drop duplicates";
+
+pub fn check(spec: &DedupSpec, job: &ResolvedJob) -> Result<(), String> {
+    let input = job.inputs.first().ok_or("the input is missing")?;
+    check_keys(spec.options.keys.as_deref(), &input.schema, &input.reference().to_string())
+}
+
+/// Keys must be columns, named once.
+pub fn check_keys(keys: Option<&[String]>, schema: &Schema, what: &str) -> Result<(), String> {
+    let Some(keys) = keys else { return Ok(()) };
+    if keys.is_empty() {
+        return Err("no key column is named".into());
+    }
+    for (n, key) in keys.iter().enumerate() {
+        if schema.get(key).is_none() {
+            return Err(format!("{what} has no column `{key}`; its columns are {}", schema.names_joined()));
+        }
+        if keys[..n].contains(key) {
+            return Err(format!("the key column `{key}` is named twice"));
+        }
+    }
+    Ok(())
+}
+
+/// The columns that tell rows apart, with the types they have in the whole dataset.
+pub fn hash_columns(keys: Option<&[String]>, schema: &Schema) -> Vec<HashColumn> {
+    let of = |name: &str| HashColumn { name: name.to_owned(), dtype: schema.get(name).map(|f| f.dtype) };
+    match keys {
+        Some(keys) => keys.iter().map(|k| of(k)).collect(),
+        None => schema.names().map(of).collect(),
+    }
+}
+
+pub fn next(spec: &DedupSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+    let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+    let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
+    let Some(hash_stage) = find(stages, HASH) else {
+        return Ok(hash_stage(&shards, &input.schema, spec.options.keys.as_deref(), Vec::new()));
+    };
+    let hashes: Vec<(u32, u32)> = whole(stages, hash_stage).tasks().collect();
+    match drop_duplicates(&shards, &hashes, &input.schema, spec.options.keep, stages)? {
+        Progress::Next(next) => Ok(next),
+        Progress::Finished(shards) => Ok(Next::Publish(Box::new(Publication {
+            drafts: vec![Draft {
+                name: spec.output.clone(),
+                schema: input.schema.clone(),
+                shards: shards.into_iter().map(|s| s.entry).filter(|e| e.rows() > 0).collect(),
+            }],
+            source_rows: Vec::new(),
+        }))),
+    }
+}
+
+/// A stage that hashes these shards.
+pub fn hash_stage(shards: &[ShardAt], schema: &Schema, keys: Option<&[String]>, keeps: Vec<u32>) -> Next {
+    let rows: u64 = shards.iter().map(|s| s.entry.rows()).sum();
+    let plan =
+        HashPlan { columns: Some(hash_columns(keys, schema)), with_row_hash: false, partitions: partitions_for(rows) };
+    let tasks = shards
+        .iter()
+        .enumerate()
+        .map(|(n, shard)| {
+            let task = HashTask { input: shard.input(n), schema: schema.clone(), plan: plan.clone() };
+            shard.task(TaskKind::Hash(task), Vec::new())
+        })
+        .collect();
+    Next::Stage { name: HASH.into(), tasks, keeps }
+}
+
+/// How far the dropping of duplicates has come.
+pub enum Progress {
+    Next(Next),
+    Finished(Vec<ShardAt>),
+}
+
+/// The stages after hashing: `hashes` are the tasks that hashed `shards`, in the same order.
+pub fn drop_duplicates(
+    shards: &[ShardAt],
+    hashes: &[(u32, u32)],
+    schema: &Schema,
+    keep: Keep,
+    stages: &[StageView<'_>],
+) -> Result<Progress, Failure> {
+    let Some(found) = find(stages, FIND) else {
+        return Ok(Progress::Next(find_stage(hashes, keep, stages)?));
+    };
+    let range = whole(stages, found);
+    let mut dropped = vec![0u64; shards.len()];
+    for (stage, task) in range.tasks() {
+        for (sum, size) in dropped.iter_mut().zip(output(stages, stage, task)?.shuffle.iter().flatten()) {
+            *sum += size.rows;
+        }
+    }
+    let touched: Vec<usize> = (0..shards.len()).filter(|n| dropped[*n] > 0).collect();
+    if touched.is_empty() {
+        return Ok(Progress::Finished(shards.to_vec()));
+    }
+    let Some(drop) = find(stages, DROP) else {
+        let tasks = touched
+            .iter()
+            .map(|n| {
+                let task = DropTask { input: shards[*n].input(*n), schema: schema.clone(), found: range };
+                shards[*n].task(TaskKind::Drop(task), vec![range])
+            })
+            .collect();
+        return Ok(Progress::Next(Next::Stage { name: DROP.into(), tasks, keeps: vec![found] }));
+    };
+    let mut shards = shards.to_vec();
+    for (task, n) in (0u32..).zip(touched) {
+        shards[n] = ShardAt::made(drop, task, output(stages, drop, task)?)
+            .ok_or_else(|| Failure::internal("a drop task put out no shard"))?;
+    }
+    Ok(Progress::Finished(shards))
+}
+
+fn find_stage(hashes: &[(u32, u32)], keep: Keep, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+    let outputs: Vec<_> = hashes.iter().map(|(s, t)| output(stages, *s, *t)).collect::<Result<_, _>>()?;
+    let partitions = outputs.first().and_then(|o| o.shuffle.as_ref()).map_or(1, Vec::len) as u32;
+    let total: u64 = outputs.iter().flat_map(|o| o.shuffle.iter().flatten()).map(|p| p.rows).sum();
+    let ranges = TaskRange::gather(hashes.iter().copied());
+    let tasks = coalesce(outputs.into_iter(), partitions, reduce_target(total))
+        .into_iter()
+        .map(|(from, to, rows)| TaskSpec {
+            kind: TaskKind::Duplicates(DuplicatesTask { hashes: ranges.clone(), partitions: (from, to), keep }),
+            reads: ranges.clone(),
+            objects: Vec::new(),
+            memory: rows * 80 + (4 << 20),
+        })
+        .collect();
+    let mut keeps: Vec<u32> = hashes.iter().map(|(s, _)| *s).collect();
+    keeps.dedup();
+    Ok(Next::Stage { name: FIND.into(), tasks, keeps })
+}
+
+/// `rows_in` from the hash stage, `duplicates` from the find stage, `rows_out` what is between.
+pub fn counters(stages: &[StageView<'_>]) -> Counters {
+    let mut sum = Counters::default();
+    for output in stages.iter().flat_map(StageView::outputs) {
+        sum.merge(&output.counters);
+    }
+    let mut counters = Counters::default();
+    counters.add("rows_in", sum.get("rows_in"));
+    counters.add("duplicates", sum.get("duplicates"));
+    counters.add("rows_out", sum.get("rows_in").saturating_sub(sum.get("duplicates")));
+    counters
+}

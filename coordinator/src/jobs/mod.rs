@@ -1,0 +1,59 @@
+//! Kinds of jobs: from a spec and the stages that are done to the next stage, or to what is published. Pure.
+
+mod clean;
+mod compare;
+mod dedup;
+mod ingest;
+mod plan;
+mod register;
+mod repair;
+
+pub use plan::{Draft, Next, Publication, ResolvedJob, StageView, input_objects};
+
+use shardmill_common::counters::Counters;
+use shardmill_common::failure::{Failure, Refusal};
+use shardmill_common::spec::JobSpec;
+
+/// Whether the job makes sense on these inputs: unknown columns and the like are refused before anything runs.
+pub fn check(job: &ResolvedJob) -> Result<(), Refusal> {
+    match &job.spec {
+        JobSpec::Ingest(spec) => ingest::check(spec),
+        JobSpec::Clean(spec) => clean::check(spec, job),
+        JobSpec::Dedup(spec) => dedup::check(spec, job),
+        JobSpec::Compare(spec) => compare::check(spec, job),
+        JobSpec::Register(spec) => register::check(spec),
+        JobSpec::Repair(_) => Ok(()),
+    }
+    .map_err(Refusal::Invalid)
+}
+
+/// What comes after the stages that are done. Copies are made before anything is published.
+pub fn next(job: &ResolvedJob, stages: &[StageView<'_>], live_workers: u32) -> Result<Next, Failure> {
+    let next = match &job.spec {
+        JobSpec::Ingest(spec) => ingest::next(spec, job, stages),
+        JobSpec::Clean(spec) => clean::next(spec, job, stages),
+        JobSpec::Dedup(spec) => dedup::next(spec, job, stages),
+        JobSpec::Compare(spec) => compare::next(spec, job, stages),
+        JobSpec::Register(spec) => register::next(spec),
+        JobSpec::Repair(spec) => repair::next(spec, stages),
+    }?;
+    match next {
+        Next::Publish(publication) => Ok(plan::copies_first(job, stages, publication, live_workers)),
+        other => Ok(other),
+    }
+}
+
+/// The job's counters over the tasks that are done.
+pub fn counters(job: &ResolvedJob, stages: &[StageView<'_>]) -> Counters {
+    match &job.spec {
+        JobSpec::Ingest(spec) => ingest::counters(spec, stages),
+        JobSpec::Dedup(_) => dedup::counters(stages),
+        JobSpec::Clean(_) | JobSpec::Compare(_) | JobSpec::Register(_) | JobSpec::Repair(_) => {
+            let mut sum = Counters::default();
+            for output in stages.iter().flat_map(StageView::outputs) {
+                sum.merge(&output.counters);
+            }
+            sum
+        }
+    }
+}

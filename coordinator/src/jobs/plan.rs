@@ -1,0 +1,261 @@
+//! The vocabulary of planning, and the parts that several kinds of jobs share.
+
+use serde::{Deserialize, Serialize};
+use shardmill_common::failure::Failure;
+use shardmill_common::ids::ObjectId;
+use shardmill_common::manifest::{Manifest, ObjectRef, ShardEntry};
+use shardmill_common::name::DatasetName;
+use shardmill_common::schema::Schema;
+use shardmill_common::spec::{ChunkPlace, JobSpec};
+use shardmill_common::task::{CopyTask, ShardInput, ShardRef, TaskKind, TaskOutput, TaskRange, TaskSpec};
+
+/// A job with its inputs as they were when it was accepted: all a planner needs, and all a restart needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResolvedJob {
+    pub spec: JobSpec,
+    /// In the order of `JobSpec::inputs`.
+    pub inputs: Vec<Manifest>,
+    /// Copies wanted of what it makes.
+    pub replicas: u32,
+}
+
+/// A stage as planners see it: its tasks, with the output of those that are done.
+pub struct StageView<'a> {
+    pub name: &'a str,
+    pub tasks: Vec<(&'a TaskKind, Option<&'a TaskOutput>)>,
+}
+
+impl<'a> StageView<'a> {
+    pub fn outputs(&self) -> impl Iterator<Item = &'a TaskOutput> + '_ {
+        self.tasks.iter().filter_map(|(_, output)| *output)
+    }
+}
+
+/// A version to publish: the catalog gives it its number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
+    pub name: DatasetName,
+    pub schema: Schema,
+    pub shards: Vec<ShardEntry>,
+}
+
+/// What a job publishes, all at once.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Publication {
+    /// The dataset first, then its rejects if there are any.
+    pub drafts: Vec<Draft>,
+    /// Rows read from each source, by its number.
+    pub source_rows: Vec<u64>,
+}
+
+/// What follows the stages that are done.
+#[derive(Clone, Debug)]
+pub enum Next {
+    Stage {
+        name: String,
+        tasks: Vec<TaskSpec>,
+        /// Earlier stages whose shuffle output this or a later stage still reads.
+        keeps: Vec<u32>,
+    },
+    Publish(Box<Publication>),
+    /// Done, with nothing to publish.
+    Quiet,
+}
+
+/// A shard of a dataset in the making: how a task refers to it, and what it is as far as is known now.
+#[derive(Clone, Debug)]
+pub struct ShardAt {
+    pub shard: ShardRef,
+    pub entry: ShardEntry,
+}
+
+impl ShardAt {
+    pub fn stored(entry: &ShardEntry) -> Self {
+        Self { shard: ShardRef::Stored(entry.clone()), entry: entry.clone() }
+    }
+
+    /// The shard that a task put out, if it put out one.
+    pub fn made(stage: u32, task: u32, output: &TaskOutput) -> Option<Self> {
+        output.shard.clone().map(|entry| Self { shard: ShardRef::Made { stage, task }, entry })
+    }
+
+    pub fn input(&self, ordinal: usize) -> ShardInput {
+        ShardInput { shard: self.shard.clone(), ordinal: ordinal as u32 }
+    }
+
+    /// A task that reads this shard (and `reads` besides).
+    pub fn task(&self, kind: TaskKind, reads: Vec<TaskRange>) -> TaskSpec {
+        let mut reads = reads;
+        let objects: Vec<ObjectId> = match &self.shard {
+            ShardRef::Stored(entry) => entry.objects().map(|o| o.id).collect(),
+            ShardRef::Made { stage, task } => {
+                reads.push(TaskRange::one(*stage, *task));
+                // A made shard may reuse the file of a published one.
+                Vec::new()
+            }
+        };
+        TaskSpec { kind, reads, objects, memory: frame_memory(self.entry.object.bytes) }
+    }
+}
+
+/// Memory that a task on a Parquet shard of this size needs: file, decoded columns and their successors.
+pub fn frame_memory(parquet_bytes: u64) -> u64 {
+    parquet_bytes.saturating_mul(12).saturating_add(16 << 20)
+}
+
+/// Every object that a live job needs from outside: inputs, uploaded chunks, registered shards.
+pub fn input_objects(job: &ResolvedJob) -> Vec<ObjectRef> {
+    let mut objects: Vec<ObjectRef> = job.inputs.iter().flat_map(Manifest::objects).cloned().collect();
+    match &job.spec {
+        JobSpec::Ingest(spec) => {
+            for chunk in &spec.chunks {
+                if let ChunkPlace::Object(object) = &chunk.place {
+                    objects.push(object.clone());
+                }
+            }
+            objects.extend(spec.base.iter().flat_map(Manifest::objects).cloned());
+        }
+        JobSpec::Register(spec) => objects.extend(spec.shards.iter().flat_map(ShardEntry::objects).cloned()),
+        JobSpec::Repair(spec) => objects.extend(spec.objects.iter().cloned()),
+        JobSpec::Clean(_) | JobSpec::Dedup(_) | JobSpec::Compare(_) => {}
+    }
+    objects
+}
+
+/// Where a stage of this name is, the last one if there are several.
+pub fn find(stages: &[StageView<'_>], name: &str) -> Option<u32> {
+    stages.iter().rposition(|s| s.name == name).map(|n| n as u32)
+}
+
+/// All tasks of a stage.
+pub fn whole(stages: &[StageView<'_>], stage: u32) -> TaskRange {
+    let to = stages.get(stage as usize).map_or(0, |s| s.tasks.len() as u32);
+    TaskRange { stage, from: 0, to }
+}
+
+/// The output of a task that a planner knows to be done.
+pub fn output<'a>(stages: &[StageView<'a>], stage: u32, task: u32) -> Result<&'a TaskOutput, Failure> {
+    stages
+        .get(stage as usize)
+        .and_then(|s| s.tasks.get(task as usize))
+        .and_then(|(_, output)| *output)
+        .ok_or_else(|| Failure::internal(format!("stage {stage} has no output of task {task}")))
+}
+
+/// How many partitions the hashes of this many rows are spread over: about 100,000 rows each, a power of two.
+pub fn partitions_for(rows: u64) -> u32 {
+    (rows / 100_000).clamp(1, 4096).next_power_of_two() as u32
+}
+
+/// Groups partitions into reduce tasks by the sizes the map tasks reported: neighbours together up to about `target_rows`.
+pub fn coalesce<'a>(outputs: impl Iterator<Item = &'a TaskOutput>, partitions: u32, target_rows: u64) -> Vec<(u32, u32, u64)> {
+    let mut rows = vec![0u64; partitions as usize];
+    for output in outputs {
+        for (sum, size) in rows.iter_mut().zip(output.shuffle.iter().flatten()) {
+            *sum += size.rows;
+        }
+    }
+    let mut groups = Vec::new();
+    let (mut from, mut sum) = (0u32, 0u64);
+    for (partition, n) in (0u32..).zip(&rows) {
+        if sum > 0 && sum + n > target_rows {
+            groups.push((from, partition, sum));
+            from = partition;
+            sum = 0;
+        }
+        sum += n;
+    }
+    groups.push((from, partitions, sum));
+    groups
+}
+
+/// Rows for one reduce task over hashes: enough to be worth a task, few enough for the cache and for balance.
+pub fn reduce_target(total_rows: u64) -> u64 {
+    (total_rows / 64).clamp(200_000, 4_000_000)
+}
+
+/// Schemas of the outputs of these tasks, joined.
+pub fn joined_schema<'a>(outputs: impl Iterator<Item = &'a TaskOutput>) -> Schema {
+    outputs.filter_map(|o| o.schema.as_ref()).fold(Schema::default(), |sum, schema| sum.join(schema))
+}
+
+/// The schema of every dataset of rejects.
+pub fn rejects_schema() -> Schema {
+    use shardmill_common::schema::{DataType, Field};
+    Schema::new(vec![
+        Field::new("file", DataType::String),
+        Field::new("line", DataType::Int64),
+        Field::new("raw", DataType::String),
+        Field::new("reason", DataType::String),
+    ])
+}
+
+/// The name of the stage that copies.
+pub const COPY: &str = "copy";
+
+/// Puts the copying of what was made before its publication, unless it was done or there is nowhere to copy to.
+pub fn copies_first(job: &ResolvedJob, stages: &[StageView<'_>], publication: Box<Publication>, live_workers: u32) -> Next {
+    let copies = job.replicas.min(live_workers.max(1)).saturating_sub(1);
+    if copies == 0 || find(stages, COPY).is_some() {
+        return Next::Publish(publication);
+    }
+    let published: std::collections::BTreeSet<ObjectId> =
+        publication.drafts.iter().flat_map(|d| &d.shards).flat_map(|s| s.objects().map(|o| o.id)).collect();
+    let mut tasks = Vec::new();
+    for (stage, view) in (0u32..).zip(stages) {
+        for (task, (_, output)) in (0u32..).zip(&view.tasks) {
+            let Some(output) = output else { continue };
+            let bytes: u64 = output.wrote.iter().filter(|o| published.contains(&o.id)).map(|o| o.bytes).sum();
+            if bytes == 0 {
+                continue;
+            }
+            for _ in 0..copies {
+                let made = vec![TaskRange::one(stage, task)];
+                tasks.push(TaskSpec {
+                    kind: TaskKind::Copy(CopyTask { objects: Vec::new(), made: made.clone() }),
+                    reads: made,
+                    objects: Vec::new(),
+                    memory: bytes + (4 << 20),
+                });
+            }
+        }
+    }
+    if let JobSpec::Register(spec) = &job.spec {
+        for object in spec.shards.iter().flat_map(ShardEntry::objects) {
+            for _ in 0..copies {
+                tasks.push(TaskSpec {
+                    kind: TaskKind::Copy(CopyTask { objects: vec![object.clone()], made: Vec::new() }),
+                    reads: Vec::new(),
+                    objects: vec![object.id],
+                    memory: object.bytes + (4 << 20),
+                });
+            }
+        }
+    }
+    if tasks.is_empty() { Next::Publish(publication) } else { Next::Stage { name: COPY.into(), tasks, keeps: Vec::new() } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shardmill_common::task::PartitionSize;
+
+    #[test]
+    fn neighbours_are_grouped_up_to_the_target() {
+        let output = TaskOutput {
+            shuffle: Some([5, 5, 20, 0, 1].iter().map(|rows| PartitionSize { rows: *rows, bytes: 0 }).collect()),
+            ..Default::default()
+        };
+        let groups = coalesce([&output, &output].into_iter(), 5, 20);
+        assert_eq!(groups, vec![(0, 2, 20), (2, 4, 40), (4, 5, 2)]);
+        let sum: u64 = groups.iter().map(|g| g.2).sum();
+        assert_eq!(sum, 62);
+    }
+
+    #[test]
+    fn partitions_are_powers_of_two() {
+        assert_eq!(partitions_for(0), 1);
+        assert_eq!(partitions_for(5_250_000), 64);
+        assert_eq!(partitions_for(u64::MAX), 4096);
+    }
+}

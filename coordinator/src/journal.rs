@@ -1,0 +1,327 @@
+//! The journal: the catalog and every job's spec and progress in one redb file, written by two-phase commits.
+//!
+//! A change that was acknowledged is on disk. Progress of tasks is written without waiting for the disk: losing the newest
+//! of it in a crash costs work that is done again, never data.
+
+use std::path::Path;
+
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use shardmill_common::ids::{ClusterId, JobId};
+use shardmill_common::manifest::Manifest;
+use shardmill_common::name::DatasetName;
+use shardmill_common::record::Record;
+use shardmill_common::status::JobStatus;
+use shardmill_common::task::TaskSpec;
+use shardmill_common::time::Timestamp;
+
+use crate::catalog::{Catalog, Change, NameState};
+use crate::jobs::ResolvedJob;
+use crate::scheduler::{Done, JournalOp};
+
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const NAMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("names");
+const VERSIONS: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("versions");
+const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("records");
+const JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("jobs");
+const STAGES: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("stages");
+const TASKS: TableDefinition<'_, (u64, u32, u32), &[u8]> = TableDefinition::new("tasks");
+
+/// The layout of the tables; a journal of another one is refused.
+const FORMAT: u32 = 1;
+
+/// What the journal keeps of a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobRow {
+    pub job: JobId,
+    /// `None` once the job is final.
+    pub resolved: Option<ResolvedJob>,
+    pub who: String,
+    pub priority: i32,
+    pub deadline: Option<Timestamp>,
+    pub submitted: Timestamp,
+    /// Once the job is final.
+    pub status: Option<JobStatus>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct StageRow {
+    name: String,
+    tasks: Vec<TaskSpec>,
+    keeps: Vec<u32>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Meta {
+    format: u32,
+    cluster: ClusterId,
+    /// How often a coordinator started on this journal.
+    epoch: u64,
+}
+
+/// One write.
+#[derive(Clone, Debug)]
+pub enum Write {
+    Catalog(Change),
+    Job(Box<JobRow>),
+    /// The job is final: its stages and tasks are not needed any more.
+    EndJob(Box<JobRow>),
+    Progress(JournalOp),
+}
+
+impl Write {
+    /// Whether somebody is told that it happened, so that it must be on disk first.
+    fn is_promised(&self) -> bool {
+        !matches!(self, Write::Progress(_))
+    }
+}
+
+/// Why the journal could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    #[error("{0}")]
+    Store(Box<redb::Error>),
+    #[error("the entry {table}[{key}] cannot be read: {message}")]
+    Damaged { table: &'static str, key: String, message: String },
+    #[error("the journal has format {found}; this program reads format {FORMAT}")]
+    Format { found: u32 },
+}
+
+impl<E: Into<redb::Error>> From<E> for JournalError {
+    fn from(e: E) -> Self {
+        JournalError::Store(Box::new(e.into()))
+    }
+}
+
+/// A job that was under way, with the stages that were planned and the tasks that were done.
+pub struct UnfinishedJob {
+    pub row: JobRow,
+    pub stages: Vec<(String, Vec<TaskSpec>, Vec<u32>, Vec<(u32, Done)>)>,
+}
+
+/// What a journal holds when it is opened.
+pub struct Contents {
+    pub cluster: ClusterId,
+    pub epoch: u64,
+    pub next_job: u64,
+    pub catalog: Catalog,
+    pub finished: Vec<JobStatus>,
+    pub unfinished: Vec<UnfinishedJob>,
+}
+
+pub struct Journal {
+    db: Database,
+}
+
+fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, JournalError> {
+    serde_json::to_vec(value).map_err(|e| JournalError::Damaged { table: "any", key: "new".into(), message: e.to_string() })
+}
+
+fn parse<T: DeserializeOwned>(table: &'static str, key: impl std::fmt::Debug, bytes: &[u8]) -> Result<T, JournalError> {
+    serde_json::from_slice(bytes)
+        .map_err(|e| JournalError::Damaged { table, key: format!("{key:?}"), message: e.to_string() })
+}
+
+impl Journal {
+    /// Opens or makes the journal and counts this start.
+    pub fn open(path: &Path) -> Result<(Self, Contents), JournalError> {
+        // The whole catalog is in memory already; a large page cache would hold it twice.
+        let db = Database::builder().set_cache_size(16 << 20).create(path)?;
+        let mut meta = {
+            let tx = db.begin_write()?;
+            let found = {
+                let table = tx.open_table(META)?;
+                let found = table.get("cluster")?.map(|v| parse::<Meta>("meta", "cluster", v.value())).transpose()?;
+                tx.open_table(NAMES)?;
+                tx.open_table(VERSIONS)?;
+                tx.open_table(RECORDS)?;
+                tx.open_table(JOBS)?;
+                tx.open_table(STAGES)?;
+                tx.open_table(TASKS)?;
+                found
+            };
+            let mut meta = found.unwrap_or(Meta { format: FORMAT, cluster: ClusterId::fresh(), epoch: 0 });
+            if meta.format != FORMAT {
+                return Err(JournalError::Format { found: meta.format });
+            }
+            meta.epoch += 1;
+            tx.open_table(META)?.insert("cluster", json(&meta)?.as_slice())?;
+            commit(tx, true)?;
+            meta
+        };
+        let contents = read(&db, &mut meta)?;
+        Ok((Self { db }, contents))
+    }
+
+    /// Writes all or nothing.
+    pub fn write(&self, writes: &[Write]) -> Result<(), JournalError> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let tx = self.db.begin_write()?;
+        for write in writes {
+            match write {
+                Write::Catalog(change) => put_change(&tx, change)?,
+                Write::Job(row) => {
+                    tx.open_table(JOBS)?.insert(row.job.0, json(row)?.as_slice())?;
+                }
+                Write::EndJob(row) => {
+                    let job = row.job.0;
+                    tx.open_table(JOBS)?.insert(job, json(row)?.as_slice())?;
+                    tx.open_table(STAGES)?.retain_in((job, 0)..=(job, u32::MAX), |_, _| false)?;
+                    tx.open_table(TASKS)?.retain_in((job, 0, 0)..=(job, u32::MAX, u32::MAX), |_, _| false)?;
+                }
+                Write::Progress(op) => put_progress(&tx, op)?,
+            }
+        }
+        commit(tx, writes.iter().any(Write::is_promised))
+    }
+}
+
+fn commit(mut tx: WriteTransaction, promised: bool) -> Result<(), JournalError> {
+    if promised {
+        tx.set_two_phase_commit(true);
+    } else {
+        tx.set_durability(Durability::None).map_err(|e| JournalError::Damaged {
+            table: "any",
+            key: "durability".into(),
+            message: e.to_string(),
+        })?;
+    }
+    tx.commit()?;
+    Ok(())
+}
+
+fn put_change(tx: &WriteTransaction, change: &Change) -> Result<(), JournalError> {
+    match change {
+        Change::PutName(name, state) => {
+            tx.open_table(NAMES)?.insert(name.as_str(), json(state)?.as_slice())?;
+        }
+        Change::RemoveName(name) => {
+            tx.open_table(NAMES)?.remove(name.as_str())?;
+        }
+        Change::PutVersion(manifest) => {
+            tx.open_table(VERSIONS)?.insert((manifest.name.as_str(), manifest.version), json(manifest)?.as_slice())?;
+        }
+        Change::RemoveVersion(name, version) => {
+            tx.open_table(VERSIONS)?.remove((name.as_str(), *version))?;
+        }
+        Change::PutRecord(record) => {
+            tx.open_table(RECORDS)?.insert(record.job.0, json(record)?.as_slice())?;
+        }
+    }
+    Ok(())
+}
+
+fn put_progress(tx: &WriteTransaction, op: &JournalOp) -> Result<(), JournalError> {
+    match op {
+        JournalOp::StagePlanned { job, stage, name, tasks, keeps } => {
+            let row = StageRow { name: name.clone(), tasks: tasks.clone(), keeps: keeps.clone() };
+            tx.open_table(STAGES)?.insert((job.0, *stage), json(&row)?.as_slice())?;
+        }
+        JournalOp::TaskDone { job, stage, task, done } => {
+            tx.open_table(TASKS)?.insert((job.0, *stage, *task), json(done)?.as_slice())?;
+        }
+        JournalOp::TaskLost { job, stage, task } => {
+            tx.open_table(TASKS)?.remove((job.0, *stage, *task))?;
+        }
+    }
+    Ok(())
+}
+
+fn read(db: &Database, meta: &mut Meta) -> Result<Contents, JournalError> {
+    let tx = db.begin_read()?;
+    let mut catalog = Catalog::default();
+    for row in tx.open_table(NAMES)?.iter()? {
+        let (key, value) = row?;
+        let state: NameState = parse("names", key.value(), value.value())?;
+        let name: DatasetName = parse("names", key.value(), &json(&key.value())?)?;
+        catalog.apply(Change::PutName(name, state));
+    }
+    for row in tx.open_table(VERSIONS)?.iter()? {
+        let (key, value) = row?;
+        let manifest: Manifest = parse("versions", key.value(), value.value())?;
+        catalog.apply(Change::PutVersion(Box::new(manifest)));
+    }
+    for row in tx.open_table(RECORDS)?.iter()? {
+        let (key, value) = row?;
+        let record: Record = parse("records", key.value(), value.value())?;
+        catalog.apply(Change::PutRecord(Box::new(record)));
+    }
+    let (mut finished, mut unfinished) = (Vec::new(), Vec::new());
+    let mut next_job = 1;
+    for row in tx.open_table(JOBS)?.iter()? {
+        let (key, value) = row?;
+        let row: JobRow = parse("jobs", key.value(), value.value())?;
+        next_job = next_job.max(row.job.0 + 1);
+        match row.status {
+            Some(status) => finished.push(status),
+            None => unfinished.push(UnfinishedJob { row, stages: Vec::new() }),
+        }
+    }
+    let (stages, tasks) = (tx.open_table(STAGES)?, tx.open_table(TASKS)?);
+    for job in &mut unfinished {
+        let id = job.row.job.0;
+        for row in stages.range((id, 0)..=(id, u32::MAX))? {
+            let (key, value) = row?;
+            let (_, stage) = key.value();
+            let planned: StageRow = parse("stages", key.value(), value.value())?;
+            let mut dones = Vec::new();
+            for row in tasks.range((id, stage, 0)..=(id, stage, u32::MAX))? {
+                let (key, value) = row?;
+                dones.push((key.value().2, parse::<Done>("tasks", key.value(), value.value())?));
+            }
+            job.stages.push((planned.name, planned.tasks, planned.keeps, dones));
+        }
+    }
+    Ok(Contents { cluster: meta.cluster, epoch: meta.epoch, next_job, catalog, finished, unfinished })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_remembers_and_counts_its_starts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.redb");
+        let (journal, first) = Journal::open(&path).unwrap();
+        assert_eq!(first.epoch, 1);
+        let name: DatasetName = "a".parse().unwrap();
+        let row = JobRow {
+            job: JobId(7),
+            resolved: None,
+            who: "me".into(),
+            priority: 0,
+            deadline: None,
+            submitted: Timestamp(5),
+            status: None,
+        };
+        let state = NameState { last_version: 3, ..Default::default() };
+        journal.write(&[Write::Catalog(Change::PutName(name, state)), Write::Job(Box::new(row))]).unwrap();
+        journal
+            .write(&[Write::Progress(JournalOp::StagePlanned {
+                job: JobId(7),
+                stage: 0,
+                name: "hash".into(),
+                tasks: vec![],
+                keeps: vec![],
+            })])
+            .unwrap();
+        drop(journal);
+        let (_, second) = Journal::open(&path).unwrap();
+        assert_eq!((second.epoch, second.cluster), (2, first.cluster));
+        assert_eq!(second.next_job, 8);
+        assert_eq!(second.unfinished.len(), 1);
+        assert_eq!(second.unfinished[0].stages[0].0, "hash");
+    }
+
+    #[test]
+    fn a_file_that_is_no_journal_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.redb");
+        std::fs::write(&path, b"not a database, but long enough to look like one").unwrap();
+        assert!(Journal::open(&path).is_err());
+    }
+}

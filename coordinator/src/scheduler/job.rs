@@ -1,0 +1,201 @@
+//! Jobs, stages and tasks as the scheduler keeps them.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use shardmill_common::counters::Counters;
+use shardmill_common::failure::Failure;
+use shardmill_common::ids::{AttemptId, Incarnation, JobId, TaskId, WorkerId};
+use shardmill_common::task::{TaskKind, TaskOutput, TaskRange, TaskSpec};
+
+use crate::jobs::ResolvedJob;
+
+/// How a job ended, if it published nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobEnd {
+    Failed(Failure),
+    Cancelled,
+    /// A repair: nothing to publish, nothing to report.
+    Quiet,
+}
+
+/// One running attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Running {
+    pub attempt: AttemptId,
+    pub worker: WorkerId,
+    pub since: i64,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+/// The attempt that won, and where its output is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    pub attempt: AttemptId,
+    pub worker: WorkerId,
+    pub incarnation: Incarnation,
+    pub output: TaskOutput,
+    pub seconds: f64,
+}
+
+/// ```text
+///            launch                 first success
+///  Waiting ----------> Running(1..2) -------------> Done
+///     ^                   |                           |
+///     +-------------------+  last attempt failed      |
+///     +-----------------------------------------------+  its output was lost
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub enum TaskState {
+    Waiting,
+    Running(Vec<Running>),
+    Done(Box<Done>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Task {
+    pub spec: TaskSpec,
+    pub state: TaskState,
+    /// Attempts that failed and count.
+    pub failures: u32,
+    /// Attempts lost to the faults of others.
+    pub losses: u32,
+    /// Workers on which it failed; others are preferred.
+    pub failed_on: Vec<WorkerId>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Stage {
+    pub name: String,
+    pub tasks: Vec<Task>,
+    /// Earlier stages whose shuffle output this or a later stage may still read.
+    pub keeps: Vec<u32>,
+    /// Tasks in `Waiting`, by number.
+    pub waiting: BTreeSet<u32>,
+    pub done: u32,
+    pub retried: u64,
+}
+
+impl Stage {
+    pub fn new(name: String, specs: Vec<TaskSpec>, keeps: Vec<u32>) -> Self {
+        let waiting = (0..specs.len() as u32).collect();
+        let tasks = specs
+            .into_iter()
+            .map(|spec| Task { spec, state: TaskState::Waiting, failures: 0, losses: 0, failed_on: Vec::new() })
+            .collect();
+        Self { name, tasks, keeps, waiting, done: 0, retried: 0 }
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.done as usize == self.tasks.len()
+    }
+
+    pub fn task(&self, number: u32) -> Option<&Task> {
+        self.tasks.get(number as usize)
+    }
+}
+
+/// A job that is under way.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub id: JobId,
+    pub resolved: ResolvedJob,
+    pub priority: i32,
+    pub deadline_ms: Option<i64>,
+    pub stages: Vec<Stage>,
+    /// Attempts running now, for fairness.
+    pub running: u32,
+    /// Since when nothing of it could run for want of a worker or an object.
+    pub starved_since: Option<i64>,
+    /// Why, for messages.
+    pub starved_for: Option<String>,
+    /// The plan is complete and handed to the catalog.
+    pub publishing: bool,
+}
+
+impl Job {
+    pub fn new(id: JobId, resolved: ResolvedJob, priority: i32, deadline_ms: Option<i64>) -> Self {
+        Self {
+            id,
+            resolved,
+            priority,
+            deadline_ms,
+            stages: Vec::new(),
+            running: 0,
+            starved_since: None,
+            starved_for: None,
+            publishing: false,
+        }
+    }
+
+    pub fn task(&self, stage: u32, task: u32) -> Option<&Task> {
+        self.stages.get(stage as usize)?.task(task)
+    }
+
+    pub fn task_mut(&mut self, id: TaskId) -> Option<&mut Task> {
+        self.stages.get_mut(id.stage as usize)?.tasks.get_mut(id.task as usize)
+    }
+
+    /// The winning attempt of a task.
+    pub fn done(&self, stage: u32, task: u32) -> Option<&Done> {
+        match &self.task(stage, task)?.state {
+            TaskState::Done(done) => Some(done),
+            _ => None,
+        }
+    }
+
+    pub fn range_is_done(&self, range: TaskRange) -> bool {
+        match self.stages.get(range.stage as usize) {
+            Some(stage) if stage.is_done() => true,
+            _ => range.tasks().all(|(stage, task)| self.done(stage, task).is_some()),
+        }
+    }
+
+    pub fn all_done(&self) -> bool {
+        self.stages.iter().all(Stage::is_done)
+    }
+
+    /// Counters of every task that is done. Copies are housekeeping and have none.
+    pub fn counters(&self) -> Counters {
+        crate::jobs::counters(&self.resolved, &self.views())
+    }
+
+    /// The stages as the planner sees them: only whole when all are done.
+    pub fn views(&self) -> Vec<crate::jobs::StageView<'_>> {
+        self.stages
+            .iter()
+            .map(|stage| crate::jobs::StageView {
+                name: &stage.name,
+                tasks: stage
+                    .tasks
+                    .iter()
+                    .map(|t| {
+                        let output = match &t.state {
+                            TaskState::Done(done) => Some(&done.output),
+                            _ => None,
+                        };
+                        (&t.spec.kind, output)
+                    })
+                    .collect(),
+            })
+            .collect()
+    }
+
+    /// Marks a task that was done as to be done again.
+    pub(super) fn reset(&mut self, id: TaskId) {
+        if let Some(stage) = self.stages.get_mut(id.stage as usize)
+            && let Some(task) = stage.tasks.get_mut(id.task as usize)
+            && matches!(task.state, TaskState::Done(_))
+        {
+            task.state = TaskState::Waiting;
+            stage.done -= 1;
+            stage.retried += 1;
+            stage.waiting.insert(id.task);
+        }
+    }
+
+    pub fn is_copy(kind: &TaskKind) -> bool {
+        matches!(kind, TaskKind::Copy(_))
+    }
+}

@@ -1,0 +1,202 @@
+//! What time brings: workers that stay away, jobs past their deadline or starved, stragglers, and objects with too few copies.
+
+use shardmill_common::failure::Failure;
+use shardmill_common::ids::{AttemptId, JobId, ObjectId, TaskId, WorkerId};
+use shardmill_common::manifest::ObjectRef;
+use shardmill_common::spec::{JobSpec, RepairSpec};
+
+use super::job::{Job, JobEnd, TaskState};
+use super::objects::Object;
+use super::state::{FIRST_INTERNAL_JOB, Scheduler};
+use super::workers::Presence;
+use crate::jobs::ResolvedJob;
+
+/// How often the objects are looked through.
+const REPAIR_INTERVAL_MS: i64 = 2_000;
+
+impl Scheduler {
+    pub(super) fn tick(&mut self) {
+        self.judge_workers();
+        self.judge_jobs();
+        self.start_backups();
+        if self.now.saturating_sub(self.repair_checked) >= REPAIR_INTERVAL_MS {
+            self.repair_checked = self.now;
+            self.repair();
+        }
+    }
+
+    fn judge_workers(&mut self) {
+        let now = self.now;
+        let mut lost = Vec::new();
+        for w in self.workers.values_mut() {
+            match w.presence {
+                Presence::Alive if now - w.last_seen > self.options.heartbeat_timeout_ms => lost.push(w.id()),
+                Presence::Away { since, grace_ms } if now - since > grace_ms => lost.push(w.id()),
+                _ => {}
+            }
+        }
+        for worker in lost {
+            self.lose(worker);
+        }
+    }
+
+    fn judge_jobs(&mut self) {
+        let ids: Vec<JobId> = self.jobs.values().filter(|j| !j.publishing).map(|j| j.id).collect();
+        let any_alive = self.workers.values().any(|w| w.is_alive() && !w.draining);
+        for id in ids {
+            let Some(job) = self.jobs.get(&id) else { continue };
+            if job.deadline_ms.is_some_and(|d| self.now > d) {
+                self.end(id, Some(JobEnd::Failed(Failure::bad_input("the job's deadline has passed"))));
+                continue;
+            }
+            let reason = if job.running > 0 {
+                None
+            } else if !any_alive {
+                Some("no worker is alive".to_owned())
+            } else {
+                self.missing_object(job).map(|o| self.describe_missing(o))
+            };
+            let (now, limit) = (self.now, self.options.starvation_ms);
+            let Some(job) = self.jobs.get_mut(&id) else { continue };
+            match reason {
+                None => {
+                    job.starved_since = None;
+                    job.starved_for = None;
+                }
+                Some(reason) => {
+                    let since = *job.starved_since.get_or_insert(now);
+                    job.starved_for = Some(reason.clone());
+                    if now - since > limit {
+                        let waited = (now - since) / 1000;
+                        let failure = Failure::bad_input(format!("{reason}; gave up after {waited} s"));
+                        self.end(id, Some(JobEnd::Failed(failure)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn describe_missing(&self, object: ObjectId) -> String {
+        let holders: Vec<String> = self.objects.holders(object).map(|w| w.to_string()).collect();
+        if holders.is_empty() {
+            format!("no worker has a good copy of object {object}")
+        } else {
+            format!("no worker that holds object {object} is alive (it is on {})", holders.join(", "))
+        }
+    }
+
+    /// A second attempt for tasks that run far longer than their fellows did.
+    fn start_backups(&mut self) {
+        let mut backups: Vec<(TaskId, WorkerId, u64)> = Vec::new();
+        for job in self.jobs.values().filter(|j| !j.publishing) {
+            for (number, stage) in job.stages.iter().enumerate() {
+                if stage.is_done() || (stage.done as usize) < 3 || (stage.done as usize) * 4 < stage.tasks.len() * 3 {
+                    continue;
+                }
+                let mut times: Vec<f64> = stage
+                    .tasks
+                    .iter()
+                    .filter_map(|t| match &t.state {
+                        TaskState::Done(done) => Some(done.seconds),
+                        _ => None,
+                    })
+                    .collect();
+                times.sort_by(f64::total_cmp);
+                let median_ms = times.get(times.len() / 2).copied().unwrap_or(0.0) * 1000.0;
+                let limit = (median_ms * self.options.straggler_factor).max(self.options.straggler_min_ms as f64);
+                for (task_number, task) in stage.tasks.iter().enumerate() {
+                    if let TaskState::Running(attempts) = &task.state
+                        && let [only] = attempts.as_slice()
+                        && (self.now - only.since) as f64 > limit
+                    {
+                        let id = TaskId { job: job.id, stage: number as u32, task: task_number as u32 };
+                        backups.push((id, only.worker, task.spec.memory));
+                    }
+                }
+            }
+        }
+        for (task, not_here, memory) in backups {
+            let free = self.workers.values().find(|w| w.id() != not_here && w.has_room(memory)).map(|w| w.id());
+            if let Some(worker) = free {
+                self.launch(worker, task);
+            }
+        }
+    }
+
+    /// Whether a copy at this worker still counts: not once it has been gone for long, or is being emptied.
+    fn counts_as_copy(&self, worker: WorkerId) -> bool {
+        self.workers.get(&worker).is_some_and(|w| {
+            !w.draining && w.gone_since().is_none_or(|since| self.now - since <= self.options.repair_after_ms)
+        })
+    }
+
+    /// Copies that an object lacks and that can be made now.
+    fn lacks(&self, object: &Object) -> usize {
+        let good = object.holders.iter().filter(|w| self.counts_as_copy(**w)).count();
+        let possible = self.workers.values().filter(|w| w.is_alive() && !w.draining && !object.holders.contains(&w.id())).count();
+        let source = object.holders.iter().any(|w| self.is_alive(*w));
+        if source { (object.wanted as usize).saturating_sub(good).min(possible) } else { 0 }
+    }
+
+    /// One repair job at a time copies what lacks copies.
+    fn repair(&mut self) {
+        if self.jobs.keys().any(|j| j.0 >= FIRST_INTERNAL_JOB) {
+            return;
+        }
+        let objects: Vec<ObjectRef> = self
+            .objects
+            .iter()
+            .filter(|(_, o)| o.published > 0 && self.lacks(o) > 0)
+            .filter_map(|(_, o)| o.reference.clone())
+            .take(self.options.repair_batch)
+            .collect();
+        if objects.is_empty() {
+            return;
+        }
+        self.next_internal_job += 1;
+        let id = JobId(self.next_internal_job);
+        let resolved = ResolvedJob { spec: JobSpec::Repair(RepairSpec { objects }), inputs: Vec::new(), replicas: 1 };
+        for object in crate::jobs::input_objects(&resolved) {
+            self.objects.use_by_job(&object);
+        }
+        self.jobs.insert(id, Job::new(id, resolved, i32::MAX, None));
+    }
+
+    /// Published objects with fewer copies than wanted, whether or not they can be made now.
+    pub fn under_replicated(&self) -> usize {
+        self.objects
+            .iter()
+            .filter(|(_, o)| {
+                o.published > 0 && o.holders.iter().filter(|w| self.counts_as_copy(**w)).count() < o.wanted as usize
+            })
+            .count()
+    }
+
+    /// Whether a draining worker can go: nothing runs there, and nothing is only there.
+    pub fn is_drained(&self, worker: WorkerId) -> bool {
+        let Some(w) = self.workers.get(&worker) else { return false };
+        if !w.draining || !w.running.is_empty() {
+            return false;
+        }
+        let holds_last = self.objects.iter().any(|(_, o)| {
+            o.is_referred_to()
+                && o.holders.contains(&worker)
+                && (o.holders.iter().all(|h| *h == worker || !self.is_alive(*h)) || self.lacks(o) > 0)
+        });
+        let feeds_job = self.jobs.values().any(|j| {
+            j.stages.iter().flat_map(|s| &s.tasks).any(|t| matches!(&t.state, TaskState::Done(d) if d.worker == worker && d.output.shuffle.is_some()))
+        });
+        !holds_last && !feeds_job
+    }
+
+    /// The oldest attempt running, for the operator.
+    pub fn attempts(&self) -> impl Iterator<Item = (AttemptId, WorkerId, i64)> + '_ {
+        self.jobs.values().flat_map(|j| &j.stages).flat_map(|s| &s.tasks).flat_map(|t| {
+            let running = match &t.state {
+                TaskState::Running(attempts) => attempts.as_slice(),
+                _ => &[],
+            };
+            running.iter().map(|r| (r.attempt, r.worker, r.since))
+        })
+    }
+}

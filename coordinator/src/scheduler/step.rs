@@ -1,0 +1,447 @@
+//! `step`: one event in, the actions it causes out.
+
+use shardmill_common::failure::Failure;
+use shardmill_common::ids::{AttemptId, Incarnation, JobId, ObjectId, TaskId, WorkerId};
+use shardmill_common::message::AttemptProgress;
+use shardmill_common::task::{TaskKind, TaskOutput};
+
+use super::event::{Action, Event, Joined, JournalOp};
+use super::job::{Done, Job, JobEnd, TaskState};
+use super::state::Scheduler;
+use super::workers::{Presence, Worker};
+use crate::jobs::Next;
+
+impl Scheduler {
+    /// Takes one event and returns what is to be done, in this order. `now` is in milliseconds and never goes back.
+    pub fn step(&mut self, now: i64, event: Event) -> Vec<Action> {
+        self.now = self.now.max(now);
+        match event {
+            Event::Joined(joined) => self.joined(*joined),
+            Event::Disconnected { worker, incarnation } => self.disconnected(worker, incarnation),
+            Event::Left { worker, incarnation } => {
+                if self.is_current(worker, incarnation) {
+                    self.lose(worker);
+                }
+            }
+            Event::Heartbeat { worker, incarnation, running } => self.heartbeat(worker, incarnation, &running),
+            Event::Succeeded { worker, incarnation, attempt, output, seconds } => {
+                self.succeeded(worker, incarnation, attempt, *output, seconds);
+            }
+            Event::Failed { worker, incarnation, attempt, failure } => {
+                if self.is_current(worker, incarnation) {
+                    self.attempt_failed(attempt, failure);
+                }
+            }
+            Event::Stored { worker, object, bytes } => {
+                self.objects.add_holder(object, worker);
+                if let Some(w) = self.workers.get_mut(&worker) {
+                    w.stored_bytes += bytes;
+                }
+            }
+            Event::Damaged { worker, objects } => self.damaged(worker, &objects),
+            Event::Submitted { job, resolved, priority, deadline_ms } => {
+                for object in crate::jobs::input_objects(&resolved) {
+                    self.objects.use_by_job(&object);
+                }
+                self.jobs.insert(job, Job::new(job, *resolved, priority, deadline_ms));
+            }
+            Event::Cancel { job } => {
+                if self.jobs.get(&job).is_some_and(|j| !j.publishing) {
+                    self.end(job, Some(JobEnd::Cancelled));
+                }
+            }
+            Event::Published { job, objects } => {
+                for (object, replicas) in &objects {
+                    self.objects.publish(object, *replicas);
+                }
+                if let Some(job) = job {
+                    self.end(job, None);
+                }
+            }
+            Event::Unpublished { objects } => {
+                for id in objects {
+                    self.objects.unpublish(id);
+                    self.delete_if_unused(id);
+                }
+            }
+            Event::Drain { worker } => {
+                if let Some(w) = self.workers.get_mut(&worker) {
+                    w.draining = true;
+                }
+                self.repair_checked = i64::MIN;
+            }
+            Event::Tick => self.tick(),
+        }
+        self.advance();
+        self.assign();
+        debug_assert_eq!(super::invariants::violated(self), None);
+        std::mem::take(&mut self.actions)
+    }
+
+    pub(super) fn is_current(&self, worker: WorkerId, incarnation: Incarnation) -> bool {
+        self.workers.get(&worker).is_some_and(|w| w.incarnation == incarnation)
+    }
+
+    fn joined(&mut self, joined: Joined) {
+        let id = joined.peer.worker;
+        let returns = self.is_current(id, joined.incarnation) && self.is_not_lost(id);
+        if self.workers.contains_key(&id) && !returns {
+            // A new incarnation has none of the shuffle files and attempts of the one before.
+            self.lose(id);
+        }
+        let draining = self.workers.get(&id).is_some_and(|w| w.draining);
+        let running = if returns { self.workers.remove(&id).map(|w| w.running).unwrap_or_default() } else { Default::default() };
+        // What it runs and we do not know (or gave away) is stopped; what we think it runs and it does not is lost.
+        for attempt in &joined.attempts {
+            if !running.contains_key(attempt) {
+                self.actions.push(Action::Kill { worker: id, attempt: *attempt });
+            }
+        }
+        let forgotten: Vec<AttemptId> = running.keys().filter(|a| !joined.attempts.contains(a)).copied().collect();
+        let mut held: Vec<ObjectId> = joined.objects.iter().map(|o| o.id).collect();
+        held.sort();
+        let gone: Vec<ObjectId> =
+            self.objects.iter().filter(|(o, x)| x.holders.contains(&id) && held.binary_search(o).is_err()).map(|(o, _)| o).collect();
+        for object in gone {
+            self.objects.remove_holder(object, id);
+        }
+        let mut orphans = Vec::new();
+        for object in &joined.objects {
+            let known = self.objects.get(object.id).is_some_and(|o| o.is_referred_to());
+            if known || returns || object.age < self.options.orphan_age_s {
+                self.objects.add_holder(object.id, id);
+            } else {
+                orphans.push(object.id);
+            }
+        }
+        if !orphans.is_empty() {
+            self.actions.push(Action::Delete { worker: id, objects: orphans });
+        }
+        self.workers.insert(
+            id,
+            Worker {
+                stored_bytes: joined.objects.iter().map(|o| o.bytes).sum(),
+                peer: joined.peer,
+                incarnation: joined.incarnation,
+                presence: Presence::Alive,
+                slots: joined.slots,
+                memory: joined.memory,
+                last_seen: self.now,
+                draining,
+                running,
+            },
+        );
+        for attempt in forgotten {
+            self.attempt_failed(attempt, Failure::WorkerLost { worker: id });
+        }
+        self.reset_lost_outputs();
+    }
+
+    fn disconnected(&mut self, worker: WorkerId, incarnation: Incarnation) {
+        let (since, grace_ms) = (self.now, self.options.reconnect_grace_ms);
+        if let Some(w) = self.workers.get_mut(&worker)
+            && w.incarnation == incarnation
+            && w.is_alive()
+        {
+            w.presence = Presence::Away { since, grace_ms };
+        }
+    }
+
+    /// Gives a worker's work away: its attempts failed, its outputs that are nowhere else are made again.
+    pub(super) fn lose(&mut self, worker: WorkerId) {
+        let Some(w) = self.workers.get_mut(&worker) else { return };
+        let since = w.gone_since().unwrap_or(self.now);
+        w.presence = Presence::Lost { since };
+        let attempts: Vec<AttemptId> = w.running.keys().copied().collect();
+        for attempt in attempts {
+            self.attempt_failed(attempt, Failure::WorkerLost { worker });
+        }
+        self.reset_lost_outputs();
+    }
+
+    fn heartbeat(&mut self, worker: WorkerId, incarnation: Incarnation, progress: &[AttemptProgress]) {
+        let now = self.now;
+        let Some(w) = self.workers.get_mut(&worker) else { return };
+        if w.incarnation != incarnation {
+            return;
+        }
+        w.last_seen = now;
+        for p in progress {
+            if let Some(task) = self.jobs.get_mut(&p.attempt.task.job).and_then(|j| j.task_mut(p.attempt.task))
+                && let TaskState::Running(attempts) = &mut task.state
+                && let Some(r) = attempts.iter_mut().find(|r| r.attempt == p.attempt)
+            {
+                r.rows = p.rows;
+                r.bytes = p.bytes;
+            }
+        }
+    }
+
+    /// Takes a running attempt off its worker and its task. False where it is not running: a late or repeated report.
+    fn take_off(&mut self, attempt: AttemptId) -> bool {
+        let Some(job) = self.jobs.get_mut(&attempt.task.job) else { return false };
+        let Some(stage) = job.stages.get_mut(attempt.task.stage as usize) else { return false };
+        let Some(task) = stage.tasks.get_mut(attempt.task.task as usize) else { return false };
+        let TaskState::Running(attempts) = &mut task.state else { return false };
+        let Some(at) = attempts.iter().position(|r| r.attempt == attempt) else { return false };
+        let running = attempts.remove(at);
+        if attempts.is_empty() {
+            task.state = TaskState::Waiting;
+            stage.waiting.insert(attempt.task.task);
+        }
+        job.running -= 1;
+        if let Some(w) = self.workers.get_mut(&running.worker) {
+            w.running.remove(&attempt);
+        }
+        true
+    }
+
+    fn succeeded(&mut self, worker: WorkerId, incarnation: Incarnation, attempt: AttemptId, output: TaskOutput, seconds: f64) {
+        let wrote: Vec<ObjectId> = output.wrote.iter().map(|o| o.id).collect();
+        if !self.is_current(worker, incarnation) || !self.take_off(attempt) {
+            // Somebody else won, or the job is over: what this attempt wrote is of no use.
+            if !wrote.is_empty() {
+                self.actions.push(Action::Delete { worker, objects: wrote });
+            }
+            return;
+        }
+        let TaskId { job: job_id, stage, task } = attempt.task;
+        for object in &output.wrote {
+            self.objects.use_by_job(object);
+            self.objects.add_holder(object.id, worker);
+        }
+        if let Some(w) = self.workers.get_mut(&worker) {
+            w.stored_bytes += output.wrote.iter().map(|o| o.bytes).sum::<u64>();
+        }
+        let Some(job) = self.jobs.get_mut(&job_id) else { return };
+        let Some(stage_) = job.stages.get_mut(stage as usize) else { return };
+        let Some(task_) = stage_.tasks.get_mut(task as usize) else { return };
+        let done = Box::new(Done { attempt, worker, incarnation, output, seconds });
+        // A second attempt may still run; it lost.
+        let losers: Vec<(WorkerId, AttemptId)> = match &task_.state {
+            TaskState::Running(others) => others.iter().map(|r| (r.worker, r.attempt)).collect(),
+            _ => Vec::new(),
+        };
+        task_.state = TaskState::Done(done.clone());
+        stage_.waiting.remove(&task);
+        stage_.done += 1;
+        job.running -= losers.len() as u32;
+        for (loser, attempt) in losers {
+            if let Some(w) = self.workers.get_mut(&loser) {
+                w.running.remove(&attempt);
+            }
+            self.actions.push(Action::Kill { worker: loser, attempt });
+        }
+        self.actions.push(Action::Journal(JournalOp::TaskDone { job: job_id, stage, task, done }));
+    }
+
+    pub(super) fn attempt_failed(&mut self, attempt: AttemptId, failure: Failure) {
+        let worker = self.worker_of(attempt);
+        if !self.take_off(attempt) {
+            return;
+        }
+        let id = attempt.task;
+        let (max_attempts, max_lost) = (self.options.max_attempts, self.options.max_lost_attempts);
+        let Some(job) = self.jobs.get_mut(&id.job) else { return };
+        if let Some(stage) = job.stages.get_mut(id.stage as usize) {
+            stage.retried += 1;
+        }
+        let Some(task) = job.task_mut(id) else { return };
+        if failure.counts() {
+            task.failures += 1;
+        } else {
+            task.losses += 1;
+        }
+        if let Some(worker) = worker
+            && failure.counts()
+            && !task.failed_on.contains(&worker)
+        {
+            task.failed_on.push(worker);
+        }
+        let end = if !failure.is_retried() {
+            Some(failure.clone())
+        } else if task.failures >= max_attempts || task.losses >= max_lost {
+            let tries = task.failures + task.losses;
+            Some(Failure::internal(format!("task {id} failed {tries} times; the last time: {failure}")))
+        } else {
+            None
+        };
+        if let Some(failure) = end {
+            self.end(id.job, Some(JobEnd::Failed(failure)));
+            return;
+        }
+        match failure {
+            Failure::FetchFailed { task: source, worker, .. } if source.job == id.job => self.fetch_failed(source, worker),
+            Failure::ObjectUnavailable { object, bad_copies, .. } => {
+                for worker in bad_copies {
+                    self.damaged(worker, &[object]);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The output is made again. If its worker is gone, so are all its outputs of that stage: one failed fetch tells of all.
+    fn fetch_failed(&mut self, source: TaskId, worker: WorkerId) {
+        let Some(stage) = self.jobs.get(&source.job).and_then(|j| j.stages.get(source.stage as usize)) else { return };
+        let current = self.workers.get(&worker).filter(|w| w.is_alive()).map(|w| w.incarnation);
+        let lost: Vec<TaskId> = (0u32..)
+            .zip(&stage.tasks)
+            .filter(|(number, task)| match &task.state {
+                TaskState::Done(d) if d.worker == worker => *number == source.task || Some(d.incarnation) != current,
+                _ => false,
+            })
+            .map(|(task, _)| TaskId { task, ..source })
+            .collect();
+        for task in lost {
+            self.lose_output(task);
+        }
+    }
+
+    fn worker_of(&self, attempt: AttemptId) -> Option<WorkerId> {
+        let task = self.jobs.get(&attempt.task.job)?.task(attempt.task.stage, attempt.task.task)?;
+        match &task.state {
+            TaskState::Running(attempts) => attempts.iter().find(|r| r.attempt == attempt).map(|r| r.worker),
+            _ => None,
+        }
+    }
+
+    /// A bad copy is deleted, so that a repair can write it anew; a made object with no copy left is made again.
+    fn damaged(&mut self, worker: WorkerId, objects: &[ObjectId]) {
+        for id in objects {
+            self.objects.remove_holder(*id, worker);
+        }
+        self.actions.push(Action::Delete { worker, objects: objects.to_vec() });
+        self.repair_checked = i64::MIN;
+        self.reset_lost_outputs();
+    }
+
+    pub(super) fn lose_output(&mut self, task: TaskId) {
+        if let Some(job) = self.jobs.get_mut(&task.job) {
+            let wrote: Vec<ObjectId> = job
+                .done(task.stage, task.task)
+                .map(|d| d.output.wrote.iter().map(|o| o.id).collect())
+                .unwrap_or_default();
+            job.reset(task);
+            for id in wrote {
+                self.objects.release_by_job(id);
+                self.delete_if_unused(id);
+            }
+            self.actions.push(Action::Journal(JournalOp::TaskLost { job: task.job, stage: task.stage, task: task.task }));
+        }
+    }
+
+    pub(super) fn delete_if_unused(&mut self, id: ObjectId) {
+        for worker in self.objects.take_if_unused(id) {
+            self.actions.push(Action::Delete { worker, objects: vec![id] });
+        }
+    }
+
+    /// Finds outputs of done tasks that are nowhere any more and are still needed, and has them made again.
+    pub(super) fn reset_lost_outputs(&mut self) {
+        let mut lost = Vec::new();
+        for job in self.jobs.values().filter(|j| !j.publishing) {
+            let last = job.stages.len();
+            let keeps: Vec<u32> = job.stages.last().map(|s| s.keeps.clone()).unwrap_or_default();
+            for (number, stage) in job.stages.iter().enumerate() {
+                let shuffle_needed = number + 1 == last || keeps.contains(&(number as u32));
+                for (task_number, task) in stage.tasks.iter().enumerate() {
+                    let TaskState::Done(done) = &task.state else { continue };
+                    let same = self.workers.get(&done.worker).is_some_and(|w| w.incarnation == done.incarnation);
+                    let shuffle_lost =
+                        done.output.shuffle.is_some() && shuffle_needed && !(same && self.is_not_lost(done.worker));
+                    let object_lost =
+                        done.output.wrote.iter().any(|o| !self.objects.holders(o.id).any(|w| self.is_not_lost(w)));
+                    if shuffle_lost || object_lost {
+                        lost.push(TaskId { job: job.id, stage: number as u32, task: task_number as u32 });
+                    }
+                }
+            }
+        }
+        for task in lost {
+            self.lose_output(task);
+        }
+    }
+
+    /// Plans what follows in every job whose stages are all done.
+    pub(super) fn advance(&mut self) {
+        let ready: Vec<JobId> = self.jobs.values().filter(|j| !j.publishing && j.all_done()).map(|j| j.id).collect();
+        for id in ready {
+            let live = self.live_workers();
+            let planner = self.planner;
+            // A stage without tasks is done at once, so planning goes on until there is something to run.
+            loop {
+                let Some(job) = self.jobs.get_mut(&id) else { break };
+                if !job.all_done() {
+                    break;
+                }
+                match planner(&job.resolved, &job.views(), live) {
+                    Ok(Next::Stage { name, tasks, keeps }) => {
+                        let stage = job.stages.len() as u32;
+                        self.actions.push(Action::Journal(JournalOp::StagePlanned {
+                            job: id,
+                            stage,
+                            name: name.clone(),
+                            tasks: tasks.clone(),
+                            keeps: keeps.clone(),
+                        }));
+                        job.stages.push(super::job::Stage::new(name, tasks, keeps));
+                    }
+                    Ok(Next::Publish(publication)) => {
+                        job.publishing = true;
+                        self.actions.push(Action::Publish { job: id, publication });
+                        break;
+                    }
+                    Ok(Next::Quiet) => {
+                        self.end(id, Some(JobEnd::Quiet));
+                        break;
+                    }
+                    Err(failure) => {
+                        self.end(id, Some(JobEnd::Failed(failure)));
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Removes a job with all that only it needed. With `None` it was published.
+    pub(super) fn end(&mut self, id: JobId, end: Option<JobEnd>) {
+        let Some(job) = self.jobs.remove(&id) else { return };
+        for stage in &job.stages {
+            for task in &stage.tasks {
+                match &task.state {
+                    TaskState::Running(attempts) => {
+                        for r in attempts {
+                            if let Some(w) = self.workers.get_mut(&r.worker) {
+                                w.running.remove(&r.attempt);
+                            }
+                            self.actions.push(Action::Kill { worker: r.worker, attempt: r.attempt });
+                        }
+                    }
+                    TaskState::Done(done) => {
+                        for object in &done.output.wrote {
+                            self.objects.release_by_job(object.id);
+                            self.delete_if_unused(object.id);
+                        }
+                    }
+                    TaskState::Waiting => {}
+                }
+            }
+        }
+        for object in crate::jobs::input_objects(&job.resolved) {
+            self.objects.release_by_job(object.id);
+            self.delete_if_unused(object.id);
+        }
+        let uses_shuffle = job.stages.iter().flat_map(|s| &s.tasks).any(|t| !matches!(t.spec.kind, TaskKind::Copy(_)));
+        if uses_shuffle {
+            let alive: Vec<WorkerId> = self.workers.values().filter(|w| w.is_alive()).map(Worker::id).collect();
+            for worker in alive {
+                self.actions.push(Action::Forget { worker, job: id });
+            }
+        }
+        if let Some(end) = end {
+            self.actions.push(Action::Ended { job: Box::new(job), end });
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Workers as the scheduler sees them.
+
+use std::collections::BTreeMap;
+
+use shardmill_common::ids::{AttemptId, Incarnation, WorkerId};
+use shardmill_common::task::Peer;
+
+/// ```text
+///  Away(since) --joined--> Alive --session broke--> Away(since) --grace over--> Lost
+///       ^                    ^                                                   |
+///       |                    +-------------------- joined -----------------------+
+///   known from the journal
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    Alive,
+    /// Its session broke; it may come back with its work.
+    Away { since: i64, grace_ms: i64 },
+    /// Its work was given away; its objects count as missing once it has been gone for long.
+    Lost { since: i64 },
+}
+
+#[derive(Clone, Debug)]
+pub struct Worker {
+    pub peer: Peer,
+    pub incarnation: Incarnation,
+    pub presence: Presence,
+    pub slots: u32,
+    pub memory: u64,
+    pub last_seen: i64,
+    pub draining: bool,
+    /// Attempts sent to it and not yet ended, with the memory each may need.
+    pub running: BTreeMap<AttemptId, u64>,
+    /// Bytes of objects it holds: new copies go where there is least.
+    pub stored_bytes: u64,
+}
+
+impl Worker {
+    pub fn id(&self) -> WorkerId {
+        self.peer.worker
+    }
+
+    pub fn is_alive(&self) -> bool {
+        self.presence == Presence::Alive
+    }
+
+    /// Whether an attempt that needs `memory` may start. One attempt always may, or a large task would never run.
+    pub fn has_room(&self, memory: u64) -> bool {
+        if !self.is_alive() || self.draining || self.running.len() >= self.slots as usize {
+            return false;
+        }
+        let used: u64 = self.running.values().sum();
+        self.running.is_empty() || used.saturating_add(memory) <= self.memory
+    }
+
+    /// Since when it has been gone, if it has.
+    pub fn gone_since(&self) -> Option<i64> {
+        match self.presence {
+            Presence::Alive => None,
+            Presence::Away { since, .. } | Presence::Lost { since } => Some(since),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A coordinator's life: open the journal, bind the doors, serve, stop within a bound.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use arrow_flight::flight_service_server::FlightServiceServer;
+use shardmill_common::layout::CoordinatorLayout;
+use shardmill_proto::MAX_MESSAGE_BYTES;
+use shardmill_proto::auth::CheckToken;
+use shardmill_proto::v1::coordinator_server::CoordinatorServer;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::InterceptorLayer;
+use tonic::transport::Server;
+
+use crate::config::{Config, Options, StartError};
+use crate::driver::Driver;
+use crate::flight::FlightDoor;
+use crate::grpc::Door;
+use crate::journal::Journal;
+use crate::scheduler::SchedulerOptions;
+
+/// How long requests under way may take once the coordinator stops.
+const STOP_BOUND: Duration = Duration::from_secs(5);
+
+/// A coordinator that is up.
+pub struct Running {
+    pub grpc: SocketAddr,
+    pub http: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    driver: JoinHandle<Result<(), String>>,
+    doors: Vec<JoinHandle<()>>,
+    // Held, not read: the lock goes when the coordinator does.
+    _lock: std::fs::File,
+}
+
+impl Running {
+    /// Stops taking requests, lets those under way end within a bound, and closes the journal.
+    pub async fn stop(mut self) {
+        // The receivers are gone only if the tasks are.
+        let _ = self.stop.send(true);
+        for door in self.doors.drain(..) {
+            let abort = door.abort_handle();
+            if tokio::time::timeout(STOP_BOUND, door).await.is_err() {
+                abort.abort();
+            }
+        }
+        if tokio::time::timeout(STOP_BOUND, &mut self.driver).await.is_err() {
+            tracing::warn!("the driver did not stop in time");
+        }
+    }
+
+    /// Resolves when the coordinator ended by itself, with the reason: its journal could not be written.
+    pub async fn ended(&mut self) -> String {
+        match (&mut self.driver).await {
+            Ok(Err(why)) => why,
+            Ok(Ok(())) => "stopped".into(),
+            Err(e) => e.to_string(),
+        }
+    }
+}
+
+fn scheduler_options(config: &Config) -> SchedulerOptions {
+    let Options { reconnect_grace, heartbeat_timeout, repair_after, no_worker_timeout, max_attempts } = config.options;
+    let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+    SchedulerOptions {
+        reconnect_grace_ms: ms(reconnect_grace),
+        heartbeat_timeout_ms: ms(heartbeat_timeout),
+        repair_after_ms: ms(repair_after),
+        starvation_ms: ms(no_worker_timeout),
+        max_attempts,
+        default_replicas: config.default_replicas,
+        ..Default::default()
+    }
+}
+
+async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |e: std::io::Error| StartError::Listen { addr, message: e.to_string() };
+    let listener = TcpListener::bind(addr).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Starts a coordinator; it serves until [`Running::stop`].
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let layout = CoordinatorLayout::new(&config.data_dir);
+    let unusable = |message: String| StartError::DataDir { path: config.data_dir.clone(), message };
+    std::fs::create_dir_all(layout.root()).map_err(|e| unusable(e.to_string()))?;
+    let lock = std::fs::File::create(layout.lock()).map_err(|e| unusable(e.to_string()))?;
+    lock.try_lock().map_err(|_| unusable("another coordinator uses it".into()))?;
+    let (grpc_listener, grpc) = bind(config.listen).await?;
+    let http_listener = match config.http {
+        Some(addr) => Some(bind(addr).await?),
+        None => None,
+    };
+    let path = layout.journal();
+    let (journal, contents) = tokio::task::block_in_place(|| Journal::open(&path)).map_err(|e| unusable(format!("the journal: {e}")))?;
+    let (driver, handle, mailbox) = Driver::new(journal, contents, scheduler_options(&config));
+    let (stop, stopped) = watch::channel(false);
+    let driver_stop = stopped.clone();
+    let driver = tokio::spawn(async move {
+        driver.run(mailbox, driver_stop).await.map_err(|e| {
+            let why = format!("the journal cannot be written: {e}; nothing that was not written has been acknowledged");
+            tracing::error!("{why}");
+            why
+        })
+    });
+    let mut doors = Vec::new();
+    let router = Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .max_concurrent_streams(1024)
+        .tcp_nodelay(true)
+        .layer(InterceptorLayer::new(CheckToken::new(config.token.as_deref())))
+        .add_service(
+            CoordinatorServer::new(Door::new(handle.clone()))
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES),
+        )
+        .add_service(FlightServiceServer::new(FlightDoor::new(handle.clone())).max_encoding_message_size(MAX_MESSAGE_BYTES));
+    let mut grpc_stop = stopped.clone();
+    doors.push(tokio::spawn(async move {
+        let served = router
+            .serve_with_incoming_shutdown(TcpListenerStream::new(grpc_listener), async move {
+                // An error means that the sender is gone: stop as well.
+                let _ = grpc_stop.wait_for(|s| *s).await;
+            });
+        tokio::pin!(served);
+        if let Err(e) = served.await {
+            tracing::error!("the gRPC door closed: {e}");
+        }
+    }));
+    let http = http_listener.as_ref().map(|(_, addr)| *addr);
+    if let Some((listener, _)) = http_listener {
+        let mut http_stop = stopped.clone();
+        let app = crate::http::router(handle.clone());
+        doors.push(tokio::spawn(async move {
+            let served = axum::serve(listener, app).with_graceful_shutdown(async move {
+                let _ = http_stop.wait_for(|s| *s).await;
+            });
+            if let Err(e) = served.await {
+                tracing::error!("the HTTP door closed: {e}");
+            }
+        }));
+    }
+    tracing::info!(%grpc, http = ?http, cluster = %handle.cluster, epoch = handle.epoch, "the coordinator is up");
+    Ok(Running { grpc, http, stop, driver, doors, _lock: lock })
+}

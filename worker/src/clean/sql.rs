@@ -1,0 +1,254 @@
+//! SQL expressions of `filter` and `derive`: checked so that they see one row at a time and nothing but the dataset.
+
+use polars::prelude::{Column, DataFrame, DataType as PolarsType, Expr, IntoLazy, PlSmallStr, TimeUnit, TimeZone};
+use polars::sql::sql_expr;
+use shardmill_common::failure::Failure;
+use shardmill_common::rules::Rule;
+
+/// Functions that look at one row at a time. Any other would see one shard where the user means the dataset.
+const FUNCTIONS: [&str; 64] = [
+    "abs", "ceil", "ceiling", "div", "exp", "floor", "ln", "log", "log10", "log1p", "log2", "mod", "pi", "pow", "power", "round",
+    "sign", "sqrt", "cbrt", "trunc", "acos", "asin", "atan", "atan2", "cos", "cot", "degrees", "radians", "sin", "tan", "coalesce",
+    "greatest", "if", "ifnull", "least", "nullif", "concat", "concat_ws", "ends_with", "initcap", "left", "length", "char_length",
+    "character_length", "octet_length", "bit_length", "lower", "ltrim", "regexp_like", "replace", "reverse", "right", "rtrim",
+    "starts_with", "strpos", "position", "substr", "substring", "trim", "upper", "date_part", "strftime", "date", "timestamp",
+];
+
+/// Words of SQL that may stand before a parenthesis without being functions.
+const WORDS: [&str; 24] = [
+    "and", "or", "not", "in", "is", "case", "when", "then", "else", "between", "like", "ilike", "rlike", "regexp", "cast", "try_cast",
+    "extract", "similar", "to", "xor", "from", "for", "as", "distinct",
+];
+
+/// Words that would begin something other than an expression of one row.
+const FORBIDDEN: [&str; 9] = ["select", "over", "exists", "with", "union", "table", "values", "any", "all"];
+
+/// The expression, or what is wrong with it.
+pub fn compile(rule: &Rule, sql: &str) -> Result<Expr, String> {
+    check_words(sql).map_err(|e| rule.error(&e))?;
+    let expr = sql_expr(sql).map_err(|e| rule.error(&format!("`{sql}` is not a SQL expression: {}", first_line(&e))))?;
+    // The words above leave no way to write these; the parser's own view of the expression is the last word.
+    match expr.into_iter().find(|e| !is_row_wise(e)) {
+        None => Ok(expr),
+        Some(_) => Err(rule.error(&format!("`{sql}` must look at one row at a time: no aggregates, windows, subqueries or wildcards"))),
+    }
+}
+
+fn first_line(e: &impl std::fmt::Display) -> String {
+    e.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+fn is_row_wise(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::Alias(..)
+            | Expr::Column(_)
+            | Expr::Literal(_)
+            | Expr::BinaryExpr { .. }
+            | Expr::Cast { .. }
+            | Expr::Ternary { .. }
+            | Expr::Function { .. }
+    )
+}
+
+/// Goes over the words of the expression, outside of strings and quoted names.
+fn check_words(sql: &str) -> Result<(), String> {
+    let mut rest = sql;
+    let mut before_paren = false;
+    while let Some(c) = rest.chars().next() {
+        match c {
+            '\'' | '"' => {
+                rest = skip_quoted(rest, c).ok_or_else(|| format!("`{sql}` has a {c} that is not closed"))?;
+                before_paren = false;
+            }
+            _ if c.is_alphabetic() || c == '_' => {
+                let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+                let (word, after) = rest.split_at(end);
+                check_word(word, after, before_paren)?;
+                rest = after;
+                before_paren = false;
+            }
+            '$' | '`' | ';' | '\\' | '{' | '[' | '@' | '#' => {
+                return Err(format!("`{c}` has no place in an expression; write names that need it in double quotes"));
+            }
+            _ if rest.starts_with("--") || rest.starts_with("/*") => return Err("comments have no place in an expression".to_owned()),
+            _ => {
+                if !c.is_whitespace() {
+                    before_paren = c == '(';
+                }
+                rest = &rest[c.len_utf8()..];
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_word(word: &str, after: &str, is_first_in_paren: bool) -> Result<(), String> {
+    if after.starts_with(['\'', '"']) {
+        return Err(format!("`{word}` stands directly before a quote; put a space between"));
+    }
+    let lower = word.to_lowercase();
+    let calls = after.trim_start().starts_with('(');
+    if FORBIDDEN.contains(&lower.as_str()) || (is_first_in_paren && lower == "from") {
+        return Err(format!(
+            "`{word}` is not allowed in an expression, which sees one row at a time; a column of that name is written \"{word}\""
+        ));
+    }
+    if calls && !WORDS.contains(&lower.as_str()) && !FUNCTIONS.contains(&lower.as_str()) {
+        let mut known = FUNCTIONS.to_vec();
+        known.sort_unstable();
+        return Err(format!("the function `{word}` is not allowed in a rule, which sees one row at a time; allowed: {}", known.join(", ")));
+    }
+    Ok(())
+}
+
+/// What follows a quoted piece; a doubled quote means itself.
+fn skip_quoted(text: &str, quote: char) -> Option<&str> {
+    let mut rest = text.get(1..)?;
+    loop {
+        let end = rest.find(quote)?;
+        rest = rest.get(end + 1..)?;
+        if !rest.starts_with(quote) {
+            return Some(rest);
+        }
+        rest = rest.get(1..)?;
+    }
+}
+
+/// The value of the expression for every row of the frame, as a stored type.
+pub fn evaluate(rule: &Rule, sql: &str, frame: &DataFrame, name: &str) -> Result<Column, Failure> {
+    let expr = compile(rule, sql).map_err(Failure::bad_input)?;
+    for part in &expr {
+        if let Expr::Column(column) = part
+            && frame.get_column_index(column).is_none()
+        {
+            let columns = frame.get_column_names().iter().map(|n| n.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(Failure::bad_input(rule.error(&format!("there is no column `{column}`; the columns are {columns}"))));
+        }
+    }
+    let name = PlSmallStr::from_str(name);
+    let failed = |e| Failure::bad_input(rule.error(&format!("`{sql}` cannot be computed: {}", first_line(&e))));
+    let made = frame.clone().lazy().select([expr.alias(name.clone())]).collect().map_err(failed)?;
+    let column = made.column(&name).map_err(Failure::internal)?.clone();
+    // A constant has one value, for all rows.
+    let column = if column.len() == 1 && frame.height() != 1 { column.new_from_index(0, frame.height()) } else { column };
+    if column.len() != frame.height() {
+        return Err(Failure::bad_input(rule.error(&format!("`{sql}` must look at one row at a time"))));
+    }
+    stored(&column).ok_or_else(|| {
+        let what = format!("`{sql}` gives {}, which is not stored; cast it to one of BIGINT, DOUBLE, BOOLEAN, DATE, TIMESTAMP or VARCHAR", column.dtype());
+        Failure::bad_input(rule.error(&what))
+    })
+}
+
+/// The column as a stored type; `None` if that would lose something.
+fn stored(column: &Column) -> Option<Column> {
+    let micros = |zone| PolarsType::Datetime(TimeUnit::Microseconds, zone);
+    let to = match column.dtype() {
+        PolarsType::Null => PolarsType::String,
+        PolarsType::Float32 => PolarsType::Float64,
+        dtype if dtype.is_integer() => PolarsType::Int64,
+        PolarsType::Datetime(_, zone) => micros(zone.is_some().then_some(TimeZone::UTC)),
+        PolarsType::Boolean | PolarsType::Float64 | PolarsType::Date | PolarsType::String => return Some(column.clone()),
+        _ => return None,
+    };
+    let cast = column.strict_cast(&to).ok()?;
+    // Nanoseconds that are no whole microseconds would be cut.
+    if let PolarsType::Datetime(TimeUnit::Nanoseconds, _) = column.dtype() {
+        let exact = column.to_physical_repr().i64().ok()?.iter().all(|cell| cell.is_none_or(|ns| ns % 1000 == 0));
+        return exact.then_some(cast);
+    }
+    Some(cast)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use polars::df;
+    use shardmill_common::rules::RuleSet;
+
+    fn rule() -> Rule {
+        RuleSet::parse("\n[[rule]]\nop='filter'\nsql='x'", "rules.toml").unwrap().rules.remove(0)
+    }
+
+    fn run(sql: &str) -> Result<Column, String> {
+        let frame = df!("a" => [1i64, 2, 3], "b" => [0.5, 1.5, 2.5], "t" => ["x", "y'z", "select"]).unwrap();
+        evaluate(&rule(), sql, &frame, "out").map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn expressions_are_computed_as_stored_types() {
+        let ints: Vec<_> = run("a * 2 + 1").unwrap().i64().unwrap().iter().collect();
+        assert_eq!(ints, [Some(3), Some(5), Some(7)]);
+        assert_eq!(run("a / 2").unwrap().dtype(), &PolarsType::Float64);
+        assert_eq!(run("CAST(a AS INT)").unwrap().dtype(), &PolarsType::Int64);
+        assert_eq!(run("LENGTH(t)").unwrap().dtype(), &PolarsType::Int64);
+        assert_eq!(run("NULL").unwrap().dtype(), &PolarsType::String);
+        assert_eq!(run("1").unwrap().len(), 3);
+        for sql in [
+            "UPPER(t) = 'X'", "t = 'select (' OR t LIKE 'y%'", "a IN (1, 2)", "CASE WHEN a > 1 THEN 'big' ELSE 'small' END",
+            "a BETWEEN 1 AND 2 AND NOT (b > 1)", "COALESCE(b, 0)", "t = 'y''z'", "\"a\" + 1", "a IS NOT NULL", "CONCAT(t, '!')",
+            "ROUND(b, 1)", "TRIM(t)", "a % 2", "t || 'x'", "CAST('2024-01-01' AS DATE)", "SUBSTR(t, 1, 1)", "ABS(b)", "SQRT(b)",
+            "GREATEST(a, b)", "NULLIF(a, 1)", "REPLACE(t, 'x', 'y')", "TIMESTAMP '2024-01-01 00:00:00'",
+        ] {
+            assert!(run(sql).is_ok(), "{sql}: {:?}", run(sql));
+        }
+    }
+
+    #[test]
+    fn every_function_that_is_allowed_exists() {
+        let tries = |f: &str| {
+            ["{}(b)", "{}(b, a)", "{}(t)", "{}(t, 'x')", "{}(t, 1)", "{}(t, 'x', 'y')", "{}('x' IN t)", "{}()", "{}(a > 1, 1, 2)",
+                "{}('-', t, t)", "{}('year', CAST('2024-01-01' AS DATE))", "{}(CAST('2024-01-01' AS DATE), '%Y')", "{}('2024-01-01')",
+                "{}('2024-01-01 00:00:00')"]
+                .iter()
+                .map(|call| run(&call.replace("{}", f)))
+                .any(|r| r.is_ok())
+        };
+        let missing: Vec<_> = FUNCTIONS.iter().filter(|f| !tries(f)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn files_subqueries_and_other_rows_are_out_of_reach() {
+        for sql in [
+            "a IN (SELECT x FROM read_parquet('/etc/passwd'))",
+            "a IN (FROM read_parquet('/etc/passwd'))",
+            "a IN (sElEcT 1)",
+            "(SELECT 1)",
+            "EXISTS (SELECT 1)",
+            "read_csv('/etc/passwd')",
+            "read_parquet ('/etc/passwd')",
+            "a > ANY (SELECT 1)",
+            "E'\\' OR a IN (SELECT 1)'",
+            "$$x$$ = t",
+            "a IN (TABLE x)",
+            "a IN (VALUES (1))",
+            "a IN (WITH x AS (SELECT 1) SELECT 1)",
+            "SUM(a)",
+            "a - AVG(a)",
+            "COUNT(*)",
+            "ROW_NUMBER() OVER (ORDER BY a)",
+            "LAG(a)",
+            "FIRST_VALUE(a)",
+            "*",
+            "COLUMNS('a')",
+            "a; DROP TABLE x",
+            "a -- comment",
+            "a FROM x",
+            "RANDOM()",
+        ] {
+            let error = run(sql).expect_err(sql);
+            assert!(error.starts_with("rules.toml:2: filter: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn mistakes_name_rule_and_columns() {
+        assert_eq!(run("amount > 0").unwrap_err(), "rules.toml:2: filter: there is no column `amount`; the columns are a, b, t");
+        assert!(run("a >").unwrap_err().starts_with("rules.toml:2: filter: `a >` is not a SQL expression"));
+        assert!(run("t = 'x").unwrap_err().ends_with("has a ' that is not closed"));
+        assert!(run("a + t = 1").unwrap_err().contains("cannot be computed"), "{:?}", run("a + t = 1"));
+        assert!(run("CAST(a AS DECIMAL(10, 2))").unwrap_err().contains("which is not stored"));
+    }
+}

@@ -1,0 +1,8 @@
+//! Text rules: compiled to programs, and run cell by cell.
+
+mod column;
+mod ops;
+mod program;
+
+pub use column::{Ran, run_column};
+pub use program::{Step, compile_regex, whole_cell};

