@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use clap::{Args, Parser};
 
 use crate::commands::Command;
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
-use crate::output::Output;
+use crate::output::{Output, failed_object};
 
 /// Turns a few machines into a MapReduce cluster for data: ingest, clean, deduplicate, compare, export.
 ///
@@ -80,10 +80,9 @@ pub struct Context {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
-    let cli = match Cli::from_arg_matches(&matches) {
+    let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(e) => e.exit(),
+        Err(e) => return not_understood(&e),
     };
     let out = Output::new(cli.global.json, cli.global.quiet, !cli.global.no_progress);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -109,9 +108,25 @@ pub fn main() -> ExitCode {
     status.into()
 }
 
+/// Help and versions go to standard output; mistakes to standard error and, where `--json` was asked for, also into an object.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let by_variable = std::env::var("SHARDMILL_JSON").is_ok_and(|v| !matches!(v.as_str(), "" | "0" | "false" | "no" | "off"));
+    // What could not be parsed cannot be asked, so the arguments are looked through as they are.
+    let json = by_variable || std::env::args_os().any(|a| a == "--json");
+    // Nobody is left to tell where standard error is closed.
+    let _ = error.print();
+    if error.use_stderr() && json {
+        let text = error.to_string();
+        let told = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let _ = Output::new(true, true, false).object(&failed_object(&CliError::usage(told), 0.0));
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     fn walk(command: &clap::Command, path: &str) {
         for arg in command.get_arguments().filter(|a| !a.is_positional()) {

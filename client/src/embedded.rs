@@ -53,6 +53,8 @@ impl Embedded {
             http: setup.http,
             data_dir: layout.coordinator(),
             token: setup.token.clone(),
+            // Copies on one disk protect from nothing.
+            default_replicas: 1,
             options: coordinator::Options::default(),
         })
         .await
@@ -63,7 +65,8 @@ impl Embedded {
         for number in 0..setup.workers {
             let config = worker::Config {
                 coordinator: cluster.url.clone(),
-                listen: any_loopback_port(),
+                // Whoever reaches the coordinator must reach the workers too.
+                listen: SocketAddr::new(setup.listen.ip(), 0),
                 advertise: None,
                 data_dir: layout.worker(number),
                 slots: setup.slots.unwrap_or_else(|| (machine::cores() / setup.workers).max(1)),

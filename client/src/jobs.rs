@@ -134,7 +134,7 @@ pub fn to_json(status: &JobStatus, seconds: f64) -> Value {
         "dataset": status.dataset.as_ref().map(DatasetRef::to_string),
         "rows": status.rows,
         "counters": status.counters.to_json(),
-        "seconds": (seconds * 1000.0).round() / 1000.0,
+        "seconds": text::round(seconds),
     });
     if let (Some(error), Value::Object(map)) = (&status.error, &mut object) {
         map.insert("error".to_owned(), error.clone().into());

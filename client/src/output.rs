@@ -65,21 +65,14 @@ impl Output {
         }
         self.write_error(&format!("error: {}", escape_lines(&error.to_string())));
         if self.json {
-            let object = match error {
-                CliError::Job(status) => crate::jobs::to_json(status, self.elapsed()),
-                other => json!({
-                    "job": null, "state": "failed", "dataset": null, "rows": null, "counters": {},
-                    "seconds": self.elapsed(), "error": other.to_string(),
-                }),
-            };
-            let _ = self.object(&object);
+            let _ = self.object(&failed_object(error, self.elapsed()));
         }
     }
 
     /// A progress bar: shown on a terminal once the work has taken a second.
     pub fn progress(&self) -> Progress {
         let shown = self.progress && !self.quiet && std::io::stderr().is_terminal();
-        Progress::new(shown.then(|| ProgressDrawTarget::stderr as fn() -> ProgressDrawTarget))
+        Progress::new(shown.then_some(ProgressDrawTarget::stderr as fn() -> ProgressDrawTarget))
     }
 
     /// Standard output for data, not messages.
@@ -99,5 +92,16 @@ impl Output {
     fn write_error(&self, text: &str) {
         // Where standard error is closed there is nobody left to tell.
         let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+}
+
+/// What programs are told of an error, in the shape of a job's result.
+pub fn failed_object(error: &CliError, seconds: f64) -> Value {
+    match error {
+        CliError::Job(status) => crate::jobs::to_json(status, seconds),
+        other => json!({
+            "job": null, "state": "failed", "dataset": null, "rows": null, "counters": {},
+            "seconds": crate::text::round(seconds), "error": other.to_string(),
+        }),
     }
 }

@@ -1,11 +1,15 @@
 //! The cluster a command talks to: one that runs elsewhere, or one inside this process.
 
 use std::ops::AsyncFnOnce;
+use std::time::{Duration, Instant};
 
 use crate::api::Client;
 use crate::cli::Context;
 use crate::embedded::{Embedded, Setup, any_loopback_port};
 use crate::error::CliError;
+
+/// Workers of this process join within milliseconds; a machine that is very busy is given time.
+const WAIT_FOR_WORKERS: Duration = Duration::from_secs(10);
 
 /// A connection, and the embedded cluster behind it if there is one.
 pub struct Session {
@@ -30,7 +34,7 @@ pub async fn with_own_interrupt<T>(
         return work(&Session { client, local_files: false }).await;
     }
     shardmill_common::telemetry::init("warn");
-    let cluster = Embedded::start(Setup {
+    let mut cluster = Embedded::start(Setup {
         data_dir: global.data_dir(),
         workers: global.workers,
         slots: global.slots,
@@ -42,10 +46,30 @@ pub async fn with_own_interrupt<T>(
         local_files: true,
     })
     .await?;
-    let result = match Client::connect(&cluster.url, cluster.token.as_deref()).await {
-        Ok(client) => work(&Session { client, local_files: true }).await,
-        Err(e) => Err(e.into()),
+    let (url, token) = (cluster.url.clone(), cluster.token.clone());
+    let result = tokio::select! {
+        result = async {
+            let client = Client::connect(&url, token.as_deref()).await?;
+            workers_up(&client, global.workers).await?;
+            work(&Session { client, local_files: true }).await
+        } => result,
+        reason = cluster.ended() => Err(CliError::failed(format!("a worker of this process ended: {reason}"))),
     };
     cluster.stop().await;
     result
+}
+
+/// Waits until every worker has joined: a job handed in earlier would be refused for want of workers.
+async fn workers_up(client: &Client, wanted: u32) -> Result<(), CliError> {
+    let begun = Instant::now();
+    while begun.elapsed() < WAIT_FOR_WORKERS {
+        let alive = client.nodes().await?.iter().filter(|n| n.state == "alive").count();
+        if alive >= wanted as usize {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    // Without them the command itself tells what it lacks.
+    tracing::warn!("not all workers have joined after {} s", WAIT_FOR_WORKERS.as_secs());
+    Ok(())
 }

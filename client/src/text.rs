@@ -44,6 +44,11 @@ pub fn clip(text: &str, limit: usize) -> String {
     }
 }
 
+/// Seconds to the millisecond, for programs.
+pub fn round(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
 /// `0.42 s`, `12.3 s`, `4 min 10 s`.
 pub fn seconds(s: f64) -> String {
     if s < 10.0 {

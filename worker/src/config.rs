@@ -31,22 +31,3 @@ pub enum StartError {
     #[error("{0}")]
     Setup(String),
 }
-
-/// A worker that is up (and dials its coordinator until it answers).
-pub struct Running {
-    pub grpc: SocketAddr,
-}
-
-impl Running {
-    /// Says good-bye, lets running attempts end within a bound, and closes.
-    pub async fn stop(self) {}
-    /// Resolves when the worker ended by itself: the coordinator refused it, with the reason.
-    pub async fn ended(&mut self) -> String {
-        std::future::pending().await
-    }
-}
-
-/// Starts a worker; it serves until [`Running::stop`].
-pub async fn start(config: Config) -> Result<Running, StartError> {
-    Ok(Running { grpc: config.listen })
-}

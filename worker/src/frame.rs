@@ -1,6 +1,6 @@
 //! The bridge between the engine's frames and Shardmill's schemas.
 
-use polars::prelude::{DataFrame, DataType as PolarsType, TimeUnit, TimeZone};
+use polars::prelude::{Column, DataFrame, DataType as PolarsType, IntoColumn, StringChunked, TimeUnit, TimeZone};
 use shardmill_common::failure::Failure;
 use shardmill_common::schema::{DataType, Field, Schema};
 
@@ -47,4 +47,41 @@ pub fn schema_of(frame: &DataFrame) -> Result<Schema, Failure> {
         fields.push(Field::new(column.name().as_str(), dtype));
     }
     Ok(Schema::new(fields))
+}
+
+/// Brings a column to a wider type of the lattice. Text is written the way exports write it.
+pub fn widen(column: &Column, dtype: DataType) -> Result<Column, Failure> {
+    let target = polars_type(dtype);
+    let failed = |e: polars::error::PolarsError| Failure::internal(format!("column `{}` cannot become {dtype}: {e}", column.name()));
+    match (our_type(column.dtype()), dtype) {
+        (Some(DataType::Float64), DataType::String) => {
+            let text: StringChunked = column.f64().map_err(failed)?.iter().map(|x| x.map(float_text)).collect();
+            Ok(text.with_name(column.name().clone()).into_column())
+        }
+        (Some(DataType::Boolean), DataType::String) => {
+            let text: StringChunked =
+                column.bool().map_err(failed)?.iter().map(|b| b.map(|b| if b { "true" } else { "false" })).collect();
+            Ok(text.with_name(column.name().clone()).into_column())
+        }
+        (Some(DataType::DatetimeUtc), DataType::String) => column
+            .cast(&polars_type(DataType::Datetime))
+            .and_then(|c| c.cast(&target))
+            .map_err(failed)
+            .and_then(|c| {
+                let text: StringChunked = c.str().map_err(failed)?.iter().map(|s| s.map(|s| format!("{s}Z"))).collect();
+                Ok(text.with_name(column.name().clone()).into_column())
+            }),
+        _ => column.cast(&target).map_err(failed),
+    }
+}
+
+/// The shortest text that reads back as the same number; whole numbers keep a `.0`.
+pub fn float_text(x: f64) -> String {
+    if x.is_nan() {
+        "NaN".into()
+    } else if x.is_infinite() {
+        if x > 0.0 { "inf".into() } else { "-inf".into() }
+    } else {
+        format!("{x:?}")
+    }
 }

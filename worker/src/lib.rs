@@ -1,7 +1,19 @@
 //! The worker: keeps shards, runs tasks with polars, and hands partitions and shards to whoever asks.
 
+mod agent;
 pub mod clean;
-pub mod config;
+mod config;
+mod door;
+mod fetch;
+mod flight;
 pub mod frame;
+mod hash;
+pub mod ingest;
+mod server;
+mod shard;
+mod shuffle;
+mod store;
+mod tasks;
 
-pub use config::{Config, Running, StartError, start};
+pub use config::{Config, StartError};
+pub use server::{Running, start};

@@ -19,6 +19,10 @@ pub struct CoordinatorArgs {
     /// Where health, metrics and the page for people are
     #[arg(long, env = "SHARDMILL_HTTP", value_name = "ADDR", default_value = "127.0.0.1:7078", value_parser = address)]
     http: SocketAddr,
+    /// Copies kept of each shard, on distinct workers, where a job does not say
+    #[arg(long, env = "SHARDMILL_DEFAULT_REPLICAS", value_name = "N", default_value_t = 2,
+          value_parser = clap::value_parser!(u32).range(1..=16))]
+    default_replicas: u32,
     /// Let other machines connect without TLS
     #[arg(long, env = "SHARDMILL_INSECURE", value_parser = FalseyValueParser::new())]
     insecure: bool,
@@ -38,11 +42,11 @@ pub async fn run(context: &Context, args: CoordinatorArgs) -> Result<(), CliErro
         http: Some(args.http),
         data_dir,
         token: global.token.clone(),
+        default_replicas: args.default_replicas,
         options: coordinator::Options::default(),
     })
     .await
     .map_err(|e| CliError::failed(e.to_string()))?;
-    tracing::info!(grpc = %running.grpc, http = ?running.http, "coordinator is up");
     context.interrupt.wait().await;
     tracing::info!("stopping");
     bounded(running.stop()).await;

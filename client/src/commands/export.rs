@@ -93,7 +93,7 @@ pub async fn run(context: &Context, args: ExportArgs) -> Result<(), CliError> {
     }
     let object = json!({
         "dataset": dataset, "to": place, "format": format.extension(), "files": done.files, "rows": done.rows,
-        "bytes": done.bytes, "seconds": context.out.elapsed(),
+        "bytes": done.bytes, "seconds": text::round(context.out.elapsed()),
     });
     context.out.result(object, || {
         let mut table = Table::pairs();

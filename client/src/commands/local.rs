@@ -29,6 +29,12 @@ pub async fn run(context: &Context, args: LocalArgs) -> Result<(), CliError> {
     for address in [Some(args.listen), args.http].into_iter().flatten() {
         check_exposure(address, args.insecure, global.token.as_deref())?;
     }
+    if args.listen.ip().is_unspecified() {
+        return Err(CliError::usage(format!(
+            "{} is every address of this machine, but its workers need one by which others reach them: give --listen that address",
+            args.listen
+        )));
+    }
     let mut cluster = Embedded::start(Setup {
         data_dir: global.data_dir(),
         workers: global.workers,

@@ -66,13 +66,12 @@ impl Target {
                 folder if folder.is_dir() => Ok(()),
                 folder => Err(CliError::failed(format!("the folder {} does not exist", folder.display()))),
             },
-            Target::Folder(path) if !force => match std::fs::read_dir(path) {
-                Ok(mut entries) if entries.next().is_some() => Err(CliError::failed(format!(
+            Target::Folder(path) if !force && std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) => {
+                Err(CliError::failed(format!(
                     "the folder {} is not empty: give another, or --force to replace the parts in it",
                     path.display()
-                ))),
-                _ => Ok(()),
-            },
+                )))
+            }
             _ => Ok(()),
         }
     }

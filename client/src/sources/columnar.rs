@@ -1,10 +1,11 @@
 //! Parquet and Arrow files: their columns and pieces, from the footer alone.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use arrow::datatypes::{DataType as ArrowType, Schema as ArrowSchema};
-use arrow::ipc::reader::FileReader;
+use arrow::ipc::reader::{FileReader, StreamReader};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use shardmill_common::schema::{DataType, Field, Schema};
 
@@ -29,11 +30,22 @@ pub fn arrow(name: &str, path: &Path) -> Result<Footer, CliError> {
     let broken = |e: String| CliError::usage(format!("{name} is not a readable Arrow IPC file: {e}"));
     let file = File::open(path).map_err(|e| CliError::usage(format!("cannot read {name}: {e}")))?;
     let size = file.metadata().map_err(|e| broken(e.to_string()))?.len();
+    if !starts_as_file(path).map_err(|e| broken(e.to_string()))? {
+        // A stream has no footer: it is one piece, whatever its size.
+        let reader = StreamReader::try_new(file, None).map_err(|e| broken(e.to_string()))?;
+        return Ok(Footer { schema: stored_schema(name, &reader.schema())?, groups: vec![size] });
+    }
     let reader = FileReader::try_new(file, None).map_err(|e| broken(e.to_string()))?;
     let batches = reader.num_batches() as u64;
     // The footer does not tell the size of a batch cheaply; batches of one file are mostly alike.
     let groups = (0..batches).map(|_| size / batches).collect();
     Ok(Footer { schema: stored_schema(name, &reader.schema())?, groups })
+}
+
+fn starts_as_file(path: &Path) -> std::io::Result<bool> {
+    let mut start = [0; 6];
+    let n = File::open(path)?.read(&mut start)?;
+    Ok(start.get(..n) == Some(b"ARROW1".as_slice()))
 }
 
 /// The columns with the types they are stored in.
@@ -117,6 +129,11 @@ mod tests {
         assert_eq!(footer.groups.len(), 1);
         let path = dir.path().join("a.arrow");
         let mut writer = arrow::ipc::writer::FileWriter::try_new(File::create(&path).unwrap(), &batch.schema()).unwrap();
+        writer.write(&batch).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(super::arrow("a", &path).unwrap().groups.len(), 1);
+        let path = dir.path().join("stream.arrow");
+        let mut writer = arrow::ipc::writer::StreamWriter::try_new(File::create(&path).unwrap(), &batch.schema()).unwrap();
         writer.write(&batch).unwrap();
         writer.finish().unwrap();
         assert_eq!(super::arrow("a", &path).unwrap().groups.len(), 1);

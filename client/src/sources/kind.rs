@@ -74,7 +74,7 @@ pub fn kind(name: &str, given: Option<Kind>, head: &[u8]) -> Result<Kind, CliErr
         (Kind::Parquet | Kind::Arrow, found) if found != Some(kind) => Err(CliError::usage(format!(
             "{name} is not {}: it does not begin with {}",
             if kind == Kind::Parquet { "a Parquet file" } else { "an Arrow IPC file" },
-            if kind == Kind::Parquet { "`PAR1`" } else { "`ARROW1` (Arrow streams must be saved as files first)" },
+            if kind == Kind::Parquet { "`PAR1`" } else { "`ARROW1`, nor as an Arrow stream does" },
         ))),
         (text, Some(found)) if text != found => {
             let found = if found == Kind::Parquet { "parquet" } else { "arrow" };
@@ -107,7 +107,7 @@ fn check_text(name: &str, kind: Kind, head: &[u8]) -> Result<(), CliError> {
 fn by_content(head: &[u8]) -> Option<Kind> {
     if head.starts_with(b"PAR1") {
         Some(Kind::Parquet)
-    } else if head.starts_with(b"ARROW1") {
+    } else if head.starts_with(b"ARROW1") || head.starts_with(&[0xff; 4]) {
         Some(Kind::Arrow)
     } else {
         None

@@ -63,7 +63,7 @@ impl Read for Tee {
 /// A source's bytes after decompression.
 pub enum Unpacked<R: Read> {
     Plain(R),
-    Gzip(flate2::bufread::MultiGzDecoder<BufReader<R>>),
+    Gzip(Box<flate2::bufread::MultiGzDecoder<BufReader<R>>>),
     Zstd(zstd::Decoder<'static, BufReader<R>>),
 }
 
@@ -71,7 +71,7 @@ impl<R: Read> Unpacked<R> {
     pub fn new(raw: R, packing: Packing) -> io::Result<Self> {
         Ok(match packing {
             Packing::Plain => Unpacked::Plain(raw),
-            Packing::Gzip => Unpacked::Gzip(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(BUFFER, raw))),
+            Packing::Gzip => Unpacked::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(BUFFER, raw)))),
             Packing::Zstd => {
                 let mut decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(BUFFER, raw))?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG)?;

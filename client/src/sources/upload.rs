@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,8 @@ struct Inner {
     doors: Mutex<HashMap<WorkerId, WorkerDoor>>,
     permits: Arc<Semaphore>,
     turn: AtomicUsize,
+    /// Why the first upload failed, if one did.
+    failure: OnceLock<String>,
 }
 
 impl Uploader {
@@ -63,6 +65,7 @@ impl Uploader {
             doors: Mutex::default(),
             permits: Arc::new(Semaphore::new(IN_FLIGHT)),
             turn: AtomicUsize::new(0),
+            failure: OnceLock::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -71,11 +74,15 @@ impl Uploader {
     pub fn begin(&self, payload: Payload) -> Result<JoinHandle<Result<ObjectRef, CliError>>, CliError> {
         let inner = self.inner.clone();
         let permit = inner.runtime.block_on(inner.permits.clone().acquire_owned());
-        let permit = permit.map_err(|_| CliError::failed("the upload was stopped"))?;
+        let permit = permit.map_err(|_| {
+            let why = inner.failure.get().map_or("the upload was stopped", String::as_str);
+            CliError::failed(why)
+        })?;
         Ok(self.inner.runtime.spawn(async move {
             let result = inner.store(&payload).await;
-            if result.is_err() {
-                // Whoever cuts the next chunk finds the door closed and gives up.
+            if let Err(e) = &result {
+                // Only the first failure is kept. Whoever cuts the next chunk finds the door closed and gives up.
+                let _ = inner.failure.set(e.to_string());
                 inner.permits.close();
             }
             drop(permit);

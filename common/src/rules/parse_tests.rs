@@ -185,3 +185,16 @@ fn mistakes_name_file_line_what_was_found_and_what_is_allowed() {
     let twice = RuleSet::parse("[[rule]]\nop='trim'\nop='case'", "rules.toml").unwrap_err();
     assert!(twice.starts_with("rules.toml:3: not valid TOML: duplicate key"), "{twice}");
 }
+
+#[test]
+fn every_example_of_the_reference_is_valid() {
+    let reference = include_str!("../../../docs/rules.md");
+    let examples: Vec<&str> = reference.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() > 15, "{}", examples.len());
+    for example in examples {
+        RuleSet::parse(example, "docs/rules.md").unwrap();
+    }
+    for op in OPS {
+        assert!(reference.contains(&format!("### {op}")) || reference.contains(&format!(" and {op}\n")), "{op} is not in the reference");
+    }
+}

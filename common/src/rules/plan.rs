@@ -1,7 +1,7 @@
 //! Rules against a schema: which columns each acts on, and what the columns are afterwards, as far as it shows without data.
 
 use super::columns::no_column;
-use super::rule::{Cast, CastTo, Fill, Op, Rule, RuleSet};
+use super::rule::{Cast, Fill, Op, Rule, RuleSet};
 use super::scalar::Scalar;
 use crate::schema::{DataType, Schema};
 
@@ -109,9 +109,10 @@ impl Rule {
                     let column = &mut shape.columns[index];
                     column.dtype = match column.dtype {
                         Some(dtype) => op.accepts(dtype).ok(),
-                        // What a cast makes is known even of a column that is not.
+                        // What these make is known even of a column that is not.
                         None => match op {
-                            Op::Cast(cast) if cast.to != CastTo::Datetime => Some(cast.result()),
+                            Op::Cast(cast) => Some(cast.result()),
+                            Op::Fill { with: Fill::Mean | Fill::Median } | Op::Standardise => Some(DataType::Float64),
                             _ => None,
                         },
                     };

@@ -69,7 +69,7 @@ fn convert(value: &Scalar, to: DataType, cast: &Cast, zone: Option<Zone>) -> Opt
     // 2^63 as a float is the first that is too large.
     let whole = |x: f64| x.fract() == 0.0 && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&x);
     match (value, to) {
-        (Scalar::Float(x), DataType::Int64) => whole(*x).then(|| Scalar::Int(*x as i64)),
+        (Scalar::Float(x), DataType::Int64) => whole(*x).then_some(Scalar::Int(*x as i64)),
         (Scalar::Float(x), DataType::Boolean) => truth(*x),
         (Scalar::Int(n), DataType::Boolean) => truth(*n as f64),
         (_, DataType::String) => text(value, cast.formats.first().map(String::as_str)).map(Scalar::Text),

@@ -1,7 +1,7 @@
 //! Cells of a column of any stored type: read, mapped, filled, clipped, made null, and built again.
 
 use polars::prelude::{
-    BooleanChunked, ChunkedArray, DataType as PolarsType, Int32Chunked, Int64Chunked, Float64Chunked, IntoSeries, NewChunkedArray,
+    BooleanChunked, ChunkedArray, DataType as PolarsType, Float64Chunked, Int32Chunked, Int64Chunked, IntoSeries, NewChunkedArray,
     PolarsNumericType, PolarsResult, Series, StringChunked, polars_bail,
 };
 use polars_arrow::array::Array;
@@ -54,7 +54,8 @@ pub fn build(like: &Series, dtype: DataType, cells: &[Option<Scalar>]) -> Polars
             Int64Chunked::from_iter_options(name, cells.iter().map(long)).into_series()
         }
     };
-    series.cast(&polars_type(dtype.join(DataType::Null)))
+    // Dates and datetimes are built as the integers that they are.
+    series.cast(&polars_type(if dtype == DataType::Null { DataType::String } else { dtype }))
 }
 
 fn map_numbers<T: PolarsNumericType>(

@@ -1,5 +1,6 @@
 //! Cleaning: applies rules to a shard, and gathers what rules must know of the whole dataset.
 
+mod actions;
 mod apply;
 mod cast;
 mod cells;

@@ -1,23 +1,29 @@
 //! SQL expressions of `filter` and `derive`: checked so that they see one row at a time and nothing but the dataset.
 
-use polars::prelude::{Column, DataFrame, DataType as PolarsType, Expr, IntoLazy, PlSmallStr, TimeUnit, TimeZone};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use polars::prelude::{
+    Column, DataFrame, DataType as PolarsType, Expr, IntoLazy, PlSmallStr, PolarsResult, TimeUnit, TimeZone,
+};
 use polars::sql::sql_expr;
 use shardmill_common::failure::Failure;
 use shardmill_common::rules::Rule;
 
 /// Functions that look at one row at a time. Any other would see one shard where the user means the dataset.
-const FUNCTIONS: [&str; 64] = [
+const FUNCTIONS: [&str; 63] = [
     "abs", "ceil", "ceiling", "div", "exp", "floor", "ln", "log", "log10", "log1p", "log2", "mod", "pi", "pow", "power", "round",
     "sign", "sqrt", "cbrt", "trunc", "acos", "asin", "atan", "atan2", "cos", "cot", "degrees", "radians", "sin", "tan", "coalesce",
-    "greatest", "if", "ifnull", "least", "nullif", "concat", "concat_ws", "ends_with", "initcap", "left", "length", "char_length",
+    "greatest", "if", "ifnull", "least", "nullif", "concat", "concat_ws", "ends_with", "left", "length", "char_length",
     "character_length", "octet_length", "bit_length", "lower", "ltrim", "regexp_like", "replace", "reverse", "right", "rtrim",
     "starts_with", "strpos", "position", "substr", "substring", "trim", "upper", "date_part", "strftime", "date", "timestamp",
 ];
 
 /// Words of SQL that may stand before a parenthesis without being functions.
-const WORDS: [&str; 24] = [
+const WORDS: [&str; 28] = [
     "and", "or", "not", "in", "is", "case", "when", "then", "else", "between", "like", "ilike", "rlike", "regexp", "cast", "try_cast",
     "extract", "similar", "to", "xor", "from", "for", "as", "distinct",
+    // Types with a length.
+    "decimal", "numeric", "varchar", "char",
 ];
 
 /// Words that would begin something other than an expression of one row.
@@ -26,19 +32,30 @@ const FORBIDDEN: [&str; 9] = ["select", "over", "exists", "with", "union", "tabl
 /// The expression, or what is wrong with it.
 pub fn compile(rule: &Rule, sql: &str) -> Result<Expr, String> {
     check_words(sql).map_err(|e| rule.error(&e))?;
-    let expr = sql_expr(sql).map_err(|e| rule.error(&format!("`{sql}` is not a SQL expression: {}", first_line(&e))))?;
+    let parsed = guarded(|| sql_expr(sql));
+    let expr = parsed.map_err(|e| rule.error(&format!("`{sql}` is not a SQL expression: {e}")))?;
     // The words above leave no way to write these; the parser's own view of the expression is the last word.
-    match expr.into_iter().find(|e| !is_row_wise(e)) {
-        None => Ok(expr),
-        Some(_) => Err(rule.error(&format!("`{sql}` must look at one row at a time: no aggregates, windows, subqueries or wildcards"))),
+    let row_wise = expr.into_iter().all(is_row_wise);
+    if row_wise {
+        Ok(expr)
+    } else {
+        Err(rule.error(&format!("`{sql}` must look at one row at a time: no aggregates, windows, subqueries or wildcards")))
     }
 }
 
-fn first_line(e: &impl std::fmt::Display) -> String {
-    e.to_string().lines().next().unwrap_or_default().to_owned()
+/// Calls the engine, which panics on some expressions; the first line of what went wrong otherwise.
+fn guarded<T>(run: impl FnOnce() -> PolarsResult<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result.map_err(|e| e.to_string().lines().next().unwrap_or_default().to_owned()),
+        Err(_) => Err("the engine does not support it".to_owned()),
+    }
 }
 
 fn is_row_wise(expr: &Expr) -> bool {
+    // `a IN (1, 2)` gathers its constants into a list.
+    if let Expr::Agg(_) = expr {
+        return expr.into_iter().all(|part| matches!(part, Expr::Agg(_) | Expr::Literal(_) | Expr::Cast { .. } | Expr::Alias(..)));
+    }
     matches!(
         expr,
         Expr::Alias(..)
@@ -51,14 +68,24 @@ fn is_row_wise(expr: &Expr) -> bool {
     )
 }
 
+/// Longer expressions are refused: parser and engine walk them recursively.
+const LONGEST: usize = 10_000;
+
 /// Goes over the words of the expression, outside of strings and quoted names.
 fn check_words(sql: &str) -> Result<(), String> {
+    if sql.len() > LONGEST {
+        return Err(format!("the expression is longer than {LONGEST} bytes"));
+    }
     let mut rest = sql;
     let mut before_paren = false;
     while let Some(c) = rest.chars().next() {
         match c {
             '\'' | '"' => {
                 rest = skip_quoted(rest, c).ok_or_else(|| format!("`{sql}` has a {c} that is not closed"))?;
+                // A quoted name would hide a function from the list of those that are allowed.
+                if rest.trim_start().starts_with('(') {
+                    return Err("a function cannot be called by a quoted name".to_owned());
+                }
                 before_paren = false;
             }
             _ if c.is_alphabetic() || c == '_' => {
@@ -127,8 +154,8 @@ pub fn evaluate(rule: &Rule, sql: &str, frame: &DataFrame, name: &str) -> Result
         }
     }
     let name = PlSmallStr::from_str(name);
-    let failed = |e| Failure::bad_input(rule.error(&format!("`{sql}` cannot be computed: {}", first_line(&e))));
-    let made = frame.clone().lazy().select([expr.alias(name.clone())]).collect().map_err(failed)?;
+    let failed = |e| Failure::bad_input(rule.error(&format!("`{sql}` cannot be computed: {e}")));
+    let made = guarded(|| frame.clone().lazy().select([expr.alias(name.clone())]).collect()).map_err(failed)?;
     let column = made.column(&name).map_err(Failure::internal)?.clone();
     // A constant has one value, for all rows.
     let column = if column.len() == 1 && frame.height() != 1 { column.new_from_index(0, frame.height()) } else { column };
@@ -237,6 +264,8 @@ mod tests {
             "a -- comment",
             "a FROM x",
             "RANDOM()",
+            "\"sum\"(a)",
+            "\"row_number\" ()",
         ] {
             let error = run(sql).expect_err(sql);
             assert!(error.starts_with("rules.toml:2: filter: "), "{error}");
@@ -249,6 +278,11 @@ mod tests {
         assert!(run("a >").unwrap_err().starts_with("rules.toml:2: filter: `a >` is not a SQL expression"));
         assert!(run("t = 'x").unwrap_err().ends_with("has a ' that is not closed"));
         assert!(run("a + t = 1").unwrap_err().contains("cannot be computed"), "{:?}", run("a + t = 1"));
-        assert!(run("CAST(a AS DECIMAL(10, 2))").unwrap_err().contains("which is not stored"));
+        let error = run("CAST(a AS DECIMAL(10, 2))").unwrap_err();
+        assert!(error.contains("is not a SQL expression") && error.contains("Decimal"), "{error}");
+        let error = run("CAST('2024-01-01' AS DATE) - CAST('2024-01-02' AS DATE)").unwrap_err();
+        assert!(error.contains("which is not stored"), "{error}");
+        assert!(run("CAST(a AS TIME)").unwrap_err().starts_with("rules.toml:2: filter: "));
+        assert_eq!(run(&"1 + ".repeat(3000)).unwrap_err(), "rules.toml:2: filter: the expression is longer than 10000 bytes");
     }
 }

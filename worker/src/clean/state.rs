@@ -109,7 +109,8 @@ impl<'r> State<'r> {
             self.changed[step.rule] += count;
         }
         if let Some((rule, _)) = end {
-            self.changed[rule] += ran.nulled;
+            // A cell whose row is rejected is not a changed one.
+            self.changed[rule] += ran.nulled.saturating_sub(ran.errors.len() as u64);
         }
         if let Some(series) = ran.series {
             self.set(column, series)?;

@@ -4,5 +4,5 @@ mod column;
 mod ops;
 mod program;
 
-pub use column::{Ran, run_column};
+pub use column::run_column;
 pub use program::{Step, compile_regex, whole_cell};

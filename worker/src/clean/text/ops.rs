@@ -34,7 +34,7 @@ pub fn collapse(text: &str, out: &mut String) -> bool {
     let mut dirty = false;
     for byte in text.bytes() {
         let is_space = byte == b' ';
-        dirty |= (is_space && last_was_space) || (byte < 0x20) || byte >= 0x80;
+        dirty |= (is_space && last_was_space) || !(0x20..0x80).contains(&byte);
         last_was_space = is_space;
     }
     if !dirty {

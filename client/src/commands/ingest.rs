@@ -1,0 +1,262 @@
+//! `ingest NAME SOURCE...`: files into a dataset.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use shardmill_common::failure::Refusal;
+use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::spec::{IngestSpec, JobSpec};
+use shardmill_common::text::Encoding;
+use shardmill_common::units::{RejectLimit, parse_bytes, show_count};
+
+use super::common::{DedupOptionsArgs, ReplicasArg, rules};
+use crate::api::ClientError;
+use crate::cli::Context;
+use crate::error::CliError;
+use crate::session::Session;
+use crate::sources::{
+    Kind, Looked, Plan, Prepared, Pulse, ReadOptions, Uploader, assemble, look, parse_delimiter, parse_quote, parse_schema, pass,
+    total_bytes,
+};
+use crate::table::Table;
+use crate::{jobs, session, text};
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormatArg {
+    /// By the name and the first bytes
+    Auto,
+    /// Delimited text; commas unless --delimiter says otherwise
+    Csv,
+    /// Delimited text with tabs
+    Tsv,
+    /// One JSON object a line
+    Jsonl,
+    /// Parquet
+    Parquet,
+    /// An Arrow IPC file (Feather 2)
+    Arrow,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum EncodingArg {
+    /// UTF-8, with or without a byte order mark
+    Utf8,
+    /// ISO 8859-1
+    Latin1,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct IngestArgs {
+    /// The dataset to write a new version of
+    #[arg(value_name = "NAME")]
+    output: DatasetName,
+    /// Files, folders (taken with all below them), patterns such as 'data/*.csv', or - for standard input
+    #[arg(value_name = "SOURCE", required = true)]
+    sources: Vec<String>,
+    /// The format of the sources
+    #[arg(long, env = "SHARDMILL_INGEST_FORMAT", value_enum, default_value = "auto")]
+    format: FormatArg,
+    /// What parts the cells of delimited text: one character, or tab, space, comma, semicolon, pipe
+    #[arg(long, env = "SHARDMILL_INGEST_DELIMITER", value_name = "CHAR", value_parser = parse_delimiter)]
+    delimiter: Option<u8>,
+    /// What quotes cells of delimited text; '' for nothing
+    #[arg(long, env = "SHARDMILL_INGEST_QUOTE", value_name = "CHAR", default_value = "\"", value_parser = QuoteParser)]
+    quote: Quote,
+    /// The first line is data; columns are named column_1, column_2, ..., or as --schema says
+    #[arg(long, env = "SHARDMILL_INGEST_NO_HEADER", value_parser = FalseyValueParser::new())]
+    no_header: bool,
+    /// The character encoding of text
+    #[arg(long, env = "SHARDMILL_INGEST_ENCODING", value_enum, default_value = "utf8")]
+    encoding: EncodingArg,
+    /// All columns and their types, a=int64,b=string or @FILE (JSON or TOML); a cell that does not fit rejects its row
+    #[arg(long, env = "SHARDMILL_INGEST_SCHEMA", value_name = "SCHEMA")]
+    schema: Option<String>,
+    /// A text that means null, besides the empty cell; may be repeated
+    #[arg(long, env = "SHARDMILL_INGEST_NULL", value_name = "MARK")]
+    null: Vec<String>,
+    /// Rows that may be rejected before the job fails: a count or a percentage
+    #[arg(long, env = "SHARDMILL_INGEST_MAX_REJECTS", value_name = "LIMIT", default_value = "1%")]
+    max_rejects: RejectLimit,
+    /// Add to the latest version instead of starting anew
+    #[arg(long, env = "SHARDMILL_INGEST_APPEND", value_parser = FalseyValueParser::new())]
+    append: bool,
+    /// Leave out files whose content an earlier ingest of this dataset took
+    #[arg(long, env = "SHARDMILL_INGEST_NEW_ONLY", value_parser = FalseyValueParser::new())]
+    new_only: bool,
+    /// Bytes of input that make a shard, such as 64MiB [default: by the size of the input]
+    #[arg(long, env = "SHARDMILL_INGEST_SHARD_SIZE", value_name = "BYTES", value_parser = parse_shard_size)]
+    shard_size: Option<u64>,
+    /// Clean in the same pass, by the rules in this TOML file
+    #[arg(long, env = "SHARDMILL_INGEST_CLEAN", value_name = "RULES")]
+    clean: Option<PathBuf>,
+    /// Drop duplicate rows in the same pass
+    #[arg(long, env = "SHARDMILL_INGEST_DEDUP", value_parser = FalseyValueParser::new())]
+    dedup: bool,
+    #[command(flatten)]
+    dedup_options: DedupOptionsArgs,
+    #[command(flatten)]
+    replicas: ReplicasArg,
+}
+
+/// The quote character, or none.
+#[derive(Clone, Copy, Debug)]
+struct Quote(Option<u8>);
+
+/// Clap leaves out empty values unless a parser of one's own takes them.
+#[derive(Clone)]
+struct QuoteParser;
+
+impl clap::builder::TypedValueParser for QuoteParser {
+    type Value = Quote;
+    fn parse_ref(&self, command: &clap::Command, arg: Option<&clap::Arg>, value: &std::ffi::OsStr) -> Result<Quote, clap::Error> {
+        let parse = |text: &str| parse_quote(text).map(Quote);
+        clap::builder::TypedValueParser::parse_ref(&parse, command, arg, value)
+    }
+}
+
+fn parse_shard_size(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = 1 << 10;
+    const MOST: u64 = 512 << 20;
+    match parse_bytes(text)? {
+        bytes if (LEAST..=MOST).contains(&bytes) => Ok(bytes),
+        _ => Err(format!("`{text}` is not a size between 1KiB and 512MiB")),
+    }
+}
+
+impl IngestArgs {
+    fn read_options(&self) -> Result<ReadOptions, CliError> {
+        let kind = match self.format {
+            FormatArg::Auto => None,
+            FormatArg::Csv => Some(Kind::Csv),
+            FormatArg::Tsv => Some(Kind::Tsv),
+            FormatArg::Jsonl => Some(Kind::Jsonl),
+            FormatArg::Parquet => Some(Kind::Parquet),
+            FormatArg::Arrow => Some(Kind::Arrow),
+        };
+        let encoding = match self.encoding {
+            EncodingArg::Utf8 => Encoding::Utf8,
+            EncodingArg::Latin1 => Encoding::Latin1,
+        };
+        Ok(ReadOptions {
+            kind,
+            delimiter: self.delimiter,
+            quote: self.quote.0,
+            header: !self.no_header,
+            encoding,
+            schema: self.schema.as_deref().map(parse_schema).transpose()?,
+            nulls: self.null.clone(),
+        })
+    }
+
+    /// Everything of the job but what the sources tell.
+    fn spec(&self, options: &ReadOptions) -> Result<IngestSpec, CliError> {
+        if !self.dedup && self.dedup_options.keys.is_some() {
+            return Err(CliError::usage("--keys says how to find duplicates: add --dedup"));
+        }
+        Ok(IngestSpec {
+            output: self.output.clone(),
+            sources: Vec::new(),
+            chunks: Vec::new(),
+            schema: Default::default(),
+            schema_is_fixed: options.schema.is_some(),
+            nulls: self.null.clone(),
+            max_rejects: self.max_rejects,
+            append: self.append,
+            base: None,
+            replicas: self.replicas.replicas,
+            clean: self.clean.as_deref().map(rules).transpose()?,
+            dedup: if self.dedup { Some(self.dedup_options.options()?) } else { None },
+        })
+    }
+}
+
+pub async fn run(context: &Context, args: IngestArgs) -> Result<(), CliError> {
+    let options = args.read_options()?;
+    let mut spec = args.spec(&options)?;
+    let pulse = Pulse::default();
+    let looking = {
+        let (sources, options, pulse) = (args.sources.clone(), options.clone(), pulse.clone());
+        tokio::task::spawn_blocking(move || look(&sources, &options, &pulse))
+    };
+    let looked = context.interrupt.or_interrupted(async { joined(looking.await) }).await?;
+    for name in &looked.twice {
+        context.out.notice(&format!("{name} was named twice; it is taken once"));
+    }
+    session::with_own_interrupt(context, async |s| {
+        let taken = if args.new_only { taken(s, &args.output).await? } else { HashSet::new() };
+        let uploader = match looked.needs_upload(s.local_files) {
+            true => {
+                let new = Uploader::new(&s.client, args.replicas.replicas);
+                Some(context.interrupt.or_interrupted(new).await?)
+            }
+            false => None,
+        };
+        let shard_size = args.shard_size;
+        let plan = Plan { options, shard_size, local_files: s.local_files, uploader, taken, pulse };
+        let prepared = prepare(context, looked, plan).await?;
+        if prepared.skipped > 0 {
+            context.out.hint(&format!("{} source(s) left out: an earlier ingest took them", show_count(prepared.skipped as u64)));
+        }
+        if prepared.sources.is_empty() {
+            return nothing_new(context, s, &args.output).await;
+        }
+        (spec.sources, spec.chunks, spec.schema) = (prepared.sources, prepared.chunks, prepared.schema);
+        let status = jobs::run(context, &s.client, JobSpec::Ingest(spec)).await?;
+        jobs::report(context, &status)
+    })
+    .await
+}
+
+fn joined<T>(result: Result<Result<T, CliError>, tokio::task::JoinError>) -> Result<T, CliError> {
+    result.map_err(|e| CliError::failed(format!("reading the sources was stopped: {e}")))?
+}
+
+async fn taken(session: &Session, name: &DatasetName) -> Result<HashSet<String>, CliError> {
+    match session.client.taken_sources(name).await {
+        Ok(checksums) => Ok(checksums.into_iter().collect()),
+        Err(ClientError::Refused(Refusal::NotFound(_))) => Ok(HashSet::new()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The pass over the sources, with its progress bar; Ctrl-C stops the readers.
+async fn prepare(context: &Context, looked: Looked, plan: Plan) -> Result<Prepared, CliError> {
+    let (found, total, pulse) = (looked.sources.len(), total_bytes(&looked.sources), plan.pulse.clone());
+    let mut work = tokio::spawn(async move {
+        let (passed, plan) = joined(tokio::task::spawn_blocking(move || Ok((pass(looked, &plan)?, plan))).await)?;
+        assemble(passed, &plan, found).await
+    });
+    let mut bar = context.out.progress();
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        tokio::select! {
+            done = &mut work => return joined(done),
+            _ = tick.tick() => bar.bytes("reading", None, pulse.bytes.load(Ordering::Relaxed), total),
+            () = context.interrupt.wait() => {
+                pulse.stop.store(true, Ordering::Relaxed);
+                return Err(CliError::Interrupted);
+            }
+        }
+    }
+}
+
+/// `--new-only` found nothing new: the dataset stays as it is, which is what was asked for.
+async fn nothing_new(context: &Context, session: &Session, name: &DatasetName) -> Result<(), CliError> {
+    let manifest = session.client.locate(&DatasetRef { name: name.clone(), version: None }).await?.manifest;
+    let object = json!({
+        "job": null, "state": "done", "dataset": manifest.reference(), "rows": manifest.rows(), "counters": {"files": 0},
+        "seconds": text::round(context.out.elapsed()),
+    });
+    context.out.result(object, || {
+        let mut table = Table::pairs();
+        table.pair("dataset", format!("{} (nothing new)", manifest.reference()));
+        table.pair("rows", show_count(manifest.rows()));
+        table.pair("files", "0");
+        table
+    })
+}

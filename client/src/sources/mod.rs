@@ -1,0 +1,24 @@
+//! From the user's sources to the chunks and the schema of an ingest: found, looked into, cut and, where workers cannot
+//! read them by path, uploaded.
+
+mod check;
+mod chunk_size;
+mod columnar;
+mod expand;
+mod inspect;
+mod kind;
+mod open;
+mod options;
+mod parallel;
+mod pass;
+mod prepare;
+mod sample;
+mod schema_option;
+mod upload;
+
+pub use kind::Kind;
+pub use open::Pulse;
+pub use options::{ReadOptions, parse_delimiter, parse_quote};
+pub use prepare::{Looked, Plan, Prepared, assemble, look, pass, total_bytes};
+pub use schema_option::parse as parse_schema;
+pub use upload::Uploader;

@@ -1,0 +1,318 @@
+//! The agent: dials the coordinator, reports, and runs what it is told to run, in as many threads as there are slots.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use shardmill_common::failure::Failure;
+use shardmill_common::ids::{AttemptId, ClusterId, Incarnation, ObjectId};
+use shardmill_common::message::{AttemptProgress, FromWorker, Hello, PROTOCOL_VERSION, ToWorker};
+use shardmill_common::task::Launch;
+use shardmill_proto::auth::AddToken;
+use shardmill_proto::v1::Json;
+use shardmill_proto::v1::coordinator_client::CoordinatorClient;
+use shardmill_proto::{MAX_MESSAGE_BYTES, decode, encode};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::transport::Endpoint;
+
+use crate::fetch::{Fetcher, Where};
+use crate::server::Identity;
+use crate::tasks::{self, Context, Progress};
+
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// Between attempts to reach a coordinator: soon at first, then less often.
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(3);
+
+struct RunningAttempt {
+    cancelled: Arc<AtomicBool>,
+    progress: Arc<Progress>,
+}
+
+/// What a worker says of itself besides its state.
+pub struct Facts {
+    pub identity: Identity,
+    pub incarnation: Incarnation,
+    pub coordinator: String,
+    pub url: String,
+    pub machine: String,
+    pub data_dir: String,
+    pub slots: u32,
+    pub memory: u64,
+    pub local_files: bool,
+    pub token: AddToken,
+}
+
+pub struct Agent {
+    facts: Facts,
+    fetch: Arc<Fetcher>,
+    attempts: Mutex<HashMap<AttemptId, RunningAttempt>>,
+    /// The session's outgoing side, while there is one.
+    out: Mutex<Option<mpsc::UnboundedSender<FromWorker>>>,
+    /// Reports that found no session: said again in the next one.
+    unsent: Mutex<Vec<FromWorker>>,
+    /// The start count of the coordinator that the running attempts belong to.
+    epoch: Mutex<Option<u64>>,
+    cluster: Mutex<Option<ClusterId>>,
+    pub joined: watch::Sender<bool>,
+}
+
+/// How a session ended.
+enum SessionEnd {
+    /// Dial again.
+    Broken(String),
+    /// The coordinator does not want this worker.
+    Refused(String),
+    Stopped,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Resolves once the worker is told to stop, or nobody is left to tell it.
+async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|s| *s).await);
+}
+
+impl Agent {
+    pub fn new(facts: Facts, fetch: Arc<Fetcher>) -> Arc<Self> {
+        let cluster = Mutex::new(facts.identity.cluster);
+        Arc::new(Self {
+            facts,
+            fetch,
+            attempts: Mutex::default(),
+            out: Mutex::default(),
+            unsent: Mutex::default(),
+            epoch: Mutex::default(),
+            cluster,
+            joined: watch::Sender::new(false),
+        })
+    }
+
+    /// Says something to the coordinator, now or in the next session.
+    pub fn say(&self, message: FromWorker) {
+        let out = locked(&self.out);
+        match out.as_ref() {
+            Some(sender) => {
+                if let Err(unsent) = sender.send(message) {
+                    locked(&self.unsent).push(unsent.0);
+                }
+            }
+            None => locked(&self.unsent).push(message),
+        }
+    }
+
+    /// Dials until told to stop; fails with the coordinator's reason if it refuses this worker.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) -> Result<(), String> {
+        let mut wait = FIRST_RETRY;
+        loop {
+            let end = self.session(stop.clone()).await;
+            *locked(&self.out) = None;
+            let was_joined = self.joined.send_replace(false);
+            match end {
+                SessionEnd::Stopped => return Ok(()),
+                SessionEnd::Refused(reason) => return Err(reason),
+                SessionEnd::Broken(why) => {
+                    if was_joined {
+                        wait = FIRST_RETRY;
+                    }
+                    tracing::info!(coordinator = self.facts.coordinator, why, "no session; trying again in {wait:?}");
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = told_to_stop(&mut stop) => return Ok(()),
+            }
+            wait = (wait * 2).min(LAST_RETRY);
+        }
+    }
+
+    async fn session(self: &Arc<Self>, mut stop: watch::Receiver<bool>) -> SessionEnd {
+        if *stop.borrow() {
+            return SessionEnd::Stopped;
+        }
+        let channel = match Endpoint::from_shared(self.facts.coordinator.clone()) {
+            Ok(endpoint) => endpoint
+                .connect_timeout(Duration::from_secs(5))
+                .http2_keep_alive_interval(Duration::from_secs(5))
+                .keep_alive_timeout(Duration::from_secs(10))
+                .keep_alive_while_idle(true)
+                .tcp_nodelay(true)
+                .connect()
+                .await,
+            Err(e) => return SessionEnd::Refused(format!("`{}` is not a URL: {e}", self.facts.coordinator)),
+        };
+        let channel = match channel {
+            Ok(channel) => channel,
+            Err(e) => return SessionEnd::Broken(format!("cannot connect: {e}")),
+        };
+        let mut client = CoordinatorClient::with_interceptor(channel, self.facts.token.clone())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let (out, messages) = mpsc::unbounded_channel::<FromWorker>();
+        match self.hello() {
+            // The receiver is right here.
+            Ok(hello) => drop(out.send(FromWorker::Hello(hello))),
+            Err(e) => return SessionEnd::Broken(format!("cannot list the store: {e}")),
+        }
+        let outgoing = UnboundedReceiverStream::new(messages)
+            .map(|message| encode(&message).unwrap_or_else(|_| Json { json: Vec::new() }));
+        let mut incoming = match client.session(outgoing).await {
+            Ok(answer) => answer.into_inner(),
+            Err(s) if s.code() == tonic::Code::Unauthenticated => return SessionEnd::Refused(s.message().to_owned()),
+            Err(s) => return SessionEnd::Broken(s.message().to_owned()),
+        };
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        loop {
+            tokio::select! {
+                message = incoming.message() => {
+                    let message = match message {
+                        Ok(Some(message)) => message,
+                        Ok(None) => return SessionEnd::Broken("the coordinator closed the session".into()),
+                        Err(s) => return SessionEnd::Broken(s.message().to_owned()),
+                    };
+                    match decode::<ToWorker>(&message) {
+                        Ok(ToWorker::Refused { reason }) => return SessionEnd::Refused(reason),
+                        Ok(ToWorker::Welcome { cluster, epoch }) => {
+                            if let Err(reason) = self.welcomed(cluster, epoch, &out) {
+                                return SessionEnd::Refused(reason);
+                            }
+                        }
+                        Ok(message) => self.obey(message),
+                        Err(s) => return SessionEnd::Broken(s.message().to_owned()),
+                    }
+                }
+                _ = heartbeat.tick() => {
+                    if *self.joined.borrow() && out.send(FromWorker::Heartbeat { running: self.progress() }).is_err() {
+                        return SessionEnd::Broken("the session's outgoing side is closed".into());
+                    }
+                }
+                () = told_to_stop(&mut stop) => {
+                    drop(out.send(FromWorker::Leaving));
+                    // Long enough for the word to reach a coordinator that listens.
+                    drop(out);
+                    *locked(&self.out) = None;
+                    drop(tokio::time::timeout(Duration::from_millis(200), incoming.message()).await);
+                    return SessionEnd::Stopped;
+                }
+            }
+        }
+    }
+
+    fn hello(&self) -> std::io::Result<Hello> {
+        Ok(Hello {
+            protocol: PROTOCOL_VERSION,
+            program: concat!("shardmill ", env!("CARGO_PKG_VERSION")).into(),
+            worker: self.facts.identity.worker,
+            incarnation: self.facts.incarnation,
+            cluster: *locked(&self.cluster),
+            url: self.facts.url.clone(),
+            machine: self.facts.machine.clone(),
+            data_dir: self.facts.data_dir.clone(),
+            slots: self.facts.slots,
+            memory: self.facts.memory,
+            objects: self.fetch.store.list()?,
+            attempts: locked(&self.attempts).keys().copied().collect(),
+        })
+    }
+
+    fn welcomed(&self, cluster: ClusterId, epoch: u64, out: &mpsc::UnboundedSender<FromWorker>) -> Result<(), String> {
+        if locked(&self.cluster).is_none() {
+            self.facts.identity.join(cluster, &self.fetch.store.layout)?;
+            *locked(&self.cluster) = Some(cluster);
+        }
+        // A coordinator that restarted does not know of attempts from before; it stops them itself, and reports on them
+        // would be of no use to it.
+        let restarted = locked(&self.epoch).replace(epoch).is_some_and(|before| before != epoch);
+        let mut unsent = std::mem::take(&mut *locked(&self.unsent));
+        if restarted {
+            unsent.clear();
+        }
+        for message in unsent {
+            drop(out.send(message));
+        }
+        *locked(&self.out) = Some(out.clone());
+        self.joined.send_replace(true);
+        tracing::info!(coordinator = self.facts.coordinator, %cluster, epoch, "joined");
+        Ok(())
+    }
+
+    fn progress(&self) -> Vec<AttemptProgress> {
+        locked(&self.attempts)
+            .iter()
+            .map(|(attempt, running)| AttemptProgress {
+                attempt: *attempt,
+                rows: running.progress.rows.load(Ordering::Relaxed),
+                bytes: running.progress.bytes.load(Ordering::Relaxed),
+            })
+            .collect()
+    }
+
+    fn obey(self: &Arc<Self>, message: ToWorker) {
+        match message {
+            ToWorker::Launch(launch) => self.launch(*launch),
+            ToWorker::Kill { attempt } => {
+                if let Some(running) = locked(&self.attempts).get(&attempt) {
+                    running.cancelled.store(true, Ordering::Relaxed);
+                }
+            }
+            ToWorker::Delete { objects } => self.fetch.store.delete(&objects),
+            ToWorker::Forget { job } => self.fetch.store.forget_job(job),
+            ToWorker::Welcome { .. } | ToWorker::Refused { .. } => {}
+        }
+    }
+
+    fn launch(self: &Arc<Self>, launch: Launch) {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let progress = Arc::new(Progress::default());
+        let running = RunningAttempt { cancelled: cancelled.clone(), progress: progress.clone() };
+        locked(&self.attempts).insert(launch.attempt, running);
+        let agent = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let attempt = launch.attempt;
+            let started = Instant::now();
+            let place = Where { holders: launch.holders, peers: launch.peers };
+            let context = Context::new(
+                attempt,
+                agent.fetch.clone(),
+                place,
+                launch.places,
+                cancelled,
+                progress,
+                agent.facts.local_files,
+            );
+            let outcome = tasks::run(&context, &launch.kind);
+            let seconds = started.elapsed().as_secs_f64();
+            tracing::debug!(%attempt, seconds, ok = outcome.is_ok(), "attempt ended");
+            locked(&agent.attempts).remove(&attempt);
+            agent.say(match outcome {
+                Ok(output) => FromWorker::Succeeded { attempt, output: Box::new(output), seconds },
+                Err(failure) => {
+                    if !matches!(failure, Failure::Killed) {
+                        tracing::warn!(%attempt, %failure, "attempt failed");
+                    }
+                    FromWorker::Failed { attempt, failure }
+                }
+            });
+        });
+    }
+
+    /// Tells every attempt to stop and waits until they have, within `bound`.
+    pub async fn stop_attempts(&self, bound: Duration) {
+        for running in locked(&self.attempts).values() {
+            running.cancelled.store(true, Ordering::Relaxed);
+        }
+        let deadline = Instant::now() + bound;
+        while !locked(&self.attempts).is_empty() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub fn stored(&self, object: ObjectId, bytes: u64) {
+        self.say(FromWorker::Stored { object, bytes });
+    }
+}

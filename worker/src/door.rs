@@ -1,0 +1,132 @@
+//! The worker's gRPC door: objects and partitions out, uploaded chunks in.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use shardmill_common::failure::Failure;
+use shardmill_common::ids::ObjectId;
+use shardmill_common::message::FetchRequest;
+use shardmill_proto::v1::worker_server::Worker;
+use shardmill_proto::v1::{Bytes, Json};
+use shardmill_proto::{decode, encode};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::agent::Agent;
+use crate::store::{ReadError, Store};
+
+/// Bytes in one message.
+const PIECE: usize = 1 << 20;
+
+pub struct Door {
+    store: Arc<Store>,
+    agent: Arc<Agent>,
+}
+
+impl Door {
+    pub fn new(store: Arc<Store>, agent: Arc<Agent>) -> Self {
+        Self { store, agent }
+    }
+}
+
+/// A store's failure as the caller sees it.
+pub fn store_status(failure: &Failure) -> Status {
+    match failure {
+        Failure::DiskFull { .. } => Status::resource_exhausted(failure.to_string()),
+        _ => Status::internal(failure.to_string()),
+    }
+}
+
+#[tonic::async_trait]
+impl Worker for Door {
+    type FetchStream = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
+
+    async fn fetch(&self, request: Request<Json>) -> Result<Response<Self::FetchStream>, Status> {
+        let request: FetchRequest = decode(request.get_ref())?;
+        let store = self.store.clone();
+        let read = tokio::task::spawn_blocking(move || match request {
+            FetchRequest::Object { object } => store.read(&object).map_err(|e| match e {
+                ReadError::Missing => Status::not_found(e.to_string()),
+                ReadError::Damaged(_) => Status::data_loss(e.to_string()),
+                ReadError::Io(_) => Status::internal(e.to_string()),
+            }),
+            FetchRequest::Partition { attempt, partition } => {
+                let path = store.layout.shuffle_file(attempt);
+                let body = crate::shuffle::partition_in_file(&path, partition).map_err(Status::data_loss)?;
+                // The checksum goes in front, so that the receiver checks what came over the wire.
+                let mut data = bytes::BytesMut::with_capacity(body.len() + 8);
+                data.extend_from_slice(&xxhash_rust::xxh3::xxh3_64(&body).to_le_bytes());
+                data.extend_from_slice(&body);
+                Ok(data.freeze())
+            }
+        });
+        let data = read.await.map_err(|e| Status::internal(e.to_string()))??;
+        let pieces = (0..data.len()).step_by(PIECE).map(move |at| {
+            let end = (at + PIECE).min(data.len());
+            Ok(Bytes { data: data.slice(at..end).into() })
+        });
+        Ok(Response::new(Box::pin(futures::stream::iter(pieces))))
+    }
+
+    async fn store(&self, request: Request<Streaming<Bytes>>) -> Result<Response<Json>, Status> {
+        let id = match request.metadata().get("object-id") {
+            None => ObjectId::fresh(),
+            Some(id) => id
+                .to_str()
+                .ok()
+                .and_then(|t| t.parse().ok())
+                .ok_or_else(|| Status::invalid_argument("the header `object-id` is not an id"))?,
+        };
+        let mut stream = request.into_inner();
+        let (tx, rx) = std::sync::mpsc::sync_channel::<Vec<u8>>(4);
+        let store = self.store.clone();
+        let writer = tokio::task::spawn_blocking(move || {
+            let failed = |e: &std::io::Error| store_status(&store.incoming_failure(e));
+            let mut incoming = store.incoming().map_err(|e| failed(&e))?;
+            let mut complete = false;
+            while let Ok(piece) = rx.recv() {
+                if piece.is_empty() {
+                    complete = true;
+                    break;
+                }
+                incoming.push(&piece).map_err(|e| failed(&e))?;
+            }
+            if !complete {
+                return Err(Status::aborted("the upload was cut short"));
+            }
+            let object = incoming.summary(id);
+            incoming.publish(id).map_err(|e| failed(&e))?;
+            Ok(object)
+        });
+        let mut broken = None;
+        while let Some(piece) = stream.next().await {
+            let piece = match piece {
+                Ok(piece) if piece.data.is_empty() => continue,
+                Ok(piece) => piece,
+                Err(status) => {
+                    broken = Some(status);
+                    break;
+                }
+            };
+            let tx = tx.clone();
+            let sent = tokio::task::spawn_blocking(move || tx.send(piece.data)).await;
+            if !matches!(sent, Ok(Ok(()))) {
+                // The writer gave up; it says why.
+                break;
+            }
+        }
+        if broken.is_none() {
+            let tx = tx.clone();
+            // An empty piece marks the end.
+            drop(tokio::task::spawn_blocking(move || tx.send(Vec::new())).await);
+        }
+        drop(tx);
+        let object = writer.await.map_err(|e| Status::internal(e.to_string()))?;
+        if let Some(status) = broken {
+            return Err(status);
+        }
+        let object = object?;
+        self.agent.stored(object.id, object.bytes);
+        encode(&object).map(Response::new)
+    }
+}

@@ -1,0 +1,285 @@
+//! One column of text cells on its way to values of a type, and what happens to cells that do not fit.
+
+use std::collections::BTreeMap;
+
+use polars::prelude::{
+    BooleanChunked, Column, DataType as PolarsType, Float64Chunked, Int32Chunked, Int64Chunked, IntoColumn, IntoSeries, PlSmallStr,
+    TimeUnit, TimeZone,
+};
+use polars_arrow::array::BooleanArray;
+use polars_arrow::bitmap::{Bitmap, BitmapBuilder};
+use polars_arrow::datatypes::ArrowDataType;
+use shardmill_common::schema::DataType;
+use shardmill_common::text::{
+    ColumnState, Nulls, is_beyond_float, parse_boolean, parse_date, parse_datetime, parse_datetime_utc, parse_float64,
+    parse_float64_exact, parse_int64, unescape_json, unescape_quotes,
+};
+
+use super::batch::{Batch, Cell};
+use super::origin::{SourceText, bounded};
+use super::strings::Strings;
+
+/// What the cells of all columns share.
+pub(super) struct Context<'a> {
+    pub(super) source: &'a SourceText,
+    pub(super) nulls: &'a Nulls,
+    /// A cell that does not fit rejects its row.
+    pub(super) fixed: bool,
+    pub(super) notation: Notation,
+}
+
+/// How cells are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notation {
+    /// Quotes, if there are any, are doubled inside quotes; a quoted number is a number.
+    Csv { quote: Option<u8> },
+    /// A string is a string, even if it looks like a number.
+    Json,
+}
+
+/// Rows of the chunk that a cell disqualifies, with the first such cell's reason.
+pub(super) type BadRows = BTreeMap<usize, String>;
+
+pub(super) struct TypedColumn {
+    name: String,
+    dtype: DataType,
+    values: Values,
+    validity: Validity,
+    /// The batch cells under way, unescaped.
+    scratch: Vec<u8>,
+}
+
+enum Values {
+    Boolean(Vec<bool>),
+    Int64(Vec<i64>),
+    Float64(Vec<f64>),
+    Days(Vec<i32>),
+    Micros(Vec<i64>),
+    String(Strings),
+    /// No values are kept: the column's type must be found first.
+    Unknown(ColumnState),
+}
+
+/// The column, or the type with which the chunk must be parsed again.
+pub(super) enum Finished {
+    Column(Column),
+    Widened(DataType),
+}
+
+#[derive(Default)]
+struct Validity(Option<BitmapBuilder>);
+
+impl Validity {
+    #[inline(always)]
+    fn valid(&mut self) {
+        if let Some(bits) = &mut self.0 {
+            bits.push(true);
+        }
+    }
+
+    fn null(&mut self, rows_before: usize) {
+        let bits = self.0.get_or_insert_with(|| {
+            let mut bits = BitmapBuilder::new();
+            bits.extend_constant(rows_before, true);
+            bits
+        });
+        bits.push(false);
+    }
+
+    fn finish(self) -> Option<Bitmap> {
+        self.0.map(BitmapBuilder::freeze)
+    }
+}
+
+impl TypedColumn {
+    pub(super) fn new(name: String, dtype: DataType) -> Self {
+        let values = match dtype {
+            DataType::Null => Values::Unknown(ColumnState::default()),
+            DataType::Boolean => Values::Boolean(Vec::new()),
+            DataType::Int64 => Values::Int64(Vec::new()),
+            DataType::Float64 => Values::Float64(Vec::new()),
+            DataType::Date => Values::Days(Vec::new()),
+            DataType::Datetime | DataType::DatetimeUtc => Values::Micros(Vec::new()),
+            DataType::String => Values::String(Strings::default()),
+        };
+        Self { name, dtype, values, validity: Validity::default(), scratch: Vec::new() }
+    }
+
+    /// Takes the cells of column `index` of the batch, whose first row is row `first_row` of the chunk.
+    pub(super) fn append(&mut self, cx: &Context<'_>, batch: &Batch, width: usize, index: usize, first_row: usize, bad: &mut BadRows) {
+        let cells = || batch.cells.iter().copied().skip(index).step_by(width.max(1));
+        let mut feed = Feed { cx, name: &self.name, dtype: self.dtype, first_row, bad, scratch: &mut self.scratch };
+        let validity = &mut self.validity;
+        let exact = !cx.fixed;
+        // At the first cell that does not fit, the column's values so far are reduced to the type they need.
+        let misfit = match &mut self.values {
+            Values::Boolean(v) => feed.typed(cells(), v, validity, parse_boolean).map(|row| (row, self.dtype, false)),
+            Values::Int64(v) => feed
+                .typed(cells(), v, validity, parse_int64)
+                .map(|row| (row, self.dtype, v.iter().any(|x| is_beyond_float(*x)))),
+            Values::Float64(v) if exact => {
+                feed.typed(cells(), v, validity, parse_float64_exact).map(|row| (row, self.dtype, false))
+            }
+            Values::Float64(v) => feed.typed(cells(), v, validity, parse_float64).map(|row| (row, self.dtype, false)),
+            Values::Days(v) => feed.typed(cells(), v, validity, parse_date).map(|row| (row, self.dtype, false)),
+            Values::Micros(v) if self.dtype == DataType::Datetime => {
+                feed.typed(cells(), v, validity, parse_datetime).map(|row| (row, self.dtype, false))
+            }
+            Values::Micros(v) => feed.typed(cells(), v, validity, parse_datetime_utc).map(|row| (row, self.dtype, false)),
+            Values::String(v) => {
+                feed.strings(cells(), v, validity);
+                None
+            }
+            Values::Unknown(state) => {
+                feed.observe(cells(), state);
+                None
+            }
+        };
+        if let Some((row, dtype, beyond_float)) = misfit {
+            let mut state = ColumnState::of(dtype);
+            if beyond_float {
+                state.observe_int(i64::MAX);
+            }
+            feed.observe(cells().skip(row), &mut state);
+            self.values = Values::Unknown(state);
+            self.validity = Validity::default();
+        }
+    }
+
+    pub(super) fn finish(self, source: &SourceText, rows: usize) -> Finished {
+        let name = PlSmallStr::from_string(self.name);
+        let validity = self.validity.finish();
+        Finished::Column(match self.values {
+            Values::Unknown(state) if state.dtype() == DataType::Null => Column::full_null(name, rows, &PolarsType::Null),
+            // A type that failed once is not tried again: text always fits.
+            Values::Unknown(state) if state.dtype() == self.dtype => return Finished::Widened(DataType::String),
+            Values::Unknown(state) => return Finished::Widened(state.dtype()),
+            Values::Boolean(v) => {
+                BooleanChunked::with_chunk(name, BooleanArray::new(ArrowDataType::Boolean, Bitmap::from(v), validity)).into_column()
+            }
+            Values::Int64(v) => Int64Chunked::from_vec_validity(name, v, validity).into_column(),
+            Values::Float64(v) => Float64Chunked::from_vec_validity(name, v, validity).into_column(),
+            Values::Days(v) => Int32Chunked::from_vec_validity(name, v, validity).into_series().into_date().into_column(),
+            Values::Micros(v) => {
+                let zone = (self.dtype == DataType::DatetimeUtc).then_some(TimeZone::UTC);
+                let series = Int64Chunked::from_vec_validity(name, v, validity).into_series();
+                series.into_datetime(TimeUnit::Microseconds, zone).into_column()
+            }
+            Values::String(v) => v.finish(name, source.array(), validity),
+        })
+    }
+}
+
+/// Cells of one batch on their way into one column.
+struct Feed<'a, 'b> {
+    cx: &'a Context<'b>,
+    name: &'a str,
+    dtype: DataType,
+    first_row: usize,
+    bad: &'a mut BadRows,
+    scratch: &'a mut Vec<u8>,
+}
+
+impl Feed<'_, '_> {
+    /// Appends the values of cells; the row in the batch of the first cell that does not fit, unless the schema is fixed.
+    #[inline(always)]
+    fn typed<T: Copy + Default>(
+        &mut self,
+        cells: impl Iterator<Item = Cell>,
+        values: &mut Vec<T>,
+        validity: &mut Validity,
+        parse: impl Fn(&[u8]) -> Option<T>,
+    ) -> Option<usize> {
+        let data = self.cx.source.bytes();
+        let strings_are_values = self.cx.notation != Notation::Json
+            || matches!(self.dtype, DataType::Date | DataType::Datetime | DataType::DatetimeUtc);
+        for (row, cell) in cells.enumerate() {
+            let mut text = cell.text(data);
+            if cell.escaped() {
+                unescape(self.cx.notation, text, self.scratch);
+                text = self.scratch.as_slice();
+            }
+            // No text means null in all types but strings, in quotes or not.
+            if !text.is_empty() && !self.cx.nulls.has(text) {
+                let value = if strings_are_values || !cell.quoted() { parse(text) } else { None };
+                if let Some(value) = value {
+                    values.push(value);
+                    validity.valid();
+                    continue;
+                }
+                if !self.cx.fixed {
+                    return Some(row);
+                }
+                let reason = misfit_reason(self.name, text, self.dtype);
+                self.bad.entry(self.first_row + row).or_insert(reason);
+            }
+            validity.null(values.len());
+            values.push(T::default());
+        }
+        None
+    }
+
+    #[inline(always)]
+    fn strings(&mut self, cells: impl Iterator<Item = Cell>, values: &mut Strings, validity: &mut Validity) {
+        let data = self.cx.source.bytes();
+        values.reserve(cells.size_hint().0);
+        for cell in cells {
+            let text = cell.text(data);
+            if cell.escaped() {
+                unescape(self.cx.notation, text, self.scratch);
+                if !self.cx.nulls.has(self.scratch) {
+                    values.push_own(self.scratch);
+                    validity.valid();
+                    continue;
+                }
+            } else if if text.is_empty() { cell.quoted() } else { !self.cx.nulls.has(text) } {
+                values.push_text(data, cell.start(), text);
+                validity.valid();
+                continue;
+            }
+            validity.null(values.len());
+            values.push_null();
+        }
+    }
+
+    fn observe(&mut self, cells: impl Iterator<Item = Cell>, state: &mut ColumnState) {
+        let data = self.cx.source.bytes();
+        for cell in cells {
+            let mut text = cell.text(data);
+            if cell.escaped() {
+                unescape(self.cx.notation, text, self.scratch);
+                text = self.scratch.as_slice();
+            }
+            if text.is_empty() || self.cx.nulls.has(text) {
+                continue;
+            }
+            // Records were checked: this cannot fail, and text that is not UTF-8 would be of no other type than text.
+            match simdutf8::basic::from_utf8(text) {
+                Ok(text) if self.cx.notation == Notation::Json && cell.quoted() => state.observe_json_string(text),
+                Ok(text) => state.observe(text),
+                Err(_) => state.join(ColumnState::of(DataType::String)),
+            }
+        }
+    }
+}
+
+#[cold]
+fn unescape(notation: Notation, text: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    match notation {
+        Notation::Csv { quote: Some(quote) } => unescape_quotes(text, quote, out),
+        Notation::Csv { quote: None } => out.extend_from_slice(text),
+        Notation::Json => {
+            // The reader rejects lines whose strings cannot be unescaped.
+            let value = std::str::from_utf8(text).ok().and_then(unescape_json).unwrap_or_default();
+            out.extend_from_slice(value.as_bytes());
+        }
+    }
+}
+
+/// `` column `age`: `abc` is not an int64 ``.
+#[cold]
+pub(super) fn misfit_reason(name: &str, text: &[u8], dtype: DataType) -> String {
+    let article = if dtype == DataType::Int64 { "an" } else { "a" };
+    format!("column `{name}`: `{}` is not {article} {dtype}", bounded(text))
+}

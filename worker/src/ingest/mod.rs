@@ -1,0 +1,24 @@
+//! From the bytes of one chunk of a source to a typed frame, its rejected rows and the types its cells need.
+//!
+//! Text goes through three layers: `csv` and `jsonl` find cells, `text` drives them in batches that fit the cache, and
+//! `column` turns one column's cells into values. `columnar` reads Parquet and Arrow, and `fit` casts what they hold.
+
+mod batch;
+mod column;
+mod columnar;
+mod csv;
+mod fit;
+mod jsonl;
+mod marks;
+mod origin;
+mod parsed;
+mod strings;
+mod text;
+
+pub use origin::Origins;
+pub use parsed::{Parsed, Rejected, parse};
+
+#[cfg(test)]
+mod columnar_tests;
+#[cfg(test)]
+mod tests;

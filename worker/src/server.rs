@@ -1,0 +1,176 @@
+//! A worker's life: lock the folder, open the store, bind the door, dial the coordinator, stop within a bound.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_flight::flight_service_server::FlightServiceServer;
+use serde::{Deserialize, Serialize};
+use shardmill_common::ids::{ClusterId, Incarnation, WorkerId};
+use shardmill_common::layout::WorkerLayout;
+use shardmill_proto::MAX_MESSAGE_BYTES;
+use shardmill_proto::auth::{AddToken, CheckToken};
+use shardmill_proto::v1::worker_server::WorkerServer;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::InterceptorLayer;
+use tonic::transport::Server;
+
+use crate::agent::{Agent, Facts};
+use crate::config::{Config, StartError};
+use crate::door::Door;
+use crate::fetch::Fetcher;
+use crate::flight::FlightDoor;
+use crate::store::Store;
+
+/// How long running attempts and transfers may take once the worker stops.
+const STOP_BOUND: Duration = Duration::from_secs(5);
+
+/// Who a worker is, kept in its data folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Identity {
+    pub worker: WorkerId,
+    pub cluster: Option<ClusterId>,
+}
+
+impl Identity {
+    fn load_or_make(layout: &WorkerLayout) -> Result<Self, String> {
+        match std::fs::read(layout.identity()) {
+            Ok(data) => serde_json::from_slice(&data)
+                .map_err(|e| format!("{} cannot be read: {e}", layout.identity().display())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let identity = Identity { worker: WorkerId::fresh(), cluster: None };
+                identity.save(layout)?;
+                Ok(identity)
+            }
+            Err(e) => Err(e.to_string()),
+        }
+    }
+
+    fn save(&self, layout: &WorkerLayout) -> Result<(), String> {
+        let shown = |e: std::io::Error| format!("cannot write {}: {e}", layout.identity().display());
+        let data = serde_json::to_vec(self).map_err(|e| e.to_string())?;
+        let tmp = layout.identity().with_extension("new");
+        std::fs::write(&tmp, data).map_err(shown)?;
+        std::fs::File::open(&tmp).and_then(|f| f.sync_all()).map_err(shown)?;
+        std::fs::rename(&tmp, layout.identity()).map_err(shown)?;
+        std::fs::File::open(layout.root()).and_then(|f| f.sync_all()).map_err(shown)
+    }
+
+    /// From now on the folder belongs to this cluster.
+    pub fn join(&self, cluster: ClusterId, layout: &WorkerLayout) -> Result<(), String> {
+        Identity { worker: self.worker, cluster: Some(cluster) }.save(layout)
+    }
+}
+
+/// A worker that is up (and dials its coordinator until it answers).
+pub struct Running {
+    pub grpc: SocketAddr,
+    agent: Arc<Agent>,
+    stop: watch::Sender<bool>,
+    session: JoinHandle<Result<(), String>>,
+    door: JoinHandle<()>,
+    // Held, not read: the lock goes when the worker does.
+    _lock: std::fs::File,
+}
+
+impl Running {
+    /// Resolves once the worker has joined its coordinator.
+    pub async fn joined(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.agent.joined.subscribe().wait_for(|j| *j).await;
+    }
+
+    /// Says good-bye, lets running attempts end within a bound, and closes.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        self.agent.stop_attempts(STOP_BOUND).await;
+        for task in [self.door.abort_handle(), self.session.abort_handle()] {
+            let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
+            while !task.is_finished() && tokio::time::Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            task.abort();
+        }
+    }
+
+    /// Resolves when the worker ended by itself: the coordinator refused it, with the reason.
+    pub async fn ended(&mut self) -> String {
+        match (&mut self.session).await {
+            Ok(Err(why)) => format!("the coordinator refused this worker: {why}"),
+            Ok(Ok(())) => "stopped".into(),
+            Err(e) => e.to_string(),
+        }
+    }
+}
+
+/// The name of this machine as far as reading each other's files goes.
+fn machine() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|s| s.trim().to_owned()).unwrap_or_default()
+}
+
+/// Starts a worker; it serves until [`Running::stop`].
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let unusable = |message: String| StartError::DataDir { path: config.data_dir.clone(), message };
+    std::fs::create_dir_all(&config.data_dir).map_err(|e| unusable(e.to_string()))?;
+    let data_dir = std::fs::canonicalize(&config.data_dir).map_err(|e| unusable(e.to_string()))?;
+    let layout = WorkerLayout::new(&data_dir);
+    let lock = std::fs::File::create(layout.lock()).map_err(|e| unusable(e.to_string()))?;
+    lock.try_lock().map_err(|_| unusable("another worker uses it".into()))?;
+    let identity = Identity::load_or_make(&layout).map_err(unusable)?;
+    let store = Arc::new(Store::open(layout, identity.worker).map_err(|e| unusable(e.to_string()))?);
+    let failed = |e: std::io::Error| StartError::Listen { addr: config.listen, message: e.to_string() };
+    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+    let grpc = listener.local_addr().map_err(failed)?;
+    let token = AddToken::new(config.token.as_deref()).map_err(StartError::Setup)?;
+    let fetch = Arc::new(Fetcher::new(
+        store.clone(),
+        identity.worker,
+        machine(),
+        token.clone(),
+        tokio::runtime::Handle::current(),
+    ));
+    let facts = Facts {
+        identity,
+        incarnation: Incarnation::fresh(),
+        coordinator: config.coordinator.clone(),
+        url: config.advertise.clone().unwrap_or_else(|| format!("http://{grpc}")),
+        machine: machine(),
+        data_dir: data_dir.to_string_lossy().into_owned(),
+        slots: config.slots.max(1),
+        memory: config.memory,
+        local_files: config.local_files,
+        token: token.clone(),
+    };
+    let agent = Agent::new(facts, fetch.clone());
+    let (stop, stopped) = watch::channel(false);
+    let router = Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(16 << 20)
+        .max_concurrent_streams(1024)
+        .tcp_nodelay(true)
+        .layer(InterceptorLayer::new(CheckToken::new(config.token.as_deref())))
+        .add_service(WorkerServer::new(Door::new(store, agent.clone())).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(
+            FlightServiceServer::new(FlightDoor::new(fetch, agent.clone(), config.coordinator.clone(), token))
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES),
+        );
+    let mut door_stop = stopped.clone();
+    let door = tokio::spawn(async move {
+        let served = router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+            // An error means that the sender is gone: stop as well.
+            let _ = door_stop.wait_for(|s| *s).await;
+        });
+        if let Err(e) = served.await {
+            tracing::error!("the gRPC door closed: {e}");
+        }
+    });
+    let session = tokio::spawn(agent.clone().run(stopped));
+    tracing::info!(%grpc, data_dir = %config.data_dir.display(), "the worker is up");
+    Ok(Running { grpc, agent, stop, session, door, _lock: lock })
+}

@@ -1,0 +1,10 @@
+//! Shuffle files: one a map task, its partitions one after another as Arrow IPC streams, then an index.
+
+mod read;
+mod write;
+
+pub use read::{frames, partition_in_file, to_frame};
+pub use write::ShuffleWriter;
+
+/// The last bytes of a complete shuffle file.
+const MAGIC: &[u8; 8] = b"SMSHUF01";

@@ -1,0 +1,153 @@
+//! What a running attempt may use: its inputs, the store, the shuffle, its progress and the order to stop.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use polars::prelude::DataFrame;
+use roaring::RoaringBitmap;
+use shardmill_common::failure::Failure;
+use shardmill_common::ids::AttemptId;
+use shardmill_common::manifest::{DeletionVector, ObjectRef, ShardEntry};
+use shardmill_common::schema::Schema;
+use shardmill_common::task::{ShardInput, ShardRef, TaskPlace, TaskRange};
+
+use crate::fetch::{Fetcher, Where};
+use crate::shard;
+use crate::shuffle::ShuffleWriter;
+
+/// How far an attempt has come.
+#[derive(Debug, Default)]
+pub struct Progress {
+    pub rows: AtomicU64,
+    pub bytes: AtomicU64,
+}
+
+pub struct Context {
+    pub attempt: AttemptId,
+    pub fetch: Arc<Fetcher>,
+    pub place: Where,
+    pub places: Vec<TaskPlace>,
+    pub progress: Arc<Progress>,
+    pub cancelled: Arc<AtomicBool>,
+    /// Source files may be read by path.
+    pub local_files: bool,
+    written: Mutex<Vec<ObjectRef>>,
+}
+
+impl Context {
+    pub fn new(
+        attempt: AttemptId,
+        fetch: Arc<Fetcher>,
+        place: Where,
+        places: Vec<TaskPlace>,
+        cancelled: Arc<AtomicBool>,
+        progress: Arc<Progress>,
+        local_files: bool,
+    ) -> Self {
+        Self { attempt, fetch, place, places, progress, cancelled, local_files, written: Mutex::default() }
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Fails where the attempt was told to stop.
+    pub fn check(&self) -> Result<(), Failure> {
+        if self.is_cancelled() { Err(Failure::Killed) } else { Ok(()) }
+    }
+
+    pub fn advance(&self, rows: u64, bytes: u64) {
+        self.progress.rows.fetch_add(rows, Ordering::Relaxed);
+        self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The entry of a shard, wherever it was made.
+    pub fn entry(&self, input: &ShardInput) -> Result<ShardEntry, Failure> {
+        match &input.shard {
+            ShardRef::Stored(entry) => Ok(entry.clone()),
+            ShardRef::Made { stage, task } => {
+                let place = self.task_place(*stage, *task)?;
+                place.shard.clone().ok_or_else(|| Failure::internal(format!("task {} made no shard", place.attempt.task)))
+            }
+        }
+    }
+
+    /// A shard's rows.
+    pub fn open(&self, input: &ShardInput, schema: &Schema) -> Result<DataFrame, Failure> {
+        self.open_columns(input, schema, None)
+    }
+
+    pub fn open_columns(&self, input: &ShardInput, schema: &Schema, columns: Option<&[String]>) -> Result<DataFrame, Failure> {
+        self.check()?;
+        let entry = self.entry(input)?;
+        let frame = shard::open_columns(&self.fetch, &self.place, &entry, schema, columns)?;
+        self.advance(frame.height() as u64, entry.object.bytes);
+        Ok(frame)
+    }
+
+    fn task_place(&self, stage: u32, task: u32) -> Result<&TaskPlace, Failure> {
+        self.places
+            .iter()
+            .find(|p| p.attempt.task.stage == stage && p.attempt.task.task == task)
+            .ok_or_else(|| Failure::internal(format!("the place of task {stage}/{task} was not sent along")))
+    }
+
+    /// One partition of what each task of a range wrote, in task order.
+    pub fn partitions(&self, range: TaskRange, partition: u32) -> impl Iterator<Item = Result<Bytes, Failure>> + '_ {
+        let places: Vec<&TaskPlace> = self
+            .places
+            .iter()
+            .filter(|p| {
+                let task = p.attempt.task;
+                task.stage == range.stage && (range.from..range.to).contains(&task.task)
+            })
+            .collect();
+        let complete = places.len() as u32 == range.to - range.from;
+        let missing = (!complete).then(|| Err(Failure::internal("the place of an earlier task was not sent along")));
+        missing.into_iter().chain(places.into_iter().map(move |p| {
+            self.check()?;
+            self.fetch.partition(p.attempt, p.worker, partition, &self.place)
+        }))
+    }
+
+    /// The attempt's own shuffle file.
+    pub fn shuffle_writer(&self, compressed: bool) -> Result<ShuffleWriter, Failure> {
+        ShuffleWriter::create(&self.fetch.store.layout.shuffle_file(self.attempt), compressed)
+    }
+
+    fn note(&self, object: ObjectRef) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).push(object);
+    }
+
+    /// Writes a frame as a shard.
+    pub fn write_shard(&self, frame: &mut DataFrame) -> Result<ShardEntry, Failure> {
+        self.check()?;
+        let entry = shard::write(&self.fetch.store, frame)?;
+        self.note(entry.object.clone());
+        Ok(entry)
+    }
+
+    pub fn write_deletions(&self, dropped: &RoaringBitmap) -> Result<DeletionVector, Failure> {
+        let object = shard::write_deletions(&self.fetch.store, dropped)?;
+        self.note(object.clone());
+        Ok(DeletionVector { object, dropped: dropped.len() })
+    }
+
+    /// Counts an object that was copied here as written by this attempt.
+    pub fn copied(&self, object: ObjectRef) {
+        self.note(object);
+    }
+
+    /// Every object this attempt wrote.
+    pub fn wrote(&self) -> Vec<ObjectRef> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes back what the attempt wrote: nobody will ask for it.
+    pub fn discard(&self) {
+        let ids: Vec<_> = self.wrote().iter().map(|o| o.id).collect();
+        self.fetch.store.delete(&ids);
+        self.fetch.store.forget_attempt(self.attempt);
+    }
+}

@@ -1,0 +1,63 @@
+//! Dropping rows from a shard: by a deletion vector, or by writing the shard anew when a third of it is gone.
+
+use polars::prelude::{BooleanChunked, NewChunkedArray};
+use roaring::RoaringBitmap;
+use shardmill_common::failure::Failure;
+use shardmill_common::manifest::ShardEntry;
+use shardmill_common::task::{DropTask, TaskOutput};
+
+use super::Context;
+use super::hash::u32s;
+use crate::shard::deletions;
+
+pub fn run(context: &Context, task: &DropTask) -> Result<TaskOutput, Failure> {
+    // Rows are numbered as the version shows them, so what was dropped before does not count.
+    let mut drops = RoaringBitmap::new();
+    for data in context.partitions(task.found, task.input.ordinal) {
+        for frame in crate::shuffle::frames(data?) {
+            drops.extend(u32s(&frame?, "row")?);
+        }
+    }
+    let entry = context.entry(&task.input)?;
+    let before = deletions(&context.fetch, &context.place, &entry)?.unwrap_or_default();
+    let gone = before.len() + drops.len();
+    let shard = if gone * 3 >= entry.stored_rows {
+        let frame = context.open(&task.input, &task.schema)?;
+        let mut keep = vec![true; frame.height()];
+        for row in &drops {
+            if let Some(slot) = keep.get_mut(row as usize) {
+                *slot = false;
+            }
+        }
+        let mut kept =
+            frame.filter(&BooleanChunked::from_slice("keep".into(), &keep)).map_err(Failure::internal)?;
+        context.write_shard(&mut kept)?
+    } else {
+        let stored = stored_rows(&drops, &before, entry.stored_rows);
+        let vector = context.write_deletions(&(before | stored))?;
+        ShardEntry { deletions: Some(vector), ..entry }
+    };
+    Ok(TaskOutput { shard: Some(shard), schema: Some(task.schema.clone()), ..Default::default() })
+}
+
+/// Numbers among the rows shown, as numbers among the rows stored.
+fn stored_rows(shown: &RoaringBitmap, dropped: &RoaringBitmap, stored: u64) -> RoaringBitmap {
+    if dropped.is_empty() {
+        return shown.clone();
+    }
+    let live = (0..stored as u32).filter(|row| !dropped.contains(*row));
+    (0u32..).zip(live).filter(|(n, _)| shown.contains(*n)).map(|(_, row)| row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shown_rows_are_mapped_over_the_gaps() {
+        let dropped: RoaringBitmap = [1u32, 2].into_iter().collect();
+        let shown: RoaringBitmap = [0u32, 1, 2].into_iter().collect();
+        let stored: Vec<u32> = stored_rows(&shown, &dropped, 6).into_iter().collect();
+        assert_eq!(stored, [0, 3, 4]);
+    }
+}

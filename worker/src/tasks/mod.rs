@@ -1,0 +1,58 @@
+//! What a worker can do: one file a kind of task. A task is a plain function from its spec and its inputs to its output; it
+//! talks to other tasks through files alone.
+
+mod clean;
+mod context;
+mod copy;
+mod deliver;
+mod drop;
+mod duplicates;
+mod emit;
+mod hash;
+mod matching;
+mod parse;
+mod statistics;
+
+pub use context::{Context, Progress};
+
+use shardmill_common::failure::Failure;
+use shardmill_common::task::{TaskKind, TaskOutput};
+
+/// Runs one attempt. A panic inside a library fails the attempt, not the worker.
+pub fn run(context: &Context, kind: &TaskKind) -> Result<TaskOutput, Failure> {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| dispatch(context, kind)));
+    let outcome = outcome.unwrap_or_else(|panic| {
+        let what = panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(Failure::internal(format!("a panic: {}", what.unwrap_or_else(|| "without a message".into()))))
+    });
+    match outcome {
+        Ok(_) if context.is_cancelled() => {
+            context.discard();
+            Err(Failure::Killed)
+        }
+        Ok(mut output) => {
+            output.wrote = context.wrote();
+            Ok(output)
+        }
+        Err(failure) => {
+            context.discard();
+            Err(if context.is_cancelled() { Failure::Killed } else { failure })
+        }
+    }
+}
+
+fn dispatch(context: &Context, kind: &TaskKind) -> Result<TaskOutput, Failure> {
+    match kind {
+        TaskKind::Parse(task) => parse::run(context, task),
+        TaskKind::Clean(task) => clean::run(context, task),
+        TaskKind::Statistics(task) => statistics::summarise(context, task),
+        TaskKind::MergeStatistics(task) => statistics::merge(context, task),
+        TaskKind::Hash(task) => hash::run(context, task),
+        TaskKind::Duplicates(task) => duplicates::run(context, task),
+        TaskKind::Drop(task) => drop::run(context, task),
+        TaskKind::Match(task) => matching::run(context, task),
+        TaskKind::Deliver(task) => deliver::run(context, task),
+        TaskKind::Emit(task) => emit::run(context, task),
+        TaskKind::Copy(task) => copy::run(context, task),
+    }
+}

@@ -1,0 +1,37 @@
+//! What a cleaning rule must know of the whole dataset: summaries of shards, and their merge.
+
+use polars::prelude::DataFrame;
+use shardmill_common::failure::Failure;
+use shardmill_common::task::{MergeStatisticsTask, StatisticsTask, TaskOutput};
+
+use super::Context;
+use crate::clean;
+
+/// Rows of a run that are read at once when runs are merged.
+const RUN_BATCH: usize = 1 << 16;
+
+pub fn summarise(context: &Context, task: &StatisticsTask) -> Result<TaskOutput, Failure> {
+    let Some((rule, before)) = task.rules.split_last() else { return Err(Failure::internal("a summary for no rule")) };
+    let frame = context.open(&task.input, &task.schema)?;
+    let frame = clean::apply(frame, before, &task.statistics, task.input.ordinal)?.frame;
+    let summary = clean::summarise(&frame, rule, task.input.ordinal)?;
+    let mut writer = context.shuffle_writer(true)?;
+    for run in &summary.runs {
+        let mut batches: Vec<DataFrame> =
+            (0..run.height()).step_by(RUN_BATCH).map(|at| run.slice(at as i64, RUN_BATCH)).collect();
+        writer.partition(&mut batches)?;
+    }
+    Ok(TaskOutput { shuffle: Some(writer.finish()?), result: Some(summary.partial), ..Default::default() })
+}
+
+pub fn merge(context: &Context, task: &MergeStatisticsTask) -> Result<TaskOutput, Failure> {
+    let statistics = clean::merge(&task.rule, &task.partials, |column| {
+        let mut runs: clean::Runs = Vec::new();
+        for data in context.partitions(task.runs, column as u32) {
+            runs.push(Box::new(crate::shuffle::frames(data?)));
+        }
+        Ok(runs)
+    })?;
+    let result = serde_json::to_value(statistics).map_err(Failure::internal)?;
+    Ok(TaskOutput { result: Some(result), ..Default::default() })
+}
