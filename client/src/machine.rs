@@ -37,7 +37,26 @@ pub fn hostname() -> String {
 /// `user@host`, for records.
 pub fn who() -> String {
     let user = ["USER", "LOGNAME", "USERNAME"].iter().find_map(|v| std::env::var(v).ok().filter(|u| !u.is_empty()));
-    format!("{}@{}", user.as_deref().unwrap_or("unknown"), hostname())
+    let user = user.or_else(account).unwrap_or_else(|| "unknown".to_owned());
+    format!("{user}@{}", hostname())
+}
+
+/// The name of the account this process runs under: containers and services often have no `USER`.
+#[cfg(unix)]
+fn account() -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let uid = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+    let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+    accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    })
+}
+
+#[cfg(not(unix))]
+fn account() -> Option<String> {
+    None
 }
 
 #[cfg(test)]
