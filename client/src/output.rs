@@ -1,6 +1,7 @@
 //! The only file that prints: results to standard output, everything else to standard error.
 
 use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use indicatif::ProgressDrawTarget;
@@ -17,11 +18,24 @@ pub struct Output {
     quiet: bool,
     progress: bool,
     started: Instant,
+    /// Where this is the output of a step: the step's object.
+    kept: Option<Mutex<Value>>,
 }
 
 impl Output {
     pub fn new(json: bool, quiet: bool, progress: bool) -> Self {
-        Self { json, quiet, progress, started: Instant::now() }
+        Self { json, quiet, progress, started: Instant::now(), kept: None }
+    }
+
+    /// The output of a command that another one runs as a step: the same for people, but the object for programs is kept
+    /// for the command as a whole, which prints exactly one.
+    pub fn for_step(&self) -> Self {
+        Self { kept: Some(Mutex::new(Value::Null)), ..Self::new(self.json, self.quiet, self.progress) }
+    }
+
+    /// What a step told programs, whether or not they asked for it.
+    pub fn kept(self) -> Value {
+        self.kept.map_or(Value::Null, |kept| kept.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Seconds since the command began.
@@ -31,7 +45,15 @@ impl Output {
 
     /// The result: one JSON object for programs, or a table for people.
     pub fn result(&self, object: Value, people: impl FnOnce() -> Table) -> Result<(), CliError> {
-        if self.json { self.object(&object) } else { self.write_line(&people().to_string()) }
+        if !self.json {
+            self.write_line(&people().to_string())?;
+        }
+        match &self.kept {
+            Some(kept) => *kept.lock().unwrap_or_else(PoisonError::into_inner) = object,
+            None if self.json => self.object(&object)?,
+            None => {}
+        }
+        Ok(())
     }
 
     /// The one JSON object of `--json`.

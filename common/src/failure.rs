@@ -50,10 +50,12 @@ impl Failure {
 
     /// Whether the attempt counts against the task's limit: faults of others do not.
     pub fn counts(&self) -> bool {
-        matches!(
-            self,
-            Failure::Internal { .. } | Failure::TimedOut { .. } | Failure::DiskFull { .. } | Failure::ObjectUnavailable { .. }
-        )
+        match self {
+            Failure::Internal { .. } | Failure::TimedOut { .. } | Failure::DiskFull { .. } => true,
+            // A bad copy is dropped and another one read; a holder that is away is waited for.
+            Failure::ObjectUnavailable { bad_copies, .. } => !bad_copies.is_empty(),
+            Failure::BadInput { .. } | Failure::FetchFailed { .. } | Failure::WorkerLost { .. } | Failure::Killed => false,
+        }
     }
 }
 

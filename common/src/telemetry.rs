@@ -1,6 +1,8 @@
 //! Logging: `SHARDMILL_LOG` chooses what is logged (`info`, `shardmill_worker=debug`), `SHARDMILL_LOG_FORMAT=json` how. Logs go to
 //! standard error; standard output belongs to results.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging at `default` unless `SHARDMILL_LOG` says otherwise. A second call has no effect.
@@ -11,6 +13,6 @@ pub fn init(default: &str) {
     let _ = if std::env::var("SHARDMILL_LOG_FORMAT").is_ok_and(|f| f == "json") {
         builder.json().try_init()
     } else {
-        builder.with_target(false).try_init()
+        builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init()
     };
 }

@@ -8,6 +8,7 @@ mod dataset;
 mod dataset_head;
 mod dataset_show;
 mod dedup;
+mod demo;
 mod export;
 mod ingest;
 mod job;
@@ -51,6 +52,8 @@ pub enum Command {
     Coordinator(coordinator::CoordinatorArgs),
     /// Run a worker of a cluster until Ctrl-C
     Worker(worker::WorkerArgs),
+    /// Show the whole loop on a small real dataset, every step a command that can be typed
+    Demo(demo::DemoArgs),
     /// Print the version
     Version,
 }
@@ -69,6 +72,7 @@ impl Command {
             Command::Local(args) => local::run(context, args).await,
             Command::Coordinator(args) => coordinator::run(context, args).await,
             Command::Worker(args) => worker::run(context, args).await,
+            Command::Demo(args) => demo::run(context, args).await,
             Command::Version => version::run(context),
         }
     }

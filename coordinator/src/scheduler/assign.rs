@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use shardmill_common::ids::{AttemptId, JobId, ObjectId, TaskId, WorkerId};
-use shardmill_common::task::{Launch, TaskKind, TaskOutput, TaskPlace, TaskSpec};
+use shardmill_common::task::{Launch, TaskKind, TaskOutput, TaskPlace, TaskRange, TaskSpec};
 
 use super::event::{Action, JournalOp};
-use super::job::{Done, Job, Running, TaskState};
+use super::job::{Done, Job, Running, Task, TaskState};
 use super::state::Scheduler;
 use super::workers::Worker;
 
@@ -63,14 +63,14 @@ impl Scheduler {
                 let mut looked_at = 0;
                 for task_number in &stage.waiting {
                     let Some(task) = stage.task(*task_number) else { continue };
-                    if !room.has_room(task.spec.memory) || !self.may_run_here(job, &task.spec, worker) {
+                    if task.not_before > self.now || !room.has_room(task.spec.memory) || !self.may_run_here(job, &task.spec, worker) {
                         continue;
                     }
                     // Somewhere else is better than where it failed, as long as there is somewhere else.
-                    if task.failed_on.contains(&worker) && self.others_could(&task.failed_on) {
+                    if task.failed_on.contains(&worker) && self.others_could(job, task) {
                         continue;
                     }
-                    if !matches!(self.readiness(job, &task.spec), Readiness::Ready) {
+                    if !self.is_ready(job, &task.spec) {
                         continue;
                     }
                     let found = TaskId { job: id, stage: number as u32, task: *task_number };
@@ -91,8 +91,10 @@ impl Scheduler {
         None
     }
 
-    fn others_could(&self, failed_on: &[WorkerId]) -> bool {
-        self.workers.values().any(|w| w.is_alive() && !w.draining && !failed_on.contains(&w.id()))
+    fn others_could(&self, job: &Job, task: &Task) -> bool {
+        self.workers
+            .values()
+            .any(|w| w.is_alive() && !w.draining && !task.failed_on.contains(&w.id()) && self.may_run_here(job, &task.spec, w.id()))
     }
 
     /// A copy goes where the object is not; anything else may run anywhere.
@@ -132,13 +134,26 @@ impl Scheduler {
     }
 
     fn readiness(&self, job: &Job, spec: &TaskSpec) -> Readiness {
-        if !spec.reads.iter().all(|range| job.range_is_done(*range)) {
+        if !spec.reads.iter().all(|range| job.range_is_done(*range) && self.range_is_at_hand(job, *range)) {
             return Readiness::WaitsForTask;
         }
         match spec.objects.iter().find(|o| !self.objects.holders(**o).any(|w| self.is_alive(w))) {
             Some(object) => Readiness::WaitsForObject(*object),
             None => Readiness::Ready,
         }
+    }
+
+    pub(super) fn is_ready(&self, job: &Job, spec: &TaskSpec) -> bool {
+        matches!(self.readiness(job, spec), Readiness::Ready)
+    }
+
+    /// Whether the outputs of these tasks can be read now: a worker that is away may come back with them.
+    fn range_is_at_hand(&self, job: &Job, range: TaskRange) -> bool {
+        range.tasks().filter_map(|(stage, task)| job.done(stage, task)).all(|done| {
+            self.is_alive(done.worker)
+                || done.output.shuffle.is_none()
+                    && done.output.wrote.iter().all(|o| self.objects.holders(o.id).any(|w| self.is_alive(w)))
+        })
     }
 
     fn is_local(&self, job: &Job, spec: &TaskSpec, worker: WorkerId) -> bool {
@@ -225,7 +240,7 @@ impl Scheduler {
             for (number, stage) in job.stages.iter().enumerate() {
                 for task_number in &stage.waiting {
                     let Some(task) = stage.task(*task_number) else { continue };
-                    if !Job::is_copy(&task.spec.kind) || !matches!(self.readiness(job, &task.spec), Readiness::Ready) {
+                    if !Job::is_copy(&task.spec.kind) || !self.is_ready(job, &task.spec) {
                         continue;
                     }
                     let possible = self.workers.values().filter(|w| w.is_alive() && !w.draining).any(|w| {

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
-use shardmill_common::ids::{AttemptId, Incarnation, JobId, TaskId, WorkerId};
+use shardmill_common::ids::{AttemptId, Incarnation, JobId, ObjectId, TaskId, WorkerId};
+use shardmill_common::manifest::ShardEntry;
 use shardmill_common::task::{TaskKind, TaskOutput, TaskRange, TaskSpec};
 
 use crate::jobs::ResolvedJob;
@@ -61,6 +62,8 @@ pub struct Task {
     pub failures: u32,
     /// Attempts lost to the faults of others.
     pub losses: u32,
+    /// After a loss it is not tried again before this time, so that a fault of some seconds does not use up its attempts.
+    pub not_before: i64,
     /// Workers on which it failed; others are preferred.
     pub failed_on: Vec<WorkerId>,
 }
@@ -82,7 +85,7 @@ impl Stage {
         let waiting = (0..specs.len() as u32).collect();
         let tasks = specs
             .into_iter()
-            .map(|spec| Task { spec, state: TaskState::Waiting, failures: 0, losses: 0, failed_on: Vec::new() })
+            .map(|spec| Task { spec, state: TaskState::Waiting, failures: 0, losses: 0, not_before: 0, failed_on: Vec::new() })
             .collect();
         Self { name, tasks, keeps, waiting, done: 0, retried: 0 }
     }
@@ -193,6 +196,21 @@ impl Job {
             stage.retried += 1;
             stage.waiting.insert(id.task);
         }
+    }
+
+    /// Done tasks from a stage on whose shard refers to one of these objects without having written it.
+    pub(super) fn tasks_showing(&self, from_stage: u32, objects: &[ObjectId]) -> Vec<TaskId> {
+        let mut found = Vec::new();
+        for (stage, s) in (0u32..).zip(&self.stages).skip(from_stage as usize) {
+            for (task, t) in (0u32..).zip(&s.tasks) {
+                if let TaskState::Done(done) = &t.state
+                    && done.output.shard.iter().flat_map(ShardEntry::objects).any(|o| objects.contains(&o.id))
+                {
+                    found.push(TaskId { job: self.id, stage, task });
+                }
+            }
+        }
+        found
     }
 
     pub fn is_copy(kind: &TaskKind) -> bool {

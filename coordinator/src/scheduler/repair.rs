@@ -108,6 +108,7 @@ impl Scheduler {
                     if let TaskState::Running(attempts) = &task.state
                         && let [only] = attempts.as_slice()
                         && (self.now - only.since) as f64 > limit
+                        && self.is_ready(job, &task.spec)
                     {
                         let id = TaskId { job: job.id, stage: number as u32, task: task_number as u32 };
                         backups.push((id, only.worker, task.spec.memory));

@@ -2,6 +2,7 @@
 
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::{AttemptId, Incarnation, JobId, ObjectId, TaskId, WorkerId};
+use shardmill_common::manifest::ShardEntry;
 use shardmill_common::message::AttemptProgress;
 use shardmill_common::task::{TaskKind, TaskOutput};
 
@@ -199,10 +200,13 @@ impl Scheduler {
     fn succeeded(&mut self, worker: WorkerId, incarnation: Incarnation, attempt: AttemptId, output: TaskOutput, seconds: f64) {
         let wrote: Vec<ObjectId> = output.wrote.iter().map(|o| o.id).collect();
         if !self.is_current(worker, incarnation) || !self.take_off(attempt) {
-            // Somebody else won, or the job is over: what this attempt wrote is of no use.
-            if !wrote.is_empty() {
-                self.actions.push(Action::Delete { worker, objects: wrote });
-            }
+            self.stray_output(worker, wrote);
+            return;
+        }
+        let shown = output.shard.iter().flat_map(ShardEntry::objects).map(|o| o.id);
+        if shown.filter(|id| !wrote.contains(id)).any(|id| !self.objects.get(id).is_some_and(|o| o.is_referred_to())) {
+            // The shard it built on was lost meanwhile, and is being made again under another name.
+            self.stray_output(worker, wrote);
             return;
         }
         let TaskId { job: job_id, stage, task } = attempt.task;
@@ -235,13 +239,26 @@ impl Scheduler {
         self.actions.push(Action::Journal(JournalOp::TaskDone { job: job_id, stage, task, done }));
     }
 
+    /// Somebody else won, the job is over, or the report came twice: what nobody refers to goes. A copy of something that is
+    /// referred to is as good as any.
+    fn stray_output(&mut self, worker: WorkerId, wrote: Vec<ObjectId>) {
+        let (known, strays): (Vec<ObjectId>, Vec<ObjectId>) =
+            wrote.into_iter().partition(|id| self.objects.get(*id).is_some_and(|o| o.is_referred_to()));
+        for id in known {
+            self.objects.add_holder(id, worker);
+        }
+        if !strays.is_empty() {
+            self.actions.push(Action::Delete { worker, objects: strays });
+        }
+    }
+
     pub(super) fn attempt_failed(&mut self, attempt: AttemptId, failure: Failure) {
         let worker = self.worker_of(attempt);
         if !self.take_off(attempt) {
             return;
         }
         let id = attempt.task;
-        let (max_attempts, max_lost) = (self.options.max_attempts, self.options.max_lost_attempts);
+        let (now, max_attempts, max_lost) = (self.now, self.options.max_attempts, self.options.max_lost_attempts);
         let Some(job) = self.jobs.get_mut(&id.job) else { return };
         if let Some(stage) = job.stages.get_mut(id.stage as usize) {
             stage.retried += 1;
@@ -251,6 +268,7 @@ impl Scheduler {
             task.failures += 1;
         } else {
             task.losses += 1;
+            task.not_before = now + (50 << task.losses.min(6));
         }
         if let Some(worker) = worker
             && failure.counts()
@@ -323,11 +341,16 @@ impl Scheduler {
                 .map(|d| d.output.wrote.iter().map(|o| o.id).collect())
                 .unwrap_or_default();
             job.reset(task);
+            // A later task may have put out the lost object again, with a deletion vector of its own: that is void, too.
+            let heirs = job.tasks_showing(task.stage + 1, &wrote);
             for id in wrote {
                 self.objects.release_by_job(id);
                 self.delete_if_unused(id);
             }
             self.actions.push(Action::Journal(JournalOp::TaskLost { job: task.job, stage: task.stage, task: task.task }));
+            for heir in heirs {
+                self.lose_output(heir);
+            }
         }
     }
 

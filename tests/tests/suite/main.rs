@@ -1,0 +1,5 @@
+//! End-to-end, fault and simulation tests: one binary, so that it is linked once.
+
+mod bad_input;
+mod jobs;
+mod simulation;

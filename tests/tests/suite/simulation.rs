@@ -1,0 +1,559 @@
+//! The scheduler under a seeded simulation: workers that die, come back, fail, answer late, twice and out of order. A failure
+//! prints its seed; `SHARDMILL_SEED=n` runs that one again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use shardmill_common::failure::Failure;
+use shardmill_common::ids::{AttemptId, Incarnation, JobId, ObjectId, TaskId, WorkerId};
+use shardmill_common::manifest::{DeletionVector, Manifest, ObjectRef, ShardEntry};
+use shardmill_common::message::StoredObject;
+use shardmill_common::schema::{DataType, Field, Schema};
+use shardmill_common::spec::{
+    Chunk, ChunkPlace, CompareSpec, DedupOptions, DedupSpec, How, IngestSpec, JobSpec, Keep, Source, SourceFormat, Validate,
+};
+use shardmill_common::task::{Launch, ParseResult, PartitionSize, Peer, ShardRef, TaskKind, TaskOutput};
+use shardmill_common::text::Dialect;
+use shardmill_common::time::Timestamp;
+use shardmill_common::units::RejectLimit;
+use shardmill_coordinator::jobs::{self, ResolvedJob};
+use shardmill_coordinator::scheduler::{Action, Event, JobEnd, Joined, Scheduler, SchedulerOptions, invariants};
+use uuid::Uuid;
+
+/// Runs of the simulation in the ordinary test; `SHARDMILL_SEEDS` asks for more.
+const SEEDS: u64 = 300;
+const ROWS: u64 = 1000;
+
+struct SimWorker {
+    incarnation: Incarnation,
+    up: bool,
+    objects: BTreeSet<ObjectId>,
+    shuffles: BTreeSet<AttemptId>,
+    running: BTreeMap<AttemptId, Launch>,
+}
+
+struct Sim {
+    rng: SmallRng,
+    ids: u128,
+    now: i64,
+    scheduler: Scheduler,
+    workers: BTreeMap<WorkerId, SimWorker>,
+    /// Events on their way: when, and a number that keeps the order of equals.
+    mail: BTreeMap<(i64, u64), Event>,
+    mails: u64,
+    ended: BTreeMap<JobId, Result<(), JobEnd>>,
+    /// Objects of published versions: they may never be deleted.
+    published: BTreeSet<ObjectId>,
+    faults: u64,
+}
+
+fn schema() -> Schema {
+    Schema::new(vec![Field::new("k", DataType::Int64), Field::new("v", DataType::String)])
+}
+
+impl Sim {
+    fn new(seed: u64) -> Self {
+        let options = SchedulerOptions { starvation_ms: 300_000, max_lost_attempts: 400, ..Default::default() };
+        Self {
+            rng: SmallRng::seed_from_u64(seed),
+            ids: u128::from(seed) << 64,
+            now: 0,
+            scheduler: Scheduler::new(options, jobs::next, 1),
+            workers: BTreeMap::new(),
+            mail: BTreeMap::new(),
+            mails: 0,
+            ended: BTreeMap::new(),
+            published: BTreeSet::new(),
+            faults: 0,
+        }
+    }
+
+    fn uuid(&mut self) -> Uuid {
+        self.ids += 1;
+        Uuid::from_u128(self.ids)
+    }
+
+    fn object(&mut self) -> ObjectRef {
+        ObjectRef { id: ObjectId(self.uuid()), bytes: 1000, checksum: String::new() }
+    }
+
+    fn post(&mut self, delay: i64, event: Event) {
+        self.mails += 1;
+        self.mail.insert((self.now + delay, self.mails), event);
+    }
+
+    fn add_worker(&mut self) {
+        let id = WorkerId(self.uuid());
+        let incarnation = Incarnation(self.uuid());
+        let worker = SimWorker {
+            incarnation,
+            up: true,
+            objects: BTreeSet::new(),
+            shuffles: BTreeSet::new(),
+            running: BTreeMap::new(),
+        };
+        self.workers.insert(id, worker);
+        self.join(id);
+    }
+
+    fn join(&mut self, id: WorkerId) {
+        let w = &self.workers[&id];
+        let joined = Joined {
+            peer: Peer { worker: id, url: String::new(), machine: String::new(), data_dir: String::new() },
+            incarnation: w.incarnation,
+            slots: 2,
+            memory: u64::MAX,
+            objects: w.objects.iter().map(|o| StoredObject { id: *o, bytes: 1000, age: 0 }).collect(),
+            attempts: w.running.keys().copied().collect(),
+        };
+        self.step(Event::Joined(Box::new(joined)));
+    }
+
+    fn step(&mut self, event: Event) {
+        let actions = self.scheduler.step(self.now, event);
+        assert_eq!(invariants::violated(&self.scheduler), None);
+        for action in actions {
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Launch { worker, launch } => {
+                let Some(w) = self.workers.get_mut(&worker).filter(|w| w.up) else { return };
+                let attempt = launch.attempt;
+                w.running.insert(attempt, *launch);
+                let slow = self.rng.random_ratio(1, 30);
+                let delay = if slow { self.rng.random_range(5_000..40_000) } else { self.rng.random_range(1..200) };
+                // A heartbeat-less marker: the attempt is carried out when this mail arrives.
+                self.mails += 1;
+                self.mail.insert(
+                    (self.now + delay, self.mails),
+                    Event::Failed {
+                        worker,
+                        incarnation: self.workers[&worker].incarnation,
+                        attempt,
+                        failure: Failure::Internal { message: "carry out".into() },
+                    },
+                );
+            }
+            Action::Kill { worker, attempt } => {
+                if let Some(w) = self.workers.get_mut(&worker) {
+                    w.running.remove(&attempt);
+                }
+            }
+            Action::Delete { worker, objects } => {
+                for object in &objects {
+                    let copies = self.workers.values().filter(|w| w.objects.contains(object)).count();
+                    assert!(!self.published.contains(object) || copies > 1, "the last copy of a published object is deleted");
+                    if let Some(w) = self.workers.get_mut(&worker) {
+                        w.objects.remove(object);
+                    }
+                }
+            }
+            Action::Forget { worker, job } => {
+                if let Some(w) = self.workers.get_mut(&worker) {
+                    w.shuffles.retain(|a| a.task.job != job);
+                }
+            }
+            Action::Journal(_) => {}
+            Action::Publish { job, publication } => {
+                let mut objects = Vec::new();
+                for object in publication.drafts.iter().flat_map(|d| &d.shards).flat_map(ShardEntry::objects) {
+                    let somewhere = self.workers.values().any(|w| w.objects.contains(&object.id));
+                    assert!(somewhere, "{job} publishes object {} that nobody has", object.id);
+                    self.published.insert(object.id);
+                    objects.push((object.clone(), 2));
+                }
+                let rows: u64 = publication.drafts[0].shards.iter().map(ShardEntry::rows).sum();
+                assert!(rows > 0);
+                self.ended.insert(job, Ok(()));
+                self.step(Event::Published { job: Some(job), objects });
+            }
+            // A repair is the coordinator's own.
+            Action::Ended { end: JobEnd::Quiet, .. } => {}
+            Action::Ended { job, end } => {
+                self.ended.insert(job.id, Err(end));
+            }
+        }
+    }
+
+    /// What a real worker would answer.
+    fn carry_out(&mut self, worker: WorkerId, launch: &Launch) -> Result<TaskOutput, Failure> {
+        for place in &launch.places {
+            let source = &self.workers[&place.worker];
+            let reads_shuffle = place.shard.is_none() || !matches!(launch.kind, TaskKind::Copy(_) | TaskKind::Drop(_));
+            let is_hash_source = place.shard.is_some() && matches!(launch.kind, TaskKind::Drop(_));
+            if reads_shuffle && !is_hash_source && !(source.up && source.shuffles.contains(&place.attempt)) {
+                let failure =
+                    Failure::FetchFailed { task: place.attempt.task, worker: place.worker, message: "gone".into() };
+                return Err(failure);
+            }
+        }
+        let has = |id: ObjectId| self.workers.values().any(|w| w.up && w.objects.contains(&id));
+        for (id, _) in &launch.holders {
+            if !has(*id) {
+                return Err(Failure::ObjectUnavailable { object: *id, bad_copies: vec![], message: "gone".into() });
+            }
+        }
+        if self.rng.random_ratio(1, 100) {
+            self.faults += 1;
+            return Err(Failure::internal("a fault of the machine"));
+        }
+        let sizes = |n: usize| Some(vec![PartitionSize { rows: 10, bytes: 10 }; n]);
+        let mut output = TaskOutput::default();
+        let mut shuffled = true;
+        match &launch.kind {
+            TaskKind::Parse(task) => {
+                let object = self.object();
+                output.shard = Some(ShardEntry { object: object.clone(), stored_rows: ROWS, deletions: None });
+                output.wrote.push(object);
+                // One chunk in the middle needs a wider type than the sample showed.
+                let mut observed = task.schema.clone();
+                if task.ordinal == 3 {
+                    observed = observed.join(&Schema::new(vec![Field::new("k", DataType::Float64)]));
+                }
+                output.schema = Some(observed.clone());
+                let result = ParseResult { observed, first_reject: None };
+                output.result = Some(serde_json::to_value(result).unwrap());
+                output.counters.add("rows_read", ROWS);
+                output.shuffle = task.hash.as_ref().and_then(|h| sizes(h.partitions as usize));
+            }
+            TaskKind::Hash(task) => output.shuffle = sizes(task.plan.partitions as usize),
+            TaskKind::Duplicates(task) => {
+                output.shuffle = sizes(task.hashes.iter().map(|r| (r.to - r.from) as usize).sum());
+            }
+            TaskKind::Drop(task) => {
+                let entry = match &task.input.shard {
+                    ShardRef::Stored(entry) => entry.clone(),
+                    ShardRef::Made { stage, task } => launch
+                        .places
+                        .iter()
+                        .find(|p| (p.attempt.task.stage, p.attempt.task.task) == (*stage, *task))
+                        .and_then(|p| p.shard.clone())
+                        .unwrap(),
+                };
+                let object = self.object();
+                output.shard = Some(ShardEntry { deletions: Some(DeletionVector { object: object.clone(), dropped: 10 }), ..entry });
+                output.wrote.push(object);
+                shuffled = false;
+            }
+            TaskKind::Match(task) => {
+                let shards = (task.left.to + task.right.to - task.left.from - task.right.from) as usize;
+                output.shuffle = sizes(shards * 2);
+            }
+            TaskKind::Deliver(task) => output.shuffle = sizes(task.targets as usize),
+            TaskKind::Emit(_) => {
+                let object = self.object();
+                output.shard = Some(ShardEntry { object: object.clone(), stored_rows: ROWS, deletions: None });
+                output.wrote.push(object);
+                shuffled = false;
+            }
+            TaskKind::Copy(task) => {
+                output.wrote.clone_from(&task.objects);
+                shuffled = false;
+            }
+            other => panic!("the simulation does not know {other:?}"),
+        }
+        let w = self.workers.get_mut(&worker).unwrap();
+        w.objects.extend(output.wrote.iter().map(|o| o.id));
+        if shuffled {
+            w.shuffles.insert(launch.attempt);
+        }
+        Ok(output)
+    }
+
+    fn deliver(&mut self, event: Event) {
+        match event {
+            Event::Failed { worker, incarnation, attempt, failure: Failure::Internal { message } } if message == "carry out" => {
+                let current = self.workers.get(&worker).is_some_and(|w| w.up && w.incarnation == incarnation);
+                let launch = self.workers.get_mut(&worker).and_then(|w| w.running.remove(&attempt));
+                let Some(launch) = launch.filter(|_| current) else { return };
+                let report = match self.carry_out(worker, &launch) {
+                    Ok(output) => Event::Succeeded { worker, incarnation, attempt, output: Box::new(output), seconds: 0.1 },
+                    Err(failure) => Event::Failed { worker, incarnation, attempt, failure },
+                };
+                if self.rng.random_ratio(1, 20) {
+                    // The report comes twice, the second time late.
+                    let late = self.rng.random_range(1..5_000);
+                    self.post(late, report.clone());
+                }
+                let delay = self.rng.random_range(0..50);
+                self.post(delay, report);
+            }
+            other => self.step(other),
+        }
+    }
+
+    fn kill(&mut self, id: WorkerId) {
+        self.faults += 1;
+        let incarnation = Incarnation(self.uuid());
+        let w = self.workers.get_mut(&id).unwrap();
+        let old = w.incarnation;
+        w.up = false;
+        w.running.clear();
+        // What it wrote to its disk stays; its shuffle files are cleared at the next start.
+        w.shuffles.clear();
+        w.incarnation = incarnation;
+        self.step(Event::Disconnected { worker: id, incarnation: old });
+    }
+
+    fn maybe_fault(&mut self, calm: bool) {
+        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        for id in ids {
+            if self.workers[&id].up {
+                let alive = self.workers.values().filter(|w| w.up).count();
+                if !calm && alive > 1 && self.rng.random_ratio(1, 400) {
+                    self.kill(id);
+                } else if !calm && self.rng.random_ratio(1, 600) {
+                    // The session breaks and is opened again by the same process.
+                    self.faults += 1;
+                    let incarnation = self.workers[&id].incarnation;
+                    self.step(Event::Disconnected { worker: id, incarnation });
+                    self.now += self.rng.random_range(0..3_000);
+                    self.join(id);
+                }
+            } else if calm || self.rng.random_ratio(1, 50) {
+                self.workers.get_mut(&id).unwrap().up = true;
+                self.join(id);
+            }
+        }
+    }
+
+    fn heartbeats(&mut self) {
+        let ids: Vec<WorkerId> = self.workers.iter().filter(|(_, w)| w.up).map(|(id, _)| *id).collect();
+        for worker in ids {
+            let incarnation = self.workers[&worker].incarnation;
+            self.step(Event::Heartbeat { worker, incarnation, running: vec![] });
+        }
+    }
+
+    fn run_until(&mut self, what: &str, done: impl Fn(&Sim) -> bool, calm: bool) {
+        let limit = self.now + 3_600_000;
+        let mut last_tick = self.now;
+        while !done(self) {
+            assert!(self.now < limit, "{what} did not happen; {}", self.describe());
+            match self.mail.pop_first() {
+                Some(((at, _), event)) if at <= last_tick + 200 => {
+                    self.now = self.now.max(at);
+                    self.deliver(event);
+                }
+                other => {
+                    if let Some((key, event)) = other {
+                        self.mail.insert(key, event);
+                    }
+                    last_tick += 200;
+                    self.now = self.now.max(last_tick);
+                    self.heartbeats();
+                    self.step(Event::Tick);
+                    self.maybe_fault(calm);
+                }
+            }
+        }
+    }
+
+    fn describe(&self) -> String {
+        let jobs: Vec<String> = self
+            .scheduler
+            .jobs()
+            .map(|j| {
+                let stages: Vec<String> = j
+                    .stages
+                    .iter()
+                    .map(|s| {
+                        let first = s.waiting.first().and_then(|n| s.task(*n)).map(|t| format!("{:?}", t.spec.kind));
+                        format!("{}: {} of {} done, first waiting: {first:?}", s.name, s.done, s.tasks.len())
+                    })
+                    .collect();
+                format!("{} {stages:?}", j.id)
+            })
+            .collect();
+        let workers: Vec<String> = self
+            .scheduler
+            .workers()
+            .map(|w| format!("{} {:?} runs {:?}", w.id(), w.presence, w.running.keys().collect::<Vec<_>>()))
+            .collect();
+        format!("jobs: {jobs:#?}; workers: {workers:#?}; {} under-replicated", self.scheduler.under_replicated())
+    }
+
+    /// A published dataset of some shards, each on two workers.
+    fn dataset(&mut self, name: &str, shards: usize) -> Manifest {
+        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        let mut entries = Vec::new();
+        let mut objects = Vec::new();
+        for n in 0..shards {
+            let object = self.object();
+            for copy in 0..2 {
+                let worker = ids[(n + copy) % ids.len()];
+                self.workers.get_mut(&worker).unwrap().objects.insert(object.id);
+                self.step(Event::Stored { worker, object: object.id, bytes: 1000 });
+            }
+            self.published.insert(object.id);
+            objects.push((object.clone(), 2));
+            entries.push(ShardEntry { object, stored_rows: ROWS, deletions: None });
+        }
+        self.step(Event::Published { job: None, objects });
+        Manifest {
+            name: name.parse().unwrap(),
+            version: 1,
+            schema: schema(),
+            shards: entries,
+            replicas: 2,
+            job: JobId(0),
+            created: Timestamp(0),
+        }
+    }
+
+    fn submit(&mut self, id: u64, spec: JobSpec, inputs: Vec<Manifest>) {
+        let resolved = ResolvedJob { spec, inputs, replicas: 2 };
+        jobs::check(&resolved).unwrap();
+        self.step(Event::Submitted { job: JobId(id), resolved: Box::new(resolved), priority: 0, deadline_ms: None });
+    }
+}
+
+fn ingest_spec() -> JobSpec {
+    let chunk = |_| Chunk {
+        source: 0,
+        place: ChunkPlace::File { path: "x".into(), offset: 0 },
+        bytes: 1000,
+        first_line: 1,
+        groups: None,
+    };
+    JobSpec::Ingest(IngestSpec {
+        output: "ingested".parse().unwrap(),
+        sources: vec![Source {
+            name: "x".into(),
+            location: "x".into(),
+            size: 1,
+            modified: None,
+            checksum: "c".into(),
+            compression: None,
+            format: SourceFormat::Csv { dialect: Dialect::default(), columns: vec!["k".into(), "v".into()] },
+            rows: None,
+        }],
+        chunks: (0..7).map(chunk).collect(),
+        schema: schema(),
+        schema_is_fixed: false,
+        nulls: vec![],
+        max_rejects: RejectLimit::default(),
+        append: false,
+        base: None,
+        replicas: None,
+        clean: None,
+        dedup: Some(DedupOptions { keys: None, keep: Keep::First }),
+    })
+}
+
+fn simulate(seed: u64) -> u64 {
+    let mut sim = Sim::new(seed);
+    for _ in 0..sim.rng.random_range(2..6) {
+        sim.add_worker();
+    }
+    let (a, b) = (sim.dataset("a", 6), sim.dataset("b", 5));
+    sim.submit(1, ingest_spec(), vec![]);
+    let dedup = DedupSpec {
+        input: a.reference(),
+        output: "deduped".parse().unwrap(),
+        options: DedupOptions::default(),
+        replicas: None,
+    };
+    sim.submit(2, JobSpec::Dedup(dedup), vec![a.clone()]);
+    let compare = CompareSpec {
+        left: a.reference(),
+        right: b.reference(),
+        output: "merged".parse().unwrap(),
+        on: Some(vec!["k".into()]),
+        how: How::Outer,
+        validate: Validate::ManyToMany,
+        suffixes: ("_x".into(), "_y".into()),
+        changes: false,
+        replicas: None,
+    };
+    sim.submit(3, JobSpec::Compare(compare), vec![a, b]);
+    if sim.rng.random_ratio(1, 4) {
+        let job = JobId(sim.rng.random_range(1..4));
+        let delay = sim.rng.random_range(0..2_000);
+        sim.post(delay, Event::Cancel { job });
+    }
+    sim.run_until("the end of all jobs", |s| s.ended.len() == 3, false);
+    for (job, end) in &sim.ended {
+        assert!(matches!(end, Ok(()) | Err(JobEnd::Cancelled)), "{job}: {end:?}");
+    }
+    // Once the faults are over, every object has its copies and nothing is left that nobody refers to.
+    sim.run_until("full replication", |s| s.workers.values().all(|w| w.up) && s.scheduler.under_replicated() == 0, true);
+    sim.run_until("an empty mailbox", |s| s.mail.is_empty(), true);
+    for (id, w) in &sim.workers {
+        for object in &w.objects {
+            // An object written by a process that died before it could report is swept by age, which is not simulated here.
+            let known = sim.scheduler.objects().get(*object).is_some_and(|o| o.is_referred_to() || o.published == 0);
+            assert!(known, "{id} keeps {object}, of which the scheduler knows nothing");
+        }
+    }
+    for object in &sim.published {
+        let copies = sim.workers.values().filter(|w| w.objects.contains(object)).count();
+        assert!(copies >= 2, "{object} has {copies} copies");
+    }
+    // The next job succeeds: no slot or object leaked.
+    let c = sim.dataset("c", 4);
+    let again = DedupSpec {
+        input: c.reference(),
+        output: "again".parse().unwrap(),
+        options: DedupOptions::default(),
+        replicas: None,
+    };
+    sim.submit(4, JobSpec::Dedup(again), vec![c]);
+    sim.run_until("one more job", |s| s.ended.contains_key(&JobId(4)), true);
+    assert_eq!(sim.ended[&JobId(4)], Ok(()));
+    sim.faults
+}
+
+#[test]
+fn jobs_end_well_whatever_happens_to_workers() {
+    if let Ok(seed) = std::env::var("SHARDMILL_SEED") {
+        simulate(seed.parse().unwrap());
+        return;
+    }
+    let seeds = std::env::var("SHARDMILL_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(SEEDS);
+    let mut faults = 0;
+    for seed in 0..seeds {
+        let run = std::panic::catch_unwind(|| simulate(seed));
+        match run {
+            Ok(n) => faults += n,
+            Err(cause) => {
+                eprintln!("seed {seed} fails: SHARDMILL_SEED={seed} runs it again");
+                std::panic::resume_unwind(cause);
+            }
+        }
+    }
+    assert!(faults > seeds, "only {faults} faults fired in {seeds} runs: the simulation proves nothing");
+}
+
+#[test]
+fn a_late_success_of_a_lost_attempt_changes_nothing() {
+    let mut sim = Sim::new(1);
+    sim.add_worker();
+    sim.add_worker();
+    let a = sim.dataset("a", 1);
+    let dedup =
+        DedupSpec { input: a.reference(), output: "d".parse().unwrap(), options: DedupOptions::default(), replicas: None };
+    sim.submit(1, JobSpec::Dedup(dedup), vec![a]);
+    let (worker, attempt) = sim
+        .workers
+        .iter()
+        .find_map(|(id, w)| w.running.keys().next().map(|a| (*id, *a)))
+        .expect("a task was launched");
+    let incarnation = sim.workers[&worker].incarnation;
+    assert_eq!(attempt.task, TaskId { job: JobId(1), stage: 0, task: 0 });
+    sim.kill(worker);
+    sim.now += 10_000;
+    sim.step(Event::Tick);
+    let stray = sim.object();
+    let output = TaskOutput { wrote: vec![stray.clone()], ..Default::default() };
+    sim.workers.get_mut(&worker).unwrap().objects.insert(stray.id);
+    let late = Event::Succeeded { worker, incarnation, attempt, output: Box::new(output), seconds: 1.0 };
+    sim.step(late);
+    let job = sim.scheduler.job(JobId(1)).unwrap();
+    assert!(job.done(0, 0).is_none(), "a lost attempt committed");
+    assert!(!sim.workers[&worker].objects.contains(&stray.id), "what it wrote was left behind");
+}
