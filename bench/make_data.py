@@ -3,7 +3,8 @@
 
     python3 bench/make_data.py OUT [--rows N] [--seed N] [--files N] [--first-id N]
 
-writes OUT/old/orders-1.csv ... and OUT/new/orders-1.csv ..., two exports of the same table.
+writes OUT/old/orders-1.csv ... and OUT/new/orders-1.csv ..., two exports of the same table, and OUT/expected.json, the counts that
+follow from how they were made.
 
 Each file has a header and seven columns:
 
@@ -23,6 +24,7 @@ Needs numpy.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -87,7 +89,7 @@ def later(old, rng, first_new):
     stays = np.ones(n, dtype=bool)
     stays[rng.choice(n, round(n * GONE), replace=False)] = False
     kept = old.take(stays)
-    changed = rng.choice(len(kept.ids), round(n * CHANGED), replace=False)
+    changed = rng.choice(len(kept.ids), round(len(kept.ids) * CHANGED), replace=False)
     half = len(changed) // 2
     kept.status[changed[:half]] = (kept.status[changed[:half]] + 1) % len(STATUSES)
     kept.cents[changed[half:]] += 1
@@ -145,10 +147,16 @@ def make(out, rows, seed, files, first_id):
     distinct = max(1, round(rows / (1 + COPIES)))
     old = Orders(np.arange(first_id, first_id + distinct), np.random.default_rng([seed, 1]))
     new = later(old, np.random.default_rng([seed, 2]), first_id + distinct)
+    expected = {}
     for name, orders, stream in [("old", old, 3), ("new", new, 4)]:
         copies = rows - len(orders.ids)
         total, size = write(out / name, orders, files, max(0, copies), np.random.default_rng([seed, stream]))
+        expected[name] = {"rows_in": total, "rows": len(orders.ids), "bytes": size}
         print(f"{name}: {total:,} rows, {len(orders.ids):,} of them distinct, {size / 1e6:.1f} MB in {files} files", file=sys.stderr)
+    gone, arrived, changed = round(distinct * GONE), round(distinct * ARRIVED), round((distinct - round(distinct * GONE)) * CHANGED)
+    both = distinct - gone - changed
+    expected["merge"] = {"both": both, "left_only": gone + changed, "right_only": arrived + changed}
+    (out / "expected.json").write_text(json.dumps(expected) + "\n")
 
 
 NAMES = spellings([f"{first} {middle} {last}" for first in FIRST for middle in MIDDLE for last in LAST])

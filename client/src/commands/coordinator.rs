@@ -1,6 +1,7 @@
 //! `coordinator`: runs the coordinator of a cluster, in the foreground.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
@@ -16,13 +17,19 @@ pub struct CoordinatorArgs {
     /// Where workers, commands (--cluster) and Arrow Flight clients connect
     #[arg(long, env = "SHARDMILL_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:7077", value_parser = address)]
     listen: SocketAddr,
-    /// Where health, metrics and the page for people are
+    /// Where health (/healthz, /readyz), metrics (/metrics) and JSON for programs (/v1/...) are
     #[arg(long, env = "SHARDMILL_HTTP", value_name = "ADDR", default_value = "127.0.0.1:7078", value_parser = address)]
     http: SocketAddr,
     /// Copies kept of each shard, on distinct workers, where a job does not say
     #[arg(long, env = "SHARDMILL_DEFAULT_REPLICAS", value_name = "N", default_value_t = 2,
           value_parser = clap::value_parser!(u32).range(1..=16))]
     default_replicas: u32,
+    /// Seconds a worker must be gone before what it held is copied again from other workers
+    #[arg(long, env = "SHARDMILL_REPAIR_AFTER", value_name = "SECONDS", default_value_t = 60)]
+    repair_after: u64,
+    /// Seconds a job waits when no worker is alive, or none that holds what it needs, before it fails
+    #[arg(long, env = "SHARDMILL_NO_WORKER_TIMEOUT", value_name = "SECONDS", default_value_t = 60)]
+    no_worker_timeout: u64,
     /// Let other machines connect without TLS
     #[arg(long, env = "SHARDMILL_INSECURE", value_parser = FalseyValueParser::new())]
     insecure: bool,
@@ -37,18 +44,24 @@ pub async fn run(context: &Context, args: CoordinatorArgs) -> Result<(), CliErro
     for address in [args.listen, args.http] {
         check_exposure(address, args.insecure, global.token.as_deref())?;
     }
-    let running = coordinator::start(coordinator::Config {
+    let mut running = coordinator::start(coordinator::Config {
         listen: args.listen,
         http: Some(args.http),
         data_dir,
         token: global.token.clone(),
         default_replicas: args.default_replicas,
-        options: coordinator::Options::default(),
+        options: coordinator::Options {
+            repair_after: Duration::from_secs(args.repair_after),
+            no_worker_timeout: Duration::from_secs(args.no_worker_timeout),
+            ..Default::default()
+        },
     })
     .await
     .map_err(|e| CliError::failed(e.to_string()))?;
-    context.interrupt.wait().await;
-    tracing::info!("stopping");
+    tokio::select! {
+        () = context.interrupt.wait() => tracing::info!("stopping"),
+        why = running.ended() => return Err(CliError::failed(why)),
+    }
     bounded(running.stop()).await;
     Ok(())
 }

@@ -48,7 +48,7 @@ const STEPS: [(&str, &str); 13] = [
     ("Rows that cannot be read are not lost: they are a dataset, with file, line and reason.", "dataset head planes.rejects"),
     ("The others came in as they are, with all their dirt.", "dataset head planes --rows 6"),
     ("Clean them. Every rule counts what it changed.", "clean planes planes_clean --rules rules.toml"),
-    ("Some planes were there twice, a few of them the same only now that they are clean.", "dedup planes_clean planes_now"),
+    ("Some planes were there twice, half of them the same only now that they are clean.", "dedup planes_clean planes_now"),
     (
         "Take in an older version of the table: read, clean and drop duplicates in one pass.",
         "ingest planes_old older/planes.csv --null NA --clean rules.toml --dedup",

@@ -127,7 +127,7 @@ fn unknown_columns_datasets_and_versions() {
     sm.run(&["dedup", "d", "x", "--keys", "a,zz"]).fails(1, &["no column `zz`", "a, b"]);
     sm.run(&["compare", "d", "d", "x", "--on", "zz"]).fails(1, &["no column `zz`", "a, b"]);
     sm.write("r.toml", "[[rule]]\nop = \"trim\"\ncolumns = [\"zz\"]\n");
-    sm.run(&["clean", "d", "x", "--rules", "r.toml"]).fails(1, &["r.toml:3", "`zz`", "a, b"]);
+    sm.run(&["clean", "d", "x", "--rules", "r.toml"]).fails(1, &["r.toml:1: trim", "`zz`", "a, b"]);
     sm.run(&["ingest", "x", "1.csv", "--dedup", "--keys", "zz"]).fails(1, &["no column `zz`"]);
     sm.run(&["job", "show", "j99"]).fails(1, &["j99"]);
     sm.run(&["record", "show", "j99"]).fails(1, &["j99"]);
