@@ -114,7 +114,10 @@ impl Client {
     }
 
     /// The job's status now and whenever it changes, until it is final.
-    pub async fn watch(&self, job: JobId) -> Result<impl Stream<Item = Result<JobStatus, ClientError>> + use<>, ClientError> {
+    pub async fn watch(
+        &self,
+        job: JobId,
+    ) -> Result<impl Stream<Item = Result<JobStatus, ClientError>> + use<>, ClientError> {
         let request = self.request(&job)?;
         let stream = self.coordinator.clone().watch(request).await.map_err(|s| self.failed(s))?.into_inner();
         let me = self.clone();
@@ -192,7 +195,8 @@ impl Client {
             url: peer.url.clone(),
             channel: channel.clone(),
             token: self.token.clone(),
-            worker: WorkerClient::with_interceptor(channel, self.token.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES),
+            worker: WorkerClient::with_interceptor(channel, self.token.clone())
+                .max_decoding_message_size(MAX_MESSAGE_BYTES),
         })
     }
 }
@@ -210,7 +214,8 @@ impl WorkerDoor {
     /// Stores `data` as an object on this worker; it is on disk when this returns. With `id`, under that id, so that copies
     /// on several workers are one object.
     pub async fn store(&self, data: bytes::Bytes, id: Option<ObjectId>) -> Result<ObjectRef, ClientError> {
-        let pieces = (0..data.len()).step_by(STORE_PIECE).map(move |at| data.slice(at..data.len().min(at + STORE_PIECE)));
+        let pieces =
+            (0..data.len()).step_by(STORE_PIECE).map(move |at| data.slice(at..data.len().min(at + STORE_PIECE)));
         self.store_stream(futures::stream::iter(pieces), id).await
     }
 
@@ -233,8 +238,11 @@ impl WorkerDoor {
         &self,
         ticket: Vec<u8>,
     ) -> Result<impl Stream<Item = Result<arrow::record_batch::RecordBatch, ClientError>> + use<>, ClientError> {
-        let inner = arrow_flight::flight_service_client::FlightServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
-            .max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let inner = arrow_flight::flight_service_client::FlightServiceClient::with_interceptor(
+            self.channel.clone(),
+            self.token.clone(),
+        )
+        .max_decoding_message_size(MAX_MESSAGE_BYTES);
         let mut inner = inner;
         let ticket = arrow_flight::Ticket { ticket: ticket.into() };
         let stream = inner.do_get(ticket).await.map_err(|s| self.failed(s))?.into_inner();

@@ -110,7 +110,8 @@ pub fn main() -> ExitCode {
 
 /// Help and versions go to standard output; mistakes to standard error and, where `--json` was asked for, also into an object.
 fn not_understood(error: &clap::Error) -> ExitCode {
-    let by_variable = std::env::var("SHARDMILL_JSON").is_ok_and(|v| !matches!(v.as_str(), "" | "0" | "false" | "no" | "off"));
+    let by_variable =
+        std::env::var("SHARDMILL_JSON").is_ok_and(|v| !matches!(v.as_str(), "" | "0" | "false" | "no" | "off"));
     // What could not be parsed cannot be asked, so the arguments are looked through as they are.
     let json = by_variable || std::env::args_os().any(|a| a == "--json");
     // Nobody is left to tell where standard error is closed.

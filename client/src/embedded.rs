@@ -60,8 +60,14 @@ impl Embedded {
         .await
         .map_err(|e| CliError::failed(e.to_string()))?;
         let url = format!("http://{}", coordinator.grpc);
-        let mut cluster =
-            Self { url, http: coordinator.http, token: setup.token.clone(), coordinator, workers: Vec::new(), _lock: lock };
+        let mut cluster = Self {
+            url,
+            http: coordinator.http,
+            token: setup.token.clone(),
+            coordinator,
+            workers: Vec::new(),
+            _lock: lock,
+        };
         for number in 0..setup.workers {
             let config = worker::Config {
                 coordinator: cluster.url.clone(),
@@ -104,7 +110,10 @@ impl Embedded {
 /// Waits for an orderly end, but not for ever.
 pub async fn bounded<T>(stop: impl Future<Output = T>) {
     if tokio::time::timeout(STOP_TIMEOUT, stop).await.is_err() {
-        tracing::warn!("could not stop in {} s; what is unfinished is picked up at the next start", STOP_TIMEOUT.as_secs());
+        tracing::warn!(
+            "could not stop in {} s; what is unfinished is picked up at the next start",
+            STOP_TIMEOUT.as_secs()
+        );
     }
 }
 

@@ -104,7 +104,12 @@ fn show(bar: &mut Progress, status: &JobStatus) {
         }
         stage => {
             let name = stage.map_or("waiting", |s| s.name.as_str());
-            bar.bytes(&format!("{} · {name}", status.kind), Some(status.rows_done), status.bytes_done, status.bytes_total);
+            bar.bytes(
+                &format!("{} · {name}", status.kind),
+                Some(status.rows_done),
+                status.bytes_done,
+                status.bytes_total,
+            );
         }
     }
 }
@@ -121,7 +126,9 @@ fn hints(context: &Context, status: &JobStatus) {
     let rejected = status.counters.get("rejected");
     if let Some(dataset) = status.dataset.as_ref().filter(|_| rejected > 0) {
         let rows = if rejected == 1 { "1 row was".to_owned() } else { format!("{} rows were", show_count(rejected)) };
-        context.out.hint(&format!("{rows} rejected; to see them and why: shardmill dataset head {}", dataset.name.rejects()));
+        context
+            .out
+            .hint(&format!("{rows} rejected; to see them and why: shardmill dataset head {}", dataset.name.rejects()));
     }
     context.out.hint(&format!("how it was made: shardmill record show {}", status.job));
 }

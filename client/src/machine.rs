@@ -13,7 +13,8 @@ pub fn default_memory() -> u64 {
 
 fn total_memory() -> Option<u64> {
     let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| meminfo_total(&text));
-    let container = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|t| t.trim().parse::<u64>().ok());
+    let container =
+        std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|t| t.trim().parse::<u64>().ok());
     match (machine, container) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),

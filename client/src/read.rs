@@ -68,7 +68,8 @@ fn arrow_type(dtype: DataType) -> ArrowType {
 fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
-        let column = batch.column_by_name(field.name()).ok_or_else(|| format!("column `{}` is missing", field.name()))?;
+        let column =
+            batch.column_by_name(field.name()).ok_or_else(|| format!("column `{}` is missing", field.name()))?;
         let column = if column.data_type() == field.data_type() {
             column.clone()
         } else {

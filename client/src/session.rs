@@ -19,7 +19,10 @@ pub struct Session {
 }
 
 /// Runs `work` against the cluster; Ctrl-C ends it at once.
-pub async fn with<T>(context: &Context, work: impl AsyncFnOnce(&Session) -> Result<T, CliError>) -> Result<T, CliError> {
+pub async fn with<T>(
+    context: &Context,
+    work: impl AsyncFnOnce(&Session) -> Result<T, CliError>,
+) -> Result<T, CliError> {
     with_own_interrupt(context, async |session| context.interrupt.or_interrupted(work(session)).await).await
 }
 
@@ -30,7 +33,10 @@ pub async fn with_own_interrupt<T>(
 ) -> Result<T, CliError> {
     let global = &context.global;
     if let Some(url) = &global.cluster {
-        let client = context.interrupt.or_interrupted(async { Ok(Client::connect(url, global.token.as_deref()).await?) }).await?;
+        let client = context
+            .interrupt
+            .or_interrupted(async { Ok(Client::connect(url, global.token.as_deref()).await?) })
+            .await?;
         return work(&Session { client, local_files: false }).await;
     }
     shardmill_common::telemetry::init("warn");

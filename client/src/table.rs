@@ -39,7 +39,8 @@ impl Table {
     }
 
     fn set_header(&mut self, names: Vec<String>) {
-        let cells: Vec<Cell> = names.iter().enumerate().map(|(i, n)| self.cell(i, n).add_attribute(Attribute::Bold)).collect();
+        let cells: Vec<Cell> =
+            names.iter().enumerate().map(|(i, n)| self.cell(i, n).add_attribute(Attribute::Bold)).collect();
         self.inner.set_header(cells);
     }
 

@@ -54,7 +54,9 @@ impl Failure {
             Failure::Internal { .. } | Failure::TimedOut { .. } | Failure::DiskFull { .. } => true,
             // A bad copy is dropped and another one read; a holder that is away is waited for.
             Failure::ObjectUnavailable { bad_copies, .. } => !bad_copies.is_empty(),
-            Failure::BadInput { .. } | Failure::FetchFailed { .. } | Failure::WorkerLost { .. } | Failure::Killed => false,
+            Failure::BadInput { .. } | Failure::FetchFailed { .. } | Failure::WorkerLost { .. } | Failure::Killed => {
+                false
+            }
         }
     }
 }

@@ -53,13 +53,27 @@ pub struct AttemptProgress {
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum FromWorker {
     Hello(Hello),
-    Heartbeat { running: Vec<AttemptProgress> },
-    Succeeded { attempt: AttemptId, output: Box<TaskOutput>, seconds: f64 },
-    Failed { attempt: AttemptId, failure: Failure },
+    Heartbeat {
+        running: Vec<AttemptProgress>,
+    },
+    Succeeded {
+        attempt: AttemptId,
+        output: Box<TaskOutput>,
+        seconds: f64,
+    },
+    Failed {
+        attempt: AttemptId,
+        failure: Failure,
+    },
     /// The scrub or a reader found these copies damaged or missing.
-    Damaged { objects: Vec<ObjectId> },
+    Damaged {
+        objects: Vec<ObjectId>,
+    },
     /// An uploaded object arrived.
-    Stored { object: ObjectId, bytes: u64 },
+    Stored {
+        object: ObjectId,
+        bytes: u64,
+    },
     /// The worker is going down in good order.
     Leaving,
 }
@@ -68,14 +82,25 @@ pub enum FromWorker {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum ToWorker {
-    Welcome { cluster: ClusterId, epoch: u64 },
-    Refused { reason: String },
+    Welcome {
+        cluster: ClusterId,
+        epoch: u64,
+    },
+    Refused {
+        reason: String,
+    },
     Launch(Box<Launch>),
-    Kill { attempt: AttemptId },
+    Kill {
+        attempt: AttemptId,
+    },
     /// Objects nobody refers to any more.
-    Delete { objects: Vec<ObjectId> },
+    Delete {
+        objects: Vec<ObjectId>,
+    },
     /// The job is over: its shuffle files can go.
-    Forget { job: JobId },
+    Forget {
+        job: JobId,
+    },
 }
 
 /// A manifest with the workers that hold each of its objects.
@@ -97,9 +122,14 @@ pub struct UploadTargets {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum FetchRequest {
-    Object { object: ObjectRef },
+    Object {
+        object: ObjectRef,
+    },
     /// A partition of the shuffle file of an attempt.
-    Partition { attempt: AttemptId, partition: u32 },
+    Partition {
+        attempt: AttemptId,
+        partition: u32,
+    },
 }
 
 /// An Arrow Flight ticket: the rows of one shard. Made by the coordinator, answered by any worker (best by one that holds it).
@@ -124,7 +154,8 @@ impl LocatedManifest {
         let shard = self.manifest.shards.get(ordinal)?.clone();
         let wanted: Vec<ObjectId> = shard.objects().map(|o| o.id).collect();
         let holders: Vec<_> = self.holders.iter().filter(|(id, _)| wanted.contains(id)).cloned().collect();
-        let has = |peer: &Peer, id: ObjectId| holders.iter().any(|(o, workers)| *o == id && workers.contains(&peer.worker));
+        let has =
+            |peer: &Peer, id: ObjectId| holders.iter().any(|(o, workers)| *o == id && workers.contains(&peer.worker));
         let peers: Vec<Peer> = self.peers.iter().filter(|p| wanted.iter().any(|id| has(p, *id))).cloned().collect();
         let mut at: Vec<Peer> = peers.iter().filter(|p| has(p, shard.object.id)).cloned().collect();
         at.sort_by_key(|p| p.worker);

@@ -85,7 +85,10 @@ impl FromStr for DatasetRef {
             None => Ok(DatasetRef { name: text.parse()?, version: None }),
             Some((name, version)) => {
                 let number = version.parse::<u32>().ok().filter(|v| *v > 0).ok_or_else(|| {
-                    format!("`{}` is not a version: versions are whole numbers from 1, as in {name}@1", version.escape_debug())
+                    format!(
+                        "`{}` is not a version: versions are whole numbers from 1, as in {name}@1",
+                        version.escape_debug()
+                    )
                 })?;
                 Ok(DatasetRef { name: name.parse()?, version: Some(number) })
             }
@@ -121,7 +124,10 @@ mod tests {
 
     #[test]
     fn paths_and_control_characters_are_refused() {
-        for bad in ["", "a/b", "..", "a..b", "../x", "a\0b", "a\nb", ".hidden", "-x", "a b", "a\\b", "x@", "x@0", "x@-1", "x@1x", "a."] {
+        for bad in [
+            "", "a/b", "..", "a..b", "../x", "a\0b", "a\nb", ".hidden", "-x", "a b", "a\\b", "x@", "x@0", "x@-1",
+            "x@1x", "a.",
+        ] {
             assert!(bad.parse::<DatasetRef>().is_err(), "{bad:?} was accepted");
         }
         assert!("x".repeat(4096).parse::<DatasetName>().is_err());

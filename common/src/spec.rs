@@ -64,7 +64,10 @@ impl JobSpec {
 #[serde(tag = "format", rename_all = "snake_case")]
 pub enum SourceFormat {
     /// Delimited text. `columns` are the names of this file's columns in file order.
-    Csv { dialect: Dialect, columns: Vec<String> },
+    Csv {
+        dialect: Dialect,
+        columns: Vec<String>,
+    },
     JsonLines,
     Parquet,
     Arrow,

@@ -15,7 +15,10 @@ use crate::spec::{Chunk, How, Keep, SourceFormat, Validate};
 pub enum ShardRef {
     Stored(ShardEntry),
     /// The shard that this task of an earlier stage put out.
-    Made { stage: u32, task: u32 },
+    Made {
+        stage: u32,
+        task: u32,
+    },
 }
 
 /// A shard with its place in its dataset. Positions in the shuffle are (ordinal, row).

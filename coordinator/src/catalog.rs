@@ -90,7 +90,11 @@ impl Catalog {
         };
         found.ok_or_else(|| {
             let there: Vec<String> = versions.keys().map(u32::to_string).collect();
-            Refusal::NotFound(format!("there is no {dataset}; the versions of `{}` are {}", dataset.name, there.join(", ")))
+            Refusal::NotFound(format!(
+                "there is no {dataset}; the versions of `{}` are {}",
+                dataset.name,
+                there.join(", ")
+            ))
         })
     }
 
@@ -190,7 +194,8 @@ impl Catalog {
             let floor = self.names.get(&to).map_or(0, |n| n.last_version);
             state.last_version = state.last_version.max(floor);
             changes.push(Change::PutName(to.clone(), state));
-            let kept = NameState { last_version: self.names.get(&from).map_or(0, |n| n.last_version), ..Default::default() };
+            let kept =
+                NameState { last_version: self.names.get(&from).map_or(0, |n| n.last_version), ..Default::default() };
             changes.push(Change::PutName(from.clone(), kept));
             for manifest in self.versions.get(&from).into_iter().flat_map(BTreeMap::values) {
                 changes.push(Change::RemoveVersion(from.clone(), manifest.version));

@@ -100,7 +100,10 @@ impl FlightService for FlightDoor {
     type DoActionStream = Out<arrow_flight::Result>;
     type ListActionsStream = Out<ActionType>;
 
-    async fn handshake(&self, _: Request<Streaming<HandshakeRequest>>) -> Result<Response<Self::HandshakeStream>, Status> {
+    async fn handshake(
+        &self,
+        _: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Self::HandshakeStream>, Status> {
         Err(Status::unimplemented("send the token as `authorization: Bearer TOKEN` with every call"))
     }
 
@@ -128,13 +131,16 @@ impl FlightService for FlightDoor {
         let located = self.handle.ask(move |d| d.locate(&dataset)).await.map_err(refusal_to_status)?;
         let schema = arrow_schema(&located.manifest.schema);
         let options = arrow::ipc::writer::IpcWriteOptions::default();
-        let result: SchemaResult =
-            SchemaAsIpc::new(&schema, &options).try_into().map_err(|e: arrow::error::ArrowError| Status::internal(e.to_string()))?;
+        let result: SchemaResult = SchemaAsIpc::new(&schema, &options)
+            .try_into()
+            .map_err(|e: arrow::error::ArrowError| Status::internal(e.to_string()))?;
         Ok(Response::new(result))
     }
 
     async fn do_get(&self, _: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        Err(Status::failed_precondition("rows are read from the endpoints' locations that get_flight_info names, not from the coordinator"))
+        Err(Status::failed_precondition(
+            "rows are read from the endpoints' locations that get_flight_info names, not from the coordinator",
+        ))
     }
 
     async fn do_put(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {

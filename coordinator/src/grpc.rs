@@ -100,7 +100,8 @@ impl Coordinator for Door {
 
     async fn session(&self, request: Request<Streaming<Json>>) -> Result<Response<JsonStream>, Status> {
         let mut stream = request.into_inner();
-        let first = stream.next().await.ok_or_else(|| Status::invalid_argument("the session has no first message"))??;
+        let first =
+            stream.next().await.ok_or_else(|| Status::invalid_argument("the session has no first message"))??;
         let FromWorker::Hello(hello) = decode(&first)? else {
             return Err(Status::invalid_argument("the first message of a session is hello"));
         };

@@ -73,6 +73,10 @@ async fn metrics(State(handle): State<Handle>) -> Response {
         .collect();
     gauge("shardmill_jobs", "Jobs by state, of the newest thousand.", &by_state);
     gauge("shardmill_datasets", "Datasets.", &[(String::new(), datasets.len() as u64)]);
-    gauge("shardmill_under_replicated_objects", "Objects with fewer copies than wanted.", &[(String::new(), lacking as u64)]);
+    gauge(
+        "shardmill_under_replicated_objects",
+        "Objects with fewer copies than wanted.",
+        &[(String::new(), lacking as u64)],
+    );
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

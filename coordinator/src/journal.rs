@@ -115,12 +115,19 @@ pub struct Journal {
 }
 
 fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, JournalError> {
-    serde_json::to_vec(value).map_err(|e| JournalError::Damaged { table: "any", key: "new".into(), message: e.to_string() })
+    serde_json::to_vec(value).map_err(|e| JournalError::Damaged {
+        table: "any",
+        key: "new".into(),
+        message: e.to_string(),
+    })
 }
 
 fn parse<T: DeserializeOwned>(table: &'static str, key: impl std::fmt::Debug, bytes: &[u8]) -> Result<T, JournalError> {
-    serde_json::from_slice(bytes)
-        .map_err(|e| JournalError::Damaged { table, key: format!("{key:?}"), message: e.to_string() })
+    serde_json::from_slice(bytes).map_err(|e| JournalError::Damaged {
+        table,
+        key: format!("{key:?}"),
+        message: e.to_string(),
+    })
 }
 
 impl Journal {

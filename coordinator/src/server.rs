@@ -11,9 +11,9 @@ use shardmill_proto::v1::coordinator_server::CoordinatorServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::InterceptorLayer;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 
 use crate::config::{Config, Options, StartError};
 use crate::driver::Driver;
@@ -96,7 +96,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         None => None,
     };
     let path = layout.journal();
-    let (journal, contents) = tokio::task::block_in_place(|| Journal::open(&path)).map_err(|e| unusable(format!("the journal: {e}")))?;
+    let (journal, contents) =
+        tokio::task::block_in_place(|| Journal::open(&path)).map_err(|e| unusable(format!("the journal: {e}")))?;
     let (driver, handle, mailbox) = Driver::new(journal, contents, scheduler_options(&config));
     let (stop, stopped) = watch::channel(false);
     let driver_stop = stopped.clone();
@@ -112,21 +113,24 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .max_concurrent_streams(1024)
-        .tcp_nodelay(true)
         .layer(InterceptorLayer::new(CheckToken::new(config.token.as_deref())))
         .add_service(
             CoordinatorServer::new(Door::new(handle.clone()))
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
         )
-        .add_service(FlightServiceServer::new(FlightDoor::new(handle.clone())).max_encoding_message_size(MAX_MESSAGE_BYTES));
+        .add_service(
+            FlightServiceServer::new(FlightDoor::new(handle.clone())).max_encoding_message_size(MAX_MESSAGE_BYTES),
+        );
     let mut grpc_stop = stopped.clone();
     doors.push(tokio::spawn(async move {
-        let served = router
-            .serve_with_incoming_shutdown(TcpListenerStream::new(grpc_listener), async move {
+        let served = router.serve_with_incoming_shutdown(
+            TcpIncoming::from(grpc_listener).with_nodelay(Some(true)),
+            async move {
                 // An error means that the sender is gone: stop as well.
                 let _ = grpc_stop.wait_for(|s| *s).await;
-            });
+            },
+        );
         tokio::pin!(served);
         if let Err(e) = served.await {
             tracing::error!("the gRPC door closed: {e}");

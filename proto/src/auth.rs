@@ -52,7 +52,11 @@ impl Interceptor for CheckToken {
         // Every byte is compared, so that the time taken tells nothing of how many were right.
         let same = given.len() == expected.len()
             && given.iter().zip(expected.as_bytes()).fold(0u8, |acc, (a, b)| acc | (a ^ b)) == 0;
-        if same { Ok(request) } else { Err(Status::unauthenticated("the token is missing or wrong: set SHARDMILL_TOKEN")) }
+        if same {
+            Ok(request)
+        } else {
+            Err(Status::unauthenticated("the token is missing or wrong: set SHARDMILL_TOKEN"))
+        }
     }
 }
 

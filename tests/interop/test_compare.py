@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from helpers import (
-    INF, NAN, assert_rows, cell, columns_of, from_object, from_pandas, generate, height, rows_of, sorted_rows, take, to_object, to_pandas, write,
+    INF, NAN, assert_rows, cell, columns_of, from_pandas, generate, height, rows_of, sorted_rows, take, to_pandas, write,
 )  # fmt: skip
 
 HOWS = ["outer", "inner", "left", "right"]
@@ -204,10 +204,6 @@ def test_validate_looks_behind_exact_duplicates_of_the_right_side(mill, tmp_path
     assert_compared(mill, left, right, ["k"], "outer", mill.table("c"), result)
 
 
-def same(a, b):
-    return a == b or (a is None and b is None)
-
-
 @pytest.mark.parametrize("seed", [71, 72])
 def test_changes(mill, tmp_path, seed):
     """For keys on both sides: the columns that differ, counted by pandas cell by cell."""
@@ -221,7 +217,8 @@ def test_changes(mill, tmp_path, seed):
         for n in range(rows):
             if rng.random() < 0.15:
                 right[name][n] = donor[n]
-    right["x"] = [-v if v == 0.0 else v for v in map(lambda v: v, right["x"])] if False else [(-v if isinstance(v, float) and v == 0.0 else v) for v in right["x"]]
+    # A zero of the other sign is no change.
+    right["x"] = [-v if v == 0.0 else v for v in right["x"]]
     order = rng.sample(range(rows), rows - 30)
     right = take(right, order)
     right["more"] = [1] * height(right)
@@ -238,13 +235,12 @@ def test_changes(mill, tmp_path, seed):
         (key, name)
         for n, key in enumerate(both["id"].tolist())
         for name in compared
-        if not same(from_object(to_object(both[f"{name}_x"][n])), from_object(to_object(both[f"{name}_y"][n])))
-        and not (both[f"{name}_x"][n] == both[f"{name}_y"][n])
+        if not (both[f"{name}_x"][n] == both[f"{name}_y"][n] or (pd.isna(both[f"{name}_x"][n]) and pd.isna(both[f"{name}_y"][n])))
     ]
     by_column = Counter(name for _, name in cells)
     assert sum(by_column.values()) > 50 and len(by_column) == 6
     counters = result["counters"]
-    assert {name: counters[f"changed/{name}"] for name in compared} == {name: by_column[name] for name in compared}
+    assert counters["changed"] == {name: by_column[name] for name in compared}
     assert counters["rows_changed"] == len({key for key, _ in cells})
     sides = Counter(joined["_merge"].astype(str))
     assert {s: counters[s] for s in sides} == dict(sides)

@@ -3,8 +3,7 @@
 import pandas as pd
 import pytest
 
-from helpers import NAN, assert_rows, assert_table, generate, rows_of, take, to_pandas, write
-from helpers import concat
+from helpers import NAN, assert_rows, assert_table, concat, generate, rows_of, take, to_pandas, write
 
 PANDAS_KEEP = {"first": "first", "last": "last", "none": False}
 

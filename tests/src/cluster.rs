@@ -25,7 +25,12 @@ impl Node {
     fn spawn(dir: &Path, log: &str, args: &[String]) -> Self {
         let log = std::fs::File::options().create(true).append(true).open(dir.join(log)).expect("a log file");
         let mut command = Command::new(binary());
-        command.args(args).current_dir(dir).stdin(Stdio::null()).stdout(log.try_clone().expect("a log file")).stderr(log);
+        command
+            .args(args)
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log file"))
+            .stderr(log);
         for (name, _) in std::env::vars().filter(|(n, _)| n.starts_with("SHARDMILL_")) {
             command.env_remove(name);
         }

@@ -23,9 +23,9 @@ pub fn pseudo_rows(seed: u64, rows: usize) -> Vec<String> {
 
 /// The folder of real datasets, where there is one; a test that needs it is skipped, and says so, where there is not.
 pub fn shared_data() -> Option<PathBuf> {
-    let dir = std::env::var_os("SHARDMILL_TEST_DATA").map(PathBuf::from).unwrap_or_else(|| {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data")
-    });
+    let dir = std::env::var_os("SHARDMILL_TEST_DATA")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"));
     if dir.is_dir() {
         Some(dir)
     } else {

@@ -136,14 +136,16 @@ impl Agent {
             return SessionEnd::Stopped;
         }
         let channel = match Endpoint::from_shared(self.facts.coordinator.clone()) {
-            Ok(endpoint) => endpoint
-                .connect_timeout(Duration::from_secs(5))
-                .http2_keep_alive_interval(Duration::from_secs(5))
-                .keep_alive_timeout(Duration::from_secs(10))
-                .keep_alive_while_idle(true)
-                .tcp_nodelay(true)
-                .connect()
-                .await,
+            Ok(endpoint) => {
+                endpoint
+                    .connect_timeout(Duration::from_secs(5))
+                    .http2_keep_alive_interval(Duration::from_secs(5))
+                    .keep_alive_timeout(Duration::from_secs(10))
+                    .keep_alive_while_idle(true)
+                    .tcp_nodelay(true)
+                    .connect()
+                    .await
+            }
             Err(e) => return SessionEnd::Refused(format!("`{}` is not a URL: {e}", self.facts.coordinator)),
         };
         let channel = match channel {

@@ -47,13 +47,20 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    pub fn new(store: Arc<Store>, me: WorkerId, machine: String, token: AddToken, runtime: tokio::runtime::Handle) -> Self {
+    pub fn new(
+        store: Arc<Store>,
+        me: WorkerId,
+        machine: String,
+        token: AddToken,
+        runtime: tokio::runtime::Handle,
+    ) -> Self {
         Self { store, me, machine, token, runtime, channels: Mutex::default() }
     }
 
     /// The layout of a peer's folder, if this process can read it.
     fn on_this_machine(&self, peer: &Peer) -> Option<WorkerLayout> {
-        (peer.machine == self.machine && !peer.data_dir.is_empty()).then(|| WorkerLayout::new(PathBuf::from(&peer.data_dir)))
+        (peer.machine == self.machine && !peer.data_dir.is_empty())
+            .then(|| WorkerLayout::new(PathBuf::from(&peer.data_dir)))
     }
 
     fn channel(&self, url: &str) -> Result<Channel, String> {
@@ -77,7 +84,8 @@ impl Fetcher {
     /// Streams what a peer sends for a request.
     async fn stream(&self, url: &str, request: &FetchRequest) -> Result<Bytes, PeerError> {
         let channel = self.channel(url).map_err(PeerError::Unreachable)?;
-        let mut client = WorkerClient::with_interceptor(channel, self.token.clone()).max_decoding_message_size(64 << 20);
+        let mut client =
+            WorkerClient::with_interceptor(channel, self.token.clone()).max_decoding_message_size(64 << 20);
         let shown = |s: tonic::Status| match s.code() {
             Code::NotFound | Code::DataLoss => PeerError::Damaged(s.message().to_owned()),
             _ => PeerError::Unreachable(s.message().to_owned()),
@@ -128,7 +136,8 @@ impl Fetcher {
                 Err(PeerError::Unreachable(why)) => reasons.push(format!("worker {worker}: {why}")),
             }
         }
-        let message = if reasons.is_empty() { "no worker that answers holds it".to_owned() } else { reasons.join("; ") };
+        let message =
+            if reasons.is_empty() { "no worker that answers holds it".to_owned() } else { reasons.join("; ") };
         Err(Failure::ObjectUnavailable { object: object.id, bad_copies, message })
     }
 
@@ -148,10 +157,17 @@ impl Fetcher {
     }
 
     /// A partition of another attempt's shuffle file.
-    pub fn partition(&self, attempt: AttemptId, worker: WorkerId, partition: u32, place: &Where) -> Result<Bytes, Failure> {
+    pub fn partition(
+        &self,
+        attempt: AttemptId,
+        worker: WorkerId,
+        partition: u32,
+        place: &Where,
+    ) -> Result<Bytes, Failure> {
         let failed = |message: String| Failure::FetchFailed { task: attempt.task, worker, message };
         if worker == self.me {
-            return crate::shuffle::partition_in_file(&self.store.layout.shuffle_file(attempt), partition).map_err(failed);
+            return crate::shuffle::partition_in_file(&self.store.layout.shuffle_file(attempt), partition)
+                .map_err(failed);
         }
         let Some(peer) = place.peer(worker) else { return Err(failed("its address is not known".into())) };
         if let Some(layout) = self.on_this_machine(peer)
@@ -165,7 +181,9 @@ impl Fetcher {
             PeerError::Damaged(why) | PeerError::Unreachable(why) => failed(why),
         })?;
         // The sender puts the partition's checksum in front.
-        let Some((sum, body)) = data.split_first_chunk::<8>() else { return Err(failed("the answer is cut short".into())) };
+        let Some((sum, body)) = data.split_first_chunk::<8>() else {
+            return Err(failed("the answer is cut short".into()));
+        };
         if xxhash_rust::xxh3::xxh3_64(body) != u64::from_le_bytes(*sum) {
             return Err(failed("its checksum does not fit what came".into()));
         }

@@ -11,8 +11,8 @@ use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::{
-    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, PollInfo,
-    PutResult, SchemaResult, Ticket,
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
+    PollInfo, PutResult, SchemaResult, Ticket,
 };
 use futures::{Stream, StreamExt, TryStreamExt};
 use polars::prelude::{CompatLevel, DataFrame, IpcStreamWriter, SerWriter};
@@ -139,8 +139,8 @@ impl FlightDoor {
             .connect()
             .await
             .map_err(|e| Status::unavailable(format!("the coordinator cannot be reached: {e}")))?;
-        let mut client =
-            CoordinatorClient::with_interceptor(channel, self.token.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let mut client = CoordinatorClient::with_interceptor(channel, self.token.clone())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES);
         let submission =
             Submission { spec: JobSpec::Register(spec), who: "flight".into(), priority: 0, deadline_seconds: None };
         let job = client.submit(encode(&submission)?).await?.into_inner();
@@ -180,7 +180,9 @@ impl FlightDoor {
                 }
             }
             if pending.is_empty() && shards.is_empty() {
-                let Some(arrow_schema) = batches.schema() else { return Err(Status::invalid_argument("nothing was put")) };
+                let Some(arrow_schema) = batches.schema() else {
+                    return Err(Status::invalid_argument("nothing was put"));
+                };
                 pending.push(RecordBatch::new_empty(arrow_schema.clone()));
             }
             if !pending.is_empty() {
@@ -230,7 +232,8 @@ impl FlightService for FlightDoor {
             let place = Where { holders: ticket.holders, peers: ticket.peers };
             let frame = shard::open(&fetch, &place, &ticket.shard, &ticket.schema)?;
             let skip = usize::try_from(ticket.skip).unwrap_or(usize::MAX).min(frame.height());
-            let limit = ticket.limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX).min(frame.height() - skip);
+            let limit =
+                ticket.limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX).min(frame.height() - skip);
             to_batches(&mut frame.slice(skip as i64, limit))
         });
         let batches = work.await.map_err(|e| Status::internal(e.to_string()))?.map_err(|f| status(&f))?;
@@ -245,12 +248,16 @@ impl FlightService for FlightDoor {
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
         let published = self.put(request.into_inner()).await?;
-        let metadata = serde_json::json!({ "job": published.job, "dataset": published.dataset, "rows": published.rows });
+        let metadata =
+            serde_json::json!({ "job": published.job, "dataset": published.dataset, "rows": published.rows });
         let result = PutResult { app_metadata: metadata.to_string().into_bytes().into() };
         Ok(Response::new(Box::pin(futures::stream::iter([Ok(result)]))))
     }
 
-    async fn handshake(&self, _: Request<Streaming<HandshakeRequest>>) -> Result<Response<Self::HandshakeStream>, Status> {
+    async fn handshake(
+        &self,
+        _: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Self::HandshakeStream>, Status> {
         Err(Status::unimplemented("send the token as `authorization: Bearer TOKEN` with every call"))
     }
 

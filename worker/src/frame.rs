@@ -52,7 +52,9 @@ pub fn schema_of(frame: &DataFrame) -> Result<Schema, Failure> {
 /// Brings a column to a wider type of the lattice. Text is written the way exports write it.
 pub fn widen(column: &Column, dtype: DataType) -> Result<Column, Failure> {
     let target = polars_type(dtype);
-    let failed = |e: polars::error::PolarsError| Failure::internal(format!("column `{}` cannot become {dtype}: {e}", column.name()));
+    let failed = |e: polars::error::PolarsError| {
+        Failure::internal(format!("column `{}` cannot become {dtype}: {e}", column.name()))
+    };
     match (our_type(column.dtype()), dtype) {
         (Some(DataType::Float64), DataType::String) => {
             let text: StringChunked = column.f64().map_err(failed)?.iter().map(|x| x.map(float_text)).collect();
@@ -63,14 +65,12 @@ pub fn widen(column: &Column, dtype: DataType) -> Result<Column, Failure> {
                 column.bool().map_err(failed)?.iter().map(|b| b.map(|b| if b { "true" } else { "false" })).collect();
             Ok(text.with_name(column.name().clone()).into_column())
         }
-        (Some(DataType::DatetimeUtc), DataType::String) => column
-            .cast(&polars_type(DataType::Datetime))
-            .and_then(|c| c.cast(&target))
-            .map_err(failed)
-            .and_then(|c| {
+        (Some(DataType::DatetimeUtc), DataType::String) => {
+            column.cast(&polars_type(DataType::Datetime)).and_then(|c| c.cast(&target)).map_err(failed).and_then(|c| {
                 let text: StringChunked = c.str().map_err(failed)?.iter().map(|s| s.map(|s| format!("{s}Z"))).collect();
                 Ok(text.with_name(column.name().clone()).into_column())
-            }),
+            })
+        }
         _ => column.cast(&target).map_err(failed),
     }
 }

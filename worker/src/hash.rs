@@ -50,7 +50,9 @@ impl Cells {
             PolarsType::Date => Cells::Date(one_array(series)?),
             PolarsType::Datetime(_, zone) => Cells::Datetime(one_array(series)?, if zone.is_some() { 6 } else { 5 }),
             PolarsType::String => Cells::String(one_array(series)?),
-            other => return Err(Failure::internal(format!("column `{}` of type {other} cannot be hashed", series.name()))),
+            other => {
+                return Err(Failure::internal(format!("column `{}` of type {other} cannot be hashed", series.name())));
+            }
         })
     }
 
@@ -130,7 +132,11 @@ fn selected(frame: &DataFrame, columns: Option<&[HashColumn]>) -> Result<Vec<Col
         .map(|wanted| {
             let column = frame.column(&wanted.name).map_err(|_| {
                 let names: Vec<&str> = frame.columns().iter().map(|c| c.name().as_str()).collect();
-                Failure::bad_input(format!("there is no column `{}`; the columns are {}", wanted.name, names.join(", ")))
+                Failure::bad_input(format!(
+                    "there is no column `{}`; the columns are {}",
+                    wanted.name,
+                    names.join(", ")
+                ))
             })?;
             match wanted.dtype {
                 None => Ok(column.clone()),

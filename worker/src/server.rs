@@ -14,9 +14,9 @@ use shardmill_proto::v1::worker_server::WorkerServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::InterceptorLayer;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 
 use crate::agent::{Agent, Facts};
 use crate::config::{Config, StartError};
@@ -152,7 +152,6 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(16 << 20)
         .max_concurrent_streams(1024)
-        .tcp_nodelay(true)
         .layer(InterceptorLayer::new(CheckToken::new(config.token.as_deref())))
         .add_service(WorkerServer::new(Door::new(store, agent.clone())).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(
@@ -162,10 +161,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         );
     let mut door_stop = stopped.clone();
     let door = tokio::spawn(async move {
-        let served = router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
-            // An error means that the sender is gone: stop as well.
-            let _ = door_stop.wait_for(|s| *s).await;
-        });
+        let served =
+            router.serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
+                // An error means that the sender is gone: stop as well.
+                let _ = door_stop.wait_for(|s| *s).await;
+            });
         if let Err(e) = served.await {
             tracing::error!("the gRPC door closed: {e}");
         }

@@ -130,7 +130,9 @@ impl Store {
             for entry in fs::read_dir(dir?.path())? {
                 let entry = entry?;
                 let name = entry.file_name();
-                let Some(id) = name.to_str().and_then(|n| n.strip_suffix(".obj")).and_then(|n| n.parse().ok()) else { continue };
+                let Some(id) = name.to_str().and_then(|n| n.strip_suffix(".obj")).and_then(|n| n.parse().ok()) else {
+                    continue;
+                };
                 let meta = entry.metadata()?;
                 let age = meta.modified().ok().and_then(|t| now.duration_since(t).ok()).map_or(0, |d| d.as_secs());
                 objects.push(StoredObject { id, bytes: meta.len(), age });

@@ -30,6 +30,7 @@ pub async fn run(context: &Context, args: CleanArgs) -> Result<(), CliError> {
     let rules = rules(&args.rules)?;
     let spec = CleanSpec { input: args.input, output: args.output, rules, replicas: args.replicas.replicas };
     let status =
-        session::with_own_interrupt(context, async |s| jobs::run(context, &s.client, JobSpec::Clean(spec)).await).await?;
+        session::with_own_interrupt(context, async |s| jobs::run(context, &s.client, JobSpec::Clean(spec)).await)
+            .await?;
     jobs::report(context, &status)
 }

@@ -74,7 +74,8 @@ pub fn columns(option: &str, given: Option<&[String]>) -> Result<Option<Vec<Stri
 pub fn rules(path: &Path) -> Result<RuleSet, CliError> {
     let shown = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|e| CliError::usage(format!("cannot read the rule file {shown}: {e}")))?;
-    let text = String::from_utf8(bytes).map_err(|_| CliError::usage(format!("the rule file {shown} is not UTF-8 text")))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| CliError::usage(format!("the rule file {shown} is not UTF-8 text")))?;
     let rules = RuleSet::parse(&text, &shown).map_err(|e| CliError::usage(e.to_string()))?;
     // SQL and time zones are the engine's to judge.
     shardmill_worker::clean::check(&rules.rules).map_err(CliError::usage)?;

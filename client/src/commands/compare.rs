@@ -64,7 +64,13 @@ pub struct CompareArgs {
     #[arg(long, env = "SHARDMILL_COMPARE_VALIDATE", value_enum, default_value = "m:m")]
     validate: ValidateArg,
     /// What is added to the names of other columns that both sides have
-    #[arg(long, env = "SHARDMILL_COMPARE_SUFFIXES", value_name = "_X,_Y", default_value = "_x,_y", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        env = "SHARDMILL_COMPARE_SUFFIXES",
+        value_name = "_X,_Y",
+        default_value = "_x,_y",
+        allow_hyphen_values = true
+    )]
     suffixes: String,
     /// Report, for keys in both, which columns differ
     #[arg(long, env = "SHARDMILL_COMPARE_CHANGES", value_parser = clap::builder::FalseyValueParser::new())]

@@ -54,7 +54,8 @@ impl DatasetCommand {
 async fn list(context: &Context, client: &Client) -> Result<(), CliError> {
     let all = client.datasets().await?;
     context.out.result(json!({"datasets": all}), || {
-        let mut table = Table::new(&["dataset", ">rows", ">columns", ">size", ">shards", ">replicas", ">versions", "created"]);
+        let mut table =
+            Table::new(&["dataset", ">rows", ">columns", ">size", ">shards", ">replicas", ">versions", "created"]);
         for d in &all {
             table.row([
                 d.dataset.to_string(),

@@ -69,7 +69,11 @@ impl Rows {
     fn footer(&self) -> String {
         let total = show_count(self.manifest.rows());
         match self.count() {
-            0 => format!("{}: no rows from row {} on, of {total}", self.manifest.reference(), show_count(self.offset + 1)),
+            0 => format!(
+                "{}: no rows from row {} on, of {total}",
+                self.manifest.reference(),
+                show_count(self.offset + 1)
+            ),
             n => format!(
                 "{}: rows {} to {} of {total}",
                 self.manifest.reference(),

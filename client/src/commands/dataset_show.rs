@@ -34,7 +34,13 @@ pub async fn show(context: &Context, client: &Client, dataset: &DatasetRef) -> R
     if versions.len() > 1 {
         let mut table = Table::new(&["version", ">rows", ">size", "created", "made by"]);
         for m in &versions {
-            table.row([m.reference().to_string(), show_count(m.rows()), show_bytes(m.bytes()), m.created.to_string(), m.job.to_string()]);
+            table.row([
+                m.reference().to_string(),
+                show_count(m.rows()),
+                show_bytes(m.bytes()),
+                m.created.to_string(),
+                m.job.to_string(),
+            ]);
         }
         context.out.line(&table.to_string())?;
     }

@@ -27,6 +27,7 @@ pub async fn run(context: &Context, args: DedupArgs) -> Result<(), CliError> {
     let options = args.options.options()?;
     let spec = DedupSpec { input: args.input, output: args.output, options, replicas: args.replicas.replicas };
     let status =
-        session::with_own_interrupt(context, async |s| jobs::run(context, &s.client, JobSpec::Dedup(spec)).await).await?;
+        session::with_own_interrupt(context, async |s| jobs::run(context, &s.client, JobSpec::Dedup(spec)).await)
+            .await?;
     jobs::report(context, &status)
 }

@@ -44,17 +44,29 @@ const RULES: &str = include_str!("../../demo/rules.toml");
 
 /// What happens next, in words, and the command that does it, which has no quotes and no spaces inside its arguments.
 const STEPS: [(&str, &str); 13] = [
-    ("Take in three dirty files: two plain, one gzip, one with its columns in another order.", "ingest planes planes/ --null NA"),
-    ("Rows that cannot be read are not lost: they are a dataset, with file, line and reason.", "dataset head planes.rejects"),
+    (
+        "Take in three dirty files: two plain, one gzip, one with its columns in another order.",
+        "ingest planes planes/ --null NA",
+    ),
+    (
+        "Rows that cannot be read are not lost: they are a dataset, with file, line and reason.",
+        "dataset head planes.rejects",
+    ),
     ("The others came in as they are, with all their dirt.", "dataset head planes --rows 6"),
     ("Clean them. Every rule counts what it changed.", "clean planes planes_clean --rules rules.toml"),
-    ("Some planes were there twice, half of them the same only now that they are clean.", "dedup planes_clean planes_now"),
+    (
+        "Some planes were there twice, half of them the same only now that they are clean.",
+        "dedup planes_clean planes_now",
+    ),
     (
         "Take in an older version of the table: read, clean and drop duplicates in one pass.",
         "ingest planes_old older/planes.csv --null NA --clean rules.toml --dedup",
     ),
     ("Compare the two, row by row.", "compare planes_old planes_now planes_diff"),
-    ("Each row is in the older version, in the new one, or in both.", "dataset head planes_diff --rows 6 --offset 3210"),
+    (
+        "Each row is in the older version, in the new one, or in both.",
+        "dataset head planes_diff --rows 6 --offset 3210",
+    ),
     (
         "Compare them plane by plane: what changed, in which column?",
         "compare planes_old planes_now planes_changes --on tailnum --changes --validate 1:1",
@@ -74,7 +86,8 @@ pub async fn run(context: &Context, args: DemoArgs) -> Result<(), CliError> {
     for file in &FILES {
         write(&place.folder.join(file.name), file)?;
     }
-    let before = std::env::current_dir().map_err(|e| CliError::failed(format!("cannot tell the working folder: {e}")))?;
+    let before =
+        std::env::current_dir().map_err(|e| CliError::failed(format!("cannot tell the working folder: {e}")))?;
     enter(&place.folder)?;
     let told = tell(context, &global, &place).await;
     // Back to where the process began: some systems do not remove a folder that someone is in.
@@ -114,7 +127,8 @@ async fn tell(context: &Context, global: &Global, place: &Place) -> Result<(), C
 /// Runs one command line in this process, as if it had been typed; gives the object that it tells programs.
 async fn step(context: &Context, global: &Global, command: &str) -> Result<Value, CliError> {
     let typed = std::iter::once("shardmill").chain(command.split_whitespace());
-    let cli = Cli::try_parse_from(typed).map_err(|e| CliError::usage(format!("`shardmill {command}` cannot run: {e}")))?;
+    let cli =
+        Cli::try_parse_from(typed).map_err(|e| CliError::usage(format!("`shardmill {command}` cannot run: {e}")))?;
     let step = Context { global: global.clone(), out: context.out.for_step(), interrupt: context.interrupt.clone() };
     // Boxed, because this verb is one of those that it can call.
     Box::pin(cli.command.run(&step)).await?;
@@ -138,9 +152,13 @@ fn summary(context: &Context, place: &Place) -> Result<(), CliError> {
             place.folder.display()
         ))?;
     } else {
-        out.line("The folder was temporary and is gone. To keep it, and go on from there:\n\n    shardmill demo --keep demo")?;
+        out.line(
+            "The folder was temporary and is gone. To keep it, and go on from there:\n\n    shardmill demo --keep demo",
+        )?;
     }
-    out.line("\nOr with files of your own:\n\n    shardmill ingest mine 'path/to/*.csv'\n    shardmill dataset head mine")
+    out.line(
+        "\nOr with files of your own:\n\n    shardmill ingest mine 'path/to/*.csv'\n    shardmill dataset head mine",
+    )
 }
 
 /// The folder of the demo. A temporary one goes with this value.
@@ -153,13 +171,18 @@ impl Place {
     fn open(keep: Option<&Path>) -> Result<Self, CliError> {
         let Some(given) = keep else {
             let made = tempfile::Builder::new().prefix("shardmill-demo-").tempdir();
-            let temporary = made.map_err(|e| CliError::failed(format!("cannot make a temporary folder: {e}; give one with --keep")))?;
+            let temporary = made
+                .map_err(|e| CliError::failed(format!("cannot make a temporary folder: {e}; give one with --keep")))?;
             return Ok(Self { folder: temporary.path().to_path_buf(), temporary: Some(temporary) });
         };
-        let unusable = |e: std::io::Error| CliError::failed(format!("the folder {} cannot be used: {e}", given.display()));
+        let unusable =
+            |e: std::io::Error| CliError::failed(format!("the folder {} cannot be used: {e}", given.display()));
         std::fs::create_dir_all(given).map_err(unusable)?;
         if std::fs::read_dir(given).map_err(unusable)?.next().is_some() {
-            let told = format!("the folder {} is not empty: give --keep one that is empty or does not exist yet", given.display());
+            let told = format!(
+                "the folder {} is not empty: give --keep one that is empty or does not exist yet",
+                given.display()
+            );
             return Err(CliError::failed(told));
         }
         Ok(Self { folder: std::path::absolute(given).map_err(unusable)?, temporary: None })
@@ -184,7 +207,8 @@ fn write(path: &Path, file: &DemoFile) -> Result<(), CliError> {
 }
 
 fn enter(folder: &Path) -> Result<(), CliError> {
-    std::env::set_current_dir(folder).map_err(|e| CliError::failed(format!("cannot go to the folder {}: {e}", folder.display())))
+    std::env::set_current_dir(folder)
+        .map_err(|e| CliError::failed(format!("cannot go to the folder {}: {e}", folder.display())))
 }
 
 /// The demo changes its working folder; a data folder that the user named stays where it is.
@@ -192,7 +216,10 @@ fn with_absolute_data_dir(global: &Global) -> Result<Global, CliError> {
     let mut global = global.clone();
     if let Some(given) = &global.data_dir {
         let absolute = std::path::absolute(given);
-        global.data_dir = Some(absolute.map_err(|e| CliError::failed(format!("the data folder {} cannot be used: {e}", given.display())))?);
+        global.data_dir = Some(
+            absolute
+                .map_err(|e| CliError::failed(format!("the data folder {} cannot be used: {e}", given.display())))?,
+        );
     }
     Ok(global)
 }
@@ -216,7 +243,11 @@ fn settings(global: &Global) -> Vec<String> {
 /// As a shell reads it back.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-:@+=,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ use crate::cli::Context;
 use crate::error::CliError;
 use crate::session::Session;
 use crate::sources::{
-    Kind, Looked, Plan, Prepared, Pulse, ReadOptions, Uploader, assemble, look, parse_delimiter, parse_quote, parse_schema, pass,
-    total_bytes,
+    Kind, Looked, Plan, Prepared, Pulse, ReadOptions, Uploader, assemble, look, parse_delimiter, parse_quote,
+    parse_schema, pass, total_bytes,
 };
 use crate::table::Table;
 use crate::{jobs, session, text};
@@ -113,7 +113,12 @@ struct QuoteParser;
 
 impl clap::builder::TypedValueParser for QuoteParser {
     type Value = Quote;
-    fn parse_ref(&self, command: &clap::Command, arg: Option<&clap::Arg>, value: &std::ffi::OsStr) -> Result<Quote, clap::Error> {
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<Quote, clap::Error> {
         let parse = |text: &str| parse_quote(text).map(Quote);
         clap::builder::TypedValueParser::parse_ref(&parse, command, arg, value)
     }
@@ -200,7 +205,10 @@ pub async fn run(context: &Context, args: IngestArgs) -> Result<(), CliError> {
         let plan = Plan { options, shard_size, local_files: s.local_files, uploader, taken, pulse };
         let prepared = prepare(context, looked, plan).await?;
         if prepared.skipped > 0 {
-            context.out.hint(&format!("{} source(s) left out: an earlier ingest took them", show_count(prepared.skipped as u64)));
+            context.out.hint(&format!(
+                "{} source(s) left out: an earlier ingest took them",
+                show_count(prepared.skipped as u64)
+            ));
         }
         if prepared.sources.is_empty() {
             return nothing_new(context, s, &args.output).await;

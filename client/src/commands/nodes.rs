@@ -45,7 +45,8 @@ async fn list(context: &Context, client: &Client) -> Result<(), CliError> {
 }
 
 fn table(nodes: &[NodeStatus]) -> Table {
-    let mut table = Table::new(&["worker", "state", "url", ">running", ">slots", ">memory", ">objects", ">stored", "last seen"]);
+    let mut table =
+        Table::new(&["worker", "state", "url", ">running", ">slots", ">memory", ">objects", ">stored", "last seen"]);
     for n in nodes {
         table.row([
             n.worker.to_string(),
@@ -69,7 +70,9 @@ fn find<'a>(nodes: &'a [NodeStatus], prefix: &str) -> Result<&'a NodeStatus, Cli
     match found.as_slice() {
         [one] => Ok(one),
         [] => Err(CliError::failed(format!("no worker `{prefix}`: see `shardmill nodes list`"))),
-        several => Err(CliError::failed(format!("{} workers begin with `{prefix}`: give more of the id", several.len()))),
+        several => {
+            Err(CliError::failed(format!("{} workers begin with `{prefix}`: give more of the id", several.len())))
+        }
     }
 }
 
@@ -121,8 +124,11 @@ mod tests {
             bytes: 0,
             last_seen: Timestamp(0),
         };
-        let nodes =
-            [node("0190a000-0000-7000-8000-000000000001"), node("0190a000-0000-7000-8000-000000000002"), node("0190b000-0000-7000-8000-000000000003")];
+        let nodes = [
+            node("0190a000-0000-7000-8000-000000000001"),
+            node("0190a000-0000-7000-8000-000000000002"),
+            node("0190b000-0000-7000-8000-000000000003"),
+        ];
         assert_eq!(find(&nodes, "0190B").unwrap().worker, nodes[2].worker);
         assert!(find(&nodes, "0190a").unwrap_err().to_string().starts_with("2 workers"));
         assert!(find(&nodes, "ff").is_err());

@@ -15,7 +15,10 @@ pub enum Cells<'a> {
     Int(&'a Int64Array),
     Float(&'a Float64Array),
     Date(&'a Date32Array),
-    Datetime { array: &'a TimestampMicrosecondArray, utc: bool },
+    Datetime {
+        array: &'a TimestampMicrosecondArray,
+        utc: bool,
+    },
     Text(&'a LargeStringArray),
     /// A type that no reader here hands out; shown as nulls.
     Unknown,
@@ -158,7 +161,10 @@ mod tests {
     #[test]
     fn dates_are_civil() {
         let days = Date32Array::from(vec![0, -1, 19_753, 11_016, -719_468 - 366, 2_932_897]);
-        assert_eq!(shown(&days), ["1970-01-01", "1969-12-31", "2024-01-31", "2000-02-29", "-0001-03-01", "+10000-01-01"]);
+        assert_eq!(
+            shown(&days),
+            ["1970-01-01", "1969-12-31", "2024-01-31", "2000-02-29", "-0001-03-01", "+10000-01-01"]
+        );
     }
 
     #[test]

@@ -44,7 +44,10 @@ impl CsvStyle {
                 match cells {
                     Cells::Text(array) => self.text(array.value(row).as_bytes(), true, out),
                     // Other types have no character that needs quotes, unless the null mark looks like one of them.
-                    _ if self.null.is_empty() && self.delimiter.is_ascii_punctuation() && !b".-+:".contains(&self.delimiter) => {
+                    _ if self.null.is_empty()
+                        && self.delimiter.is_ascii_punctuation()
+                        && !b".-+:".contains(&self.delimiter) =>
+                    {
                         cells.write(row, out);
                     }
                     _ => {
@@ -98,17 +101,12 @@ mod tests {
 
     #[test]
     fn nulls_and_empty_strings_stay_apart() {
-        let texts: ArrayRef = Arc::new(LargeStringArray::from(vec![None, Some(""), Some("NA"), Some("a,b"), Some("q\"\n")]));
+        let texts: ArrayRef =
+            Arc::new(LargeStringArray::from(vec![None, Some(""), Some("NA"), Some("a,b"), Some("q\"\n")]));
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(3), Some(4), Some(5)]));
         let columns = vec![("t,x", texts), ("n", numbers)];
-        assert_eq!(
-            written(&comma(""), columns.clone()),
-            "\"t,x\",n\n,1\n\"\",\nNA,3\n\"a,b\",4\n\"q\"\"\n\",5\n"
-        );
-        assert_eq!(
-            written(&comma("NA"), columns),
-            "\"t,x\",n\nNA,1\n\"\",NA\n\"NA\",3\n\"a,b\",4\n\"q\"\"\n\",5\n"
-        );
+        assert_eq!(written(&comma(""), columns.clone()), "\"t,x\",n\n,1\n\"\",\nNA,3\n\"a,b\",4\n\"q\"\"\n\",5\n");
+        assert_eq!(written(&comma("NA"), columns), "\"t,x\",n\nNA,1\n\"\",NA\n\"NA\",3\n\"a,b\",4\n\"q\"\"\n\",5\n");
     }
 
     #[test]

@@ -95,7 +95,8 @@ impl Encoder {
                 let properties = WriterProperties::builder().set_compression(compression).build();
                 // Without Arrow's own schema in it, the file says `string` and `timestamp` to every reader alike.
                 let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-                let writer = ArrowWriter::try_new_with_options(stream, schema.clone(), options).map_err(|e| e.to_string())?;
+                let writer =
+                    ArrowWriter::try_new_with_options(stream, schema.clone(), options).map_err(|e| e.to_string())?;
                 Encoder::Parquet(Box::new(writer))
             }
             Format::Arrow => {

@@ -66,7 +66,9 @@ impl Target {
                 folder if folder.is_dir() => Ok(()),
                 folder => Err(CliError::failed(format!("the folder {} does not exist", folder.display()))),
             },
-            Target::Folder(path) if !force && std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) => {
+            Target::Folder(path)
+                if !force && std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) =>
+            {
                 Err(CliError::failed(format!(
                     "the folder {} is not empty: give another, or --force to replace the parts in it",
                     path.display()
@@ -99,7 +101,8 @@ impl Pending {
     }
 
     fn publish(self) -> Result<(), String> {
-        std::fs::rename(&self.temporary, &self.place).map_err(|e| format!("cannot write {}: {e}", self.place.display()))?;
+        std::fs::rename(&self.temporary, &self.place)
+            .map_err(|e| format!("cannot write {}: {e}", self.place.display()))?;
         // The rename itself is on disk once the folder is. A folder that cannot be synced is no reason to fail.
         let _ = File::open(folder_of(&self.place)).and_then(|folder| folder.sync_all());
         Ok(())
@@ -121,7 +124,15 @@ pub fn write_all(
     mut steps: mpsc::Receiver<Step>,
 ) -> Result<Exported, CliError> {
     let closed = Arc::new(AtomicBool::new(false));
-    let mut writer = Writer { target, settings, closed: closed.clone(), stdout: Some(stdout), open: None, complete: Vec::new(), exported: Exported::default() };
+    let mut writer = Writer {
+        target,
+        settings,
+        closed: closed.clone(),
+        stdout: Some(stdout),
+        open: None,
+        complete: Vec::new(),
+        exported: Exported::default(),
+    };
     match writer.run(&mut steps) {
         Ok(()) => Ok(writer.exported),
         Err(_) if closed.load(Ordering::Relaxed) => Err(CliError::OutputClosed),

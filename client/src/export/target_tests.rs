@@ -8,7 +8,12 @@ use super::*;
 use crate::export::encoder::Format;
 
 fn batch(values: &[&str]) -> RecordBatch {
-    RecordBatch::try_from_iter_with_nullable([("t", Arc::new(LargeStringArray::from(values.to_vec())) as ArrayRef, true)]).unwrap()
+    RecordBatch::try_from_iter_with_nullable([(
+        "t",
+        Arc::new(LargeStringArray::from(values.to_vec())) as ArrayRef,
+        true,
+    )])
+    .unwrap()
 }
 
 fn settings(format: Format) -> Settings {
@@ -31,7 +36,8 @@ fn a_file_appears_whole_or_not_at_all() {
     let target = Target::File(path.clone());
     export(target.clone(), Format::Csv, vec![Step::Shard, Step::Rows(batch(&["a"]))]).unwrap_err();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-    let done = export(target.clone(), Format::Csv, vec![Step::Shard, Step::Rows(batch(&["a", "b"])), Step::Done]).unwrap();
+    let done =
+        export(target.clone(), Format::Csv, vec![Step::Shard, Step::Rows(batch(&["a", "b"])), Step::Done]).unwrap();
     assert_eq!((done.files, done.rows, done.bytes), (1, 2, 6));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "t\na\nb\n");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);

@@ -17,7 +17,9 @@ pub fn check(sources: &[Inspected], fixed: Option<&Schema>) -> Result<Schema, Cl
 fn joined(sources: &[Inspected]) -> Result<Schema, CliError> {
     let mut all = Schema::default();
     for source in sources {
-        if let Some(first) = sources.first().filter(|_| !all.is_empty() && !source.schema.names().any(|n| all.get(n).is_some())) {
+        if let Some(first) =
+            sources.first().filter(|_| !all.is_empty() && !source.schema.names().any(|n| all.get(n).is_some()))
+        {
             return Err(CliError::usage(format!(
                 "{} and {} have no column in common: the columns of the first are {}; those of the second are {}. \
                  ingest them into datasets of their own",
@@ -76,7 +78,8 @@ mod tests {
         let one = |(name, content): &(&str, &str)| {
             let path = dir.path().join(name);
             std::fs::write(&path, content).unwrap();
-            inspect(Found { name: (*name).to_owned(), origin: Origin::File(path) }, &options, &Pulse::default()).unwrap()
+            inspect(Found { name: (*name).to_owned(), origin: Origin::File(path) }, &options, &Pulse::default())
+                .unwrap()
         };
         files.iter().map(one).collect()
     }

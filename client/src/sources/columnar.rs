@@ -121,19 +121,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let batch = RecordBatch::try_from_iter([("n", Arc::new(Int32Array::from(vec![1, 2])) as ArrayRef)]).unwrap();
         let path = dir.path().join("a.parquet");
-        let mut writer = parquet::arrow::ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+        let mut writer =
+            parquet::arrow::ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
         let footer = super::parquet("a", &path).unwrap();
         assert_eq!(footer.schema, Schema::new(vec![Field::new("n", DataType::Int64)]));
         assert_eq!(footer.groups.len(), 1);
         let path = dir.path().join("a.arrow");
-        let mut writer = arrow::ipc::writer::FileWriter::try_new(File::create(&path).unwrap(), &batch.schema()).unwrap();
+        let mut writer =
+            arrow::ipc::writer::FileWriter::try_new(File::create(&path).unwrap(), &batch.schema()).unwrap();
         writer.write(&batch).unwrap();
         writer.finish().unwrap();
         assert_eq!(super::arrow("a", &path).unwrap().groups.len(), 1);
         let path = dir.path().join("stream.arrow");
-        let mut writer = arrow::ipc::writer::StreamWriter::try_new(File::create(&path).unwrap(), &batch.schema()).unwrap();
+        let mut writer =
+            arrow::ipc::writer::StreamWriter::try_new(File::create(&path).unwrap(), &batch.schema()).unwrap();
         writer.write(&batch).unwrap();
         writer.finish().unwrap();
         assert_eq!(super::arrow("a", &path).unwrap().groups.len(), 1);

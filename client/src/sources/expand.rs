@@ -59,7 +59,9 @@ fn expand_one(argument: &str, out: &mut Vec<Found>) -> Result<(), CliError> {
     match std::fs::metadata(path) {
         // A name that exists is that file, even if it has characters of a pattern in it.
         Ok(meta) => add(path, &meta, out),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && argument.contains(['*', '?', '[']) => matches(argument, out),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && argument.contains(['*', '?', '[']) => {
+            matches(argument, out)
+        }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             Err(CliError::usage(format!("no file or folder {argument}: check the path")))
         }
@@ -68,8 +70,10 @@ fn expand_one(argument: &str, out: &mut Vec<Found>) -> Result<(), CliError> {
 }
 
 fn matches(pattern: &str, out: &mut Vec<Found>) -> Result<(), CliError> {
-    let options = glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
-    let paths = glob::glob_with(pattern, options).map_err(|e| CliError::usage(format!("`{pattern}` is not a pattern: {e}")))?;
+    let options =
+        glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+    let paths =
+        glob::glob_with(pattern, options).map_err(|e| CliError::usage(format!("`{pattern}` is not a pattern: {e}")))?;
     let before = out.len();
     let mut any = false;
     for path in paths {
@@ -152,7 +156,8 @@ mod tests {
 
     fn names(dir: &tempfile::TempDir, arguments: &[&str]) -> Result<Vec<String>, CliError> {
         let root = dir.path().display().to_string();
-        let arguments: Vec<String> = arguments.iter().map(|a| if *a == "-" { "-".into() } else { format!("{root}/{a}") }).collect();
+        let arguments: Vec<String> =
+            arguments.iter().map(|a| if *a == "-" { "-".into() } else { format!("{root}/{a}") }).collect();
         let (found, _) = expand(&arguments)?;
         Ok(found.into_iter().map(|f| f.name.replace(&format!("{root}/"), "")).collect())
     }
@@ -176,7 +181,9 @@ mod tests {
     #[test]
     fn what_is_not_there_is_named() {
         let dir = tree();
-        for (argument, part) in [("nope.csv", "no file or folder"), ("*.parquet", "no file matches"), ("empty", "has no files")] {
+        for (argument, part) in
+            [("nope.csv", "no file or folder"), ("*.parquet", "no file matches"), ("empty", "has no files")]
+        {
             let error = names(&dir, &[argument]).unwrap_err();
             assert_eq!(error.exit_status(), 2);
             assert!(error.to_string().contains(part) && error.to_string().contains(argument), "{error}");

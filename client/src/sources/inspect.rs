@@ -39,8 +39,15 @@ pub struct Inspected {
 /// Where the rows are.
 pub enum Body {
     /// Text: the data begins at this offset and line of the unpacked bytes.
-    Text { feed: Feed, offset: u64, first_line: u64 },
-    Columnar { place: Place, groups: Vec<u64> },
+    Text {
+        feed: Feed,
+        offset: u64,
+        first_line: u64,
+    },
+    Columnar {
+        place: Place,
+        groups: Vec<u64>,
+    },
 }
 
 /// Bytes to read from the start.
@@ -54,7 +61,11 @@ pub enum Feed {
 pub enum Place {
     File(PathBuf),
     /// A copy of what came packed or by a stream; removed in the end. With the size and checksum of the original.
-    Spooled { file: NamedTempFile, size: u64, checksum: String },
+    Spooled {
+        file: NamedTempFile,
+        size: u64,
+        checksum: String,
+    },
 }
 
 /// Looks into a source. Reads a file's start only; a packed or streamed Parquet or Arrow file is copied to disk.
@@ -109,7 +120,19 @@ fn location(origin: &Origin) -> String {
     let mut url = format!("file://{}", machine::hostname());
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' | b'+' | b'=' | b',' | b'@' | b':' => {
+            b'a'..=b'z'
+            | b'A'..=b'Z'
+            | b'0'..=b'9'
+            | b'/'
+            | b'-'
+            | b'_'
+            | b'.'
+            | b'~'
+            | b'+'
+            | b'='
+            | b','
+            | b'@'
+            | b':' => {
                 url.push(char::from(*byte));
             }
             _ => url.push_str(&format!("%{byte:02X}")),

@@ -7,7 +7,15 @@ use shardmill_common::text::Encoding;
 use super::*;
 
 fn options() -> ReadOptions {
-    ReadOptions { kind: None, delimiter: None, quote: Some(b'"'), header: true, encoding: Encoding::Utf8, schema: None, nulls: vec![] }
+    ReadOptions {
+        kind: None,
+        delimiter: None,
+        quote: Some(b'"'),
+        header: true,
+        encoding: Encoding::Utf8,
+        schema: None,
+        nulls: vec![],
+    }
 }
 
 fn look(name: &str, content: &[u8], options: &ReadOptions) -> Result<Inspected, CliError> {
@@ -63,7 +71,10 @@ fn sources_without_columns_are_refused() {
         ("a.jsonl", b"nonsense\n", "no JSON object"),
     ] {
         let error = look(name, content, &options()).err().unwrap();
-        assert!(error.to_string().contains(part) && error.to_string().contains(name) && error.exit_status() == 2, "{error}");
+        assert!(
+            error.to_string().contains(part) && error.to_string().contains(name) && error.exit_status() == 2,
+            "{error}"
+        );
     }
     assert_eq!(shown_schema(&look("a.csv", b"a,b\n", &options()).unwrap()), "a=null,b=null");
 }

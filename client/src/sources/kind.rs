@@ -57,7 +57,9 @@ pub fn packing(name: &str, head: &[u8]) -> Result<Packing, CliError> {
         _ => return Ok(found),
     };
     if found.name() != Some(promised) && !head.is_empty() {
-        return Err(CliError::usage(format!("{name} is not {promised} data, although its name says so: rename it or copy it again")));
+        return Err(CliError::usage(format!(
+            "{name} is not {promised} data, although its name says so: rename it or copy it again"
+        )));
     }
     Ok(found)
 }
@@ -96,7 +98,9 @@ fn check_text(name: &str, kind: Kind, head: &[u8]) -> Result<(), CliError> {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
             Err(CliError::usage(format!("{name} is UTF-16 text: convert it first (iconv -f UTF-16 -t UTF-8)")))
         }
-        [b'P', b'K', 3, 4, ..] => Err(CliError::usage(format!("{name} is a zip archive or a workbook: unpack it or save it as CSV first"))),
+        [b'P', b'K', 3, 4, ..] => {
+            Err(CliError::usage(format!("{name} is a zip archive or a workbook: unpack it or save it as CSV first")))
+        }
         _ if kind == Kind::Jsonl && head.trim_ascii_start().first() == Some(&b'[') => Err(CliError::usage(format!(
             "{name} is a JSON array, not JSON lines: write one object a line (jq -c '.[]' does)"
         ))),

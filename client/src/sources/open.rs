@@ -71,7 +71,9 @@ impl<R: Read> Unpacked<R> {
     pub fn new(raw: R, packing: Packing) -> io::Result<Self> {
         Ok(match packing {
             Packing::Plain => Unpacked::Plain(raw),
-            Packing::Gzip => Unpacked::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(BUFFER, raw)))),
+            Packing::Gzip => {
+                Unpacked::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(BUFFER, raw))))
+            }
             Packing::Zstd => {
                 let mut decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(BUFFER, raw))?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG)?;
@@ -144,7 +146,9 @@ mod tests {
     #[test]
     fn a_file_cut_short_says_so() {
         let noise: Vec<u8> = (0..100_000u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
-        for (packed, packing) in [(gzip(&noise), Packing::Gzip), (zstd::encode_all(&noise[..], 1).unwrap(), Packing::Zstd)] {
+        for (packed, packing) in
+            [(gzip(&noise), Packing::Gzip), (zstd::encode_all(&noise[..], 1).unwrap(), Packing::Zstd)]
+        {
             let error = unpack(&packed[..packed.len() / 2], packing).unwrap_err();
             assert!(explain("x", packing, &error).contains("cut short"), "{error}");
         }

@@ -40,7 +40,9 @@ pub fn parse_delimiter(text: &str) -> Result<u8, String> {
         "comma" => Ok(b','),
         "semicolon" => Ok(b';'),
         "pipe" => Ok(b'|'),
-        _ => one_byte(text).ok_or_else(|| format!("`{text}` is not a delimiter: give one ASCII character, or tab, space, comma, semicolon, pipe")),
+        _ => one_byte(text).ok_or_else(|| {
+            format!("`{text}` is not a delimiter: give one ASCII character, or tab, space, comma, semicolon, pipe")
+        }),
     }
 }
 
@@ -50,7 +52,9 @@ pub fn parse_quote(text: &str) -> Result<Option<u8>, String> {
         "" | "none" => Ok(None),
         "double" => Ok(Some(b'"')),
         "single" => Ok(Some(b'\'')),
-        _ => one_byte(text).map(Some).ok_or_else(|| format!("`{text}` is not a quote: give one ASCII character, or '' for none")),
+        _ => one_byte(text)
+            .map(Some)
+            .ok_or_else(|| format!("`{text}` is not a quote: give one ASCII character, or '' for none")),
     }
 }
 

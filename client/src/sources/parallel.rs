@@ -36,7 +36,10 @@ pub fn in_parallel<T: Send, R: Send>(
         turn();
     });
     let mut out = Vec::with_capacity(count);
-    let mut all = results.into_iter().map(|slot| slot.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)).collect::<Vec<_>>();
+    let mut all = results
+        .into_iter()
+        .map(|slot| slot.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+        .collect::<Vec<_>>();
     if let Some(at) = all.iter().position(|r| matches!(r, Some(Err(_)))) {
         all.swap(0, at);
         all.truncate(1);

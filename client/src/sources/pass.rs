@@ -54,7 +54,10 @@ pub struct Piece {
 }
 
 pub enum PiecePlace {
-    File { path: String, offset: u64 },
+    File {
+        path: String,
+        offset: u64,
+    },
     /// An index into the uploads of its source.
     Upload(usize),
 }
@@ -91,7 +94,9 @@ impl Pass<'_> {
         };
         let mut passed = Passed { source, schema, pieces: Vec::new(), uploads: Vec::new(), keep: None };
         match body {
-            Body::Text { feed, offset, first_line } => self.text(&mut passed, packing, feed, offset, first_line, by_path)?,
+            Body::Text { feed, offset, first_line } => {
+                self.text(&mut passed, packing, feed, offset, first_line, by_path)?
+            }
             Body::Columnar { place, groups } => self.columnar(&mut passed, place, &groups, by_path)?,
         }
         Ok(passed)
@@ -140,7 +145,12 @@ impl Pass<'_> {
                         self.join_sample(passed, chunk.bytes.get(..LATER).unwrap_or(&chunk.bytes))?;
                     }
                     let bytes = chunk.bytes.len() as u64;
-                    passed.pieces.push(Piece { bytes, first_line: chunk.first_line, groups: None, place: PiecePlace::Upload(at) });
+                    passed.pieces.push(Piece {
+                        bytes,
+                        first_line: chunk.first_line,
+                        groups: None,
+                        place: PiecePlace::Upload(at),
+                    });
                     passed.uploads.push(self.uploader()?.begin(Payload::Bytes(Bytes::from(chunk.bytes)))?);
                 }
             }
@@ -173,7 +183,13 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn columnar(&self, passed: &mut Passed, place: Place, groups: &[u64], by_path: Option<String>) -> Result<(), CliError> {
+    fn columnar(
+        &self,
+        passed: &mut Passed,
+        place: Place,
+        groups: &[u64],
+        by_path: Option<String>,
+    ) -> Result<(), CliError> {
         let name = passed.source.name.clone();
         let broken = |e: io::Error| CliError::usage(format!("cannot read {name}: {e}"));
         let path = match &place {

@@ -7,7 +7,15 @@ use super::super::inspect::inspect;
 use super::*;
 
 fn options() -> ReadOptions {
-    ReadOptions { kind: None, delimiter: None, quote: Some(b'"'), header: true, encoding: Encoding::Utf8, schema: None, nulls: vec![] }
+    ReadOptions {
+        kind: None,
+        delimiter: None,
+        quote: Some(b'"'),
+        header: true,
+        encoding: Encoding::Utf8,
+        schema: None,
+        nulls: vec![],
+    }
 }
 
 fn passed(content: &[u8], chunk_size: u64) -> (Passed, tempfile::TempDir) {

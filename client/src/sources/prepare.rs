@@ -69,7 +69,8 @@ impl Looked {
 
 /// Passes over every source. Blocks; uploads go on in the background.
 pub fn pass(looked: Looked, plan: &Plan) -> Result<Vec<Passed>, CliError> {
-    let total = looked.sources.iter().map(|s| if s.packing == Packing::Plain { s.size } else { s.size * UNPACKED }).sum();
+    let total =
+        looked.sources.iter().map(|s| if s.packing == Packing::Plain { s.size } else { s.size * UNPACKED }).sum();
     let pass = Pass {
         chunk_size: chunk_size(plan.shard_size, total),
         options: &plan.options,
@@ -77,9 +78,13 @@ pub fn pass(looked: Looked, plan: &Plan) -> Result<Vec<Passed>, CliError> {
         uploader: plan.uploader.as_ref(),
         pulse: &plan.pulse,
     };
-    let passed = in_parallel(looked.sources, |_, source| {
-        if is_taken(&source, plan)? { Ok(None) } else { pass.run(source).map(Some) }
-    })?;
+    let passed =
+        in_parallel(
+            looked.sources,
+            |_, source| {
+                if is_taken(&source, plan)? { Ok(None) } else { pass.run(source).map(Some) }
+            },
+        )?;
     Ok(passed.into_iter().flatten().collect())
 }
 
@@ -95,7 +100,8 @@ fn is_taken(source: &Inspected, plan: &Plan) -> Result<bool, CliError> {
     };
     // Its bytes are not counted as progress: the pass itself does that.
     let quiet = Pulse { stop: plan.pulse.stop.clone(), ..Pulse::default() };
-    let (_, checksum) = checksum_of(path, &quiet).map_err(|e| CliError::usage(format!("cannot read {}: {e}", source.name)))?;
+    let (_, checksum) =
+        checksum_of(path, &quiet).map_err(|e| CliError::usage(format!("cannot read {}: {e}", source.name)))?;
     Ok(plan.taken.contains(&checksum))
 }
 

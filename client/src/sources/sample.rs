@@ -12,7 +12,14 @@ pub const START: usize = 256 << 10;
 pub const LATER: usize = 16 << 10;
 
 /// The columns and types in `data`, which begins where a record begins. `last`: it ends where the source ends.
-pub fn sample(name: &str, format: &SourceFormat, encoding: Encoding, nulls: &[String], data: &[u8], last: bool) -> Result<Schema, CliError> {
+pub fn sample(
+    name: &str,
+    format: &SourceFormat,
+    encoding: Encoding,
+    nulls: &[String],
+    data: &[u8],
+    last: bool,
+) -> Result<Schema, CliError> {
     match format {
         SourceFormat::Csv { dialect, columns } => {
             sample_csv(data, dialect, columns, nulls, last).map_err(|e| CliError::usage(format!("{name}: {e}")))

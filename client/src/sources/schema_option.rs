@@ -34,7 +34,11 @@ fn build(pairs: Pairs) -> Result<Schema, String> {
         let dtype = dtype.parse().map_err(|e| format!("column `{name}`: {e}"))?;
         schema.fields.push(Field::new(name, dtype));
     }
-    if schema.is_empty() { Err("it names no columns; write it as a=int64,b=string or @file.json".to_owned()) } else { Ok(schema) }
+    if schema.is_empty() {
+        Err("it names no columns; write it as a=int64,b=string or @file.json".to_owned())
+    } else {
+        Ok(schema)
+    }
 }
 
 fn from_list(text: &str) -> Result<Pairs, String> {
@@ -69,7 +73,9 @@ fn from_json(text: &str) -> Result<Pairs, String> {
     match serde_json::from_str::<Either>(text) {
         Ok(Either::Map(map)) => Ok(map.0),
         Ok(Either::List(list)) => Ok(list.into_iter().map(|c| (c.name, c.dtype)).collect()),
-        Err(e) if e.is_data() => Err("write it as {\"a\": \"int64\"} or [{\"name\": \"a\", \"type\": \"int64\"}]".to_owned()),
+        Err(e) if e.is_data() => {
+            Err("write it as {\"a\": \"int64\"} or [{\"name\": \"a\", \"type\": \"int64\"}]".to_owned())
+        }
         Err(e) => Err(e.to_string()),
     }
 }
@@ -129,7 +135,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for (name, content) in [
             ("s.json", r#"{"z": "int64", "a": "string", "m": "datetime_utc"}"#),
-            ("l.json", r#"[{"name":"z","type":"int64"},{"name":"a","type":"string"},{"name":"m","type":"datetime_utc"}]"#),
+            (
+                "l.json",
+                r#"[{"name":"z","type":"int64"},{"name":"a","type":"string"},{"name":"m","type":"datetime_utc"}]"#,
+            ),
             ("s.toml", "z = \"int64\"\na = \"string\"\nm = \"datetime_utc\"\n"),
         ] {
             let path = dir.path().join(name);

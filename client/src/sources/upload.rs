@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -30,7 +30,11 @@ const WAIT_FOR_WORKERS: Duration = Duration::from_secs(10);
 pub enum Payload {
     Bytes(Bytes),
     /// A whole file, with the checksum it must have.
-    File { path: PathBuf, size: u64, checksum: String },
+    File {
+        path: PathBuf,
+        size: u64,
+        checksum: String,
+    },
 }
 
 /// Uploads for one ingest. Cheap to clone.
@@ -123,7 +127,10 @@ impl Inner {
         let mut copies = 0;
         let mut why = "too few workers are alive".to_owned();
         while copies < self.copies {
-            let next = (0..peers.len()).filter_map(|n| peers.get((turn + n) % peers.len())).find(|p| !tried.contains(&p.worker)).cloned();
+            let next = (0..peers.len())
+                .filter_map(|n| peers.get((turn + n) % peers.len()))
+                .find(|p| !tried.contains(&p.worker))
+                .cloned();
             let Some(peer) = next else {
                 // Workers that joined since are asked too; without any, this is the end.
                 let fresh = targets(&self.client, self.replicas).await?.peers;
@@ -146,7 +153,10 @@ impl Inner {
         }
         match stored {
             Some(object) if copies == self.copies => Ok(object),
-            _ => Err(CliError::failed(format!("could make {copies} of {} copies of an uploaded chunk: {why}", self.copies))),
+            _ => Err(CliError::failed(format!(
+                "could make {copies} of {} copies of an uploaded chunk: {why}",
+                self.copies
+            ))),
         }
     }
 
@@ -163,7 +173,8 @@ impl Inner {
         match payload {
             Payload::Bytes(bytes) => Ok(door.store(bytes.clone(), Some(id)).await?),
             Payload::File { path, .. } => {
-                let pieces = pieces(path).await.map_err(|e| CliError::failed(format!("cannot read {}: {e}", path.display())))?;
+                let pieces =
+                    pieces(path).await.map_err(|e| CliError::failed(format!("cannot read {}: {e}", path.display())))?;
                 Ok(door.store_stream(pieces, Some(id)).await?)
             }
         }

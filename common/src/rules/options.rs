@@ -58,7 +58,9 @@ impl<'a> Options<'a> {
             return Err(self.source.error(self.line, &format!("the rule has no `op`; an operation is one of: {all}")));
         };
         let DeValue::String(name) = entry.value else {
-            return Err(self.source.error(entry.line, &format!("`op` must be a string, not {}; allowed: {all}", kind(entry.value))));
+            return Err(self
+                .source
+                .error(entry.line, &format!("`op` must be a string, not {}; allowed: {all}", kind(entry.value))));
         };
         // Both spellings are English; the counters know one.
         let name = if name == "standardize" { "standardise" } else { name.as_ref() };
@@ -82,7 +84,9 @@ impl<'a> Options<'a> {
             Some((name, entry)) => {
                 let hint = did_you_mean(name, allowed);
                 let all = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
-                Err(self.source.error(entry.line, &format!("unknown option `{name}` for `{}`{hint}; allowed: {all}", self.op)))
+                Err(self
+                    .source
+                    .error(entry.line, &format!("unknown option `{name}` for `{}`{hint}; allowed: {all}", self.op)))
             }
         }
     }
@@ -136,7 +140,11 @@ impl<'a> Options<'a> {
             Some(Scalar::Float(x)) => x,
             _ => return self.type_error(name, *entry, "a number"),
         };
-        if x.is_finite() && x > 0.0 { Ok(x) } else { Err(self.wrong(entry.line, name, &format!("must be above 0, not {x}"))) }
+        if x.is_finite() && x > 0.0 {
+            Ok(x)
+        } else {
+            Err(self.wrong(entry.line, name, &format!("must be above 0, not {x}")))
+        }
     }
 
     pub fn character(&self, name: &str) -> Result<Option<char>, String> {
@@ -144,7 +152,11 @@ impl<'a> Options<'a> {
         let mut chars = text.chars();
         match (chars.next(), chars.next()) {
             (Some(c), None) if !c.is_ascii_alphanumeric() && !matches!(c, '+' | '-') => Ok(Some(c)),
-            _ => Err(self.wrong(self.line_of(name), name, &format!("must be one character that is no letter, digit or sign, not `{text}`"))),
+            _ => Err(self.wrong(
+                self.line_of(name),
+                name,
+                &format!("must be one character that is no letter, digit or sign, not `{text}`"),
+            )),
         }
     }
 
@@ -164,9 +176,11 @@ impl<'a> Options<'a> {
         let Some(values) = self.scalars(name)? else { return Ok(None) };
         let texts = values.into_iter().map(|value| match value {
             Scalar::Text(text) => Ok(text),
-            other => {
-                Err(self.wrong(self.line_of(name), name, &format!("must be a list of strings; it has {other}, {}", other.kind())))
-            }
+            other => Err(self.wrong(
+                self.line_of(name),
+                name,
+                &format!("must be a list of strings; it has {other}, {}", other.kind()),
+            )),
         });
         texts.collect::<Result<_, _>>().map(Some)
     }
@@ -179,7 +193,11 @@ impl<'a> Options<'a> {
                 let item = |item: &Spanned<DeValue<'_>>| {
                     scalar(item.get_ref()).ok_or_else(|| {
                         let line = self.source.line(item.span().start);
-                        self.wrong(line, name, &format!("must be a list of plain values; it has {}", kind(item.get_ref())))
+                        self.wrong(
+                            line,
+                            name,
+                            &format!("must be a list of plain values; it has {}", kind(item.get_ref())),
+                        )
                     })
                 };
                 items.iter().map(item).collect::<Result<Vec<_>, _>>()?
@@ -209,9 +227,11 @@ impl<'a> Options<'a> {
         pairs.sort_by_key(|(key, _)| key.span().start);
         let pair = |(key, value): (&Spanned<std::borrow::Cow<'_, str>>, &Spanned<DeValue<'_>>)| match value.get_ref() {
             DeValue::String(new) if !new.is_empty() => Ok((key.get_ref().to_string(), new.to_string())),
-            DeValue::String(_) => {
-                Err(self.wrong(self.source.line(key.span().start), name, &format!("gives `{}` an empty name", key.get_ref())))
-            }
+            DeValue::String(_) => Err(self.wrong(
+                self.source.line(key.span().start),
+                name,
+                &format!("gives `{}` an empty name", key.get_ref()),
+            )),
             other => {
                 let line = self.source.line(key.span().start);
                 Err(self.wrong(line, name, &format!("must give `{}` a name, not {}", key.get_ref(), kind(other))))

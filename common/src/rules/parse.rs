@@ -7,13 +7,33 @@ use toml::de::{DeTable, DeValue};
 use super::columns::{Columns, did_you_mean};
 use super::options::{Options, Source, kind};
 use super::plan::all_numbers;
-use super::rule::{Case, Cast, CastError, CastTo, CheckError, Fill, NormalForm, NullsIn, Op, Rule, RuleSet, Side, has_offset};
+use super::rule::{
+    Case, Cast, CastError, CastTo, CheckError, Fill, NormalForm, NullsIn, Op, Rule, RuleSet, Side, has_offset,
+};
 use super::scalar::Scalar;
 
 /// Every operation, as it is written.
 const OPS: [&str; 20] = [
-    "trim", "collapse", "case", "normalize", "replace", "null_if", "cast", "fill", "clip", "range", "pattern", "zscore", "iqr",
-    "rename", "keep", "drop", "drop_nulls", "filter", "derive", "standardise",
+    "trim",
+    "collapse",
+    "case",
+    "normalize",
+    "replace",
+    "null_if",
+    "cast",
+    "fill",
+    "clip",
+    "range",
+    "pattern",
+    "zscore",
+    "iqr",
+    "rename",
+    "keep",
+    "drop",
+    "drop_nulls",
+    "filter",
+    "derive",
+    "standardise",
 ];
 
 impl RuleSet {
@@ -32,7 +52,9 @@ impl RuleSet {
             let name = key.get_ref().as_ref();
             if name != "rule" {
                 let hint = did_you_mean(name, &["rule"]);
-                return Err(source.error(line, &format!("unknown key `{name}`{hint}; a rules file has only [[rule]] tables")));
+                return Err(
+                    source.error(line, &format!("unknown key `{name}`{hint}; a rules file has only [[rule]] tables"))
+                );
             }
             let DeValue::Array(items) = value.get_ref() else {
                 let found = kind(value.get_ref());
@@ -42,7 +64,9 @@ impl RuleSet {
                 let line = source.line(item.span().start);
                 let DeValue::Table(table) = item.get_ref() else {
                     let found = kind(item.get_ref());
-                    return Err(source.error(line, &format!("`rule` must be written as [[rule]] tables; this has {found}")));
+                    return Err(
+                        source.error(line, &format!("`rule` must be written as [[rule]] tables; this has {found}"))
+                    );
                 };
                 rules.push(read_rule(Options::new(source, line, table), file, rules.len() + 1)?);
             }
@@ -71,7 +95,9 @@ fn read_columns(options: &Options<'_>, need: Need) -> Result<Columns, String> {
     let Some(columns) = options.strings("columns")? else {
         return match need {
             Need::Optional => Ok(Columns::Applicable),
-            Need::Required => Err(options.missing("`columns`, a list of names or globs such as [\"price\", \"addr_*\"]")),
+            Need::Required => {
+                Err(options.missing("`columns`, a list of names or globs such as [\"price\", \"addr_*\"]"))
+            }
         };
     };
     if columns.iter().any(String::is_empty) {
@@ -100,9 +126,16 @@ fn read_op(options: &Options<'_>, name: &str) -> Result<(Op, Columns), String> {
         }
         "normalize" => {
             options.allow(&["columns", "form"])?;
-            let forms =
-                [("nfc", NormalForm::Nfc), ("nfd", NormalForm::Nfd), ("nfkc", NormalForm::Nfkc), ("nfkd", NormalForm::Nfkd)];
-            (Op::Normalize { form: options.choice("form", &forms)?.unwrap_or(NormalForm::Nfc) }, columns(Need::Optional)?)
+            let forms = [
+                ("nfc", NormalForm::Nfc),
+                ("nfd", NormalForm::Nfd),
+                ("nfkc", NormalForm::Nfkc),
+                ("nfkd", NormalForm::Nfkd),
+            ];
+            (
+                Op::Normalize { form: options.choice("form", &forms)?.unwrap_or(NormalForm::Nfc) },
+                columns(Need::Optional)?,
+            )
         }
         "replace" => (read_replace(options)?, columns(Need::Optional)?),
         "null_if" => (read_null_if(options)?, columns(Need::Optional)?),
@@ -126,11 +159,17 @@ fn read_op(options: &Options<'_>, name: &str) -> Result<(Op, Columns), String> {
         }
         "zscore" => {
             options.allow(&["columns", "limit", "on_error"])?;
-            (Op::Zscore { limit: options.positive("limit", 3.0)?, on_error: read_check_error(options)? }, columns(Need::Required)?)
+            (
+                Op::Zscore { limit: options.positive("limit", 3.0)?, on_error: read_check_error(options)? },
+                columns(Need::Required)?,
+            )
         }
         "iqr" => {
             options.allow(&["columns", "factor", "on_error"])?;
-            (Op::Iqr { factor: options.positive("factor", 1.5)?, on_error: read_check_error(options)? }, columns(Need::Required)?)
+            (
+                Op::Iqr { factor: options.positive("factor", 1.5)?, on_error: read_check_error(options)? },
+                columns(Need::Required)?,
+            )
         }
         "rename" => {
             options.allow(&["columns"])?;
@@ -183,7 +222,8 @@ fn read_replace(options: &Options<'_>) -> Result<Op, String> {
 
 fn read_null_if(options: &Options<'_>) -> Result<Op, String> {
     options.allow(&["columns", "values", "ignore_case"])?;
-    let values = options.scalars("values")?.ok_or_else(|| options.missing("`values`, a list such as [\"\", \"n/a\"]"))?;
+    let values =
+        options.scalars("values")?.ok_or_else(|| options.missing("`values`, a list such as [\"\", \"n/a\"]"))?;
     let ignore_case = options.boolean("ignore_case")?;
     let texts = values.iter().all(|v| matches!(v, Scalar::Text(_)));
     if !texts && !all_numbers(&values) {
@@ -224,7 +264,11 @@ fn read_cast(options: &Options<'_>) -> Result<Cast, String> {
         check_format(options, format)?;
     }
     if to == CastTo::String && formats.len() > 1 {
-        return Err(options.wrong(options.line_of("formats"), "formats", "must be a single format for a cast to string"));
+        return Err(options.wrong(
+            options.line_of("formats"),
+            "formats",
+            "must be a single format for a cast to string",
+        ));
     }
     let timezone = options.string("timezone")?;
     let zoned = formats.iter().filter(|f| has_offset(f)).count();
@@ -274,7 +318,11 @@ fn read_bounds(options: &Options<'_>) -> Result<(Option<Scalar>, Option<Scalar>)
             Some(Scalar::Float(x)) if x.is_nan() => "nan".to_owned(),
             _ => continue,
         };
-        return Err(options.wrong(options.line_of(name), name, &format!("must be a number, date or datetime, not {what}")));
+        return Err(options.wrong(
+            options.line_of(name),
+            name,
+            &format!("must be a number, date or datetime, not {what}"),
+        ));
     }
     let number = |s: &Scalar| match s {
         Scalar::Int(n) => Some(*n as f64),
@@ -311,7 +359,11 @@ fn check_format(options: &Options<'_>, format: &str) -> Result<(), String> {
     let bad = format.is_empty() || StrftimeItems::new(format).any(|item| matches!(item, Item::Error));
     if bad {
         let line = options.line_of("formats");
-        return Err(options.wrong(line, "formats", &format!("has `{format}`, which is not a strftime format such as %Y-%m-%d %H:%M:%S")));
+        return Err(options.wrong(
+            line,
+            "formats",
+            &format!("has `{format}`, which is not a strftime format such as %Y-%m-%d %H:%M:%S"),
+        ));
     }
     Ok(())
 }

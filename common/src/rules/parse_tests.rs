@@ -27,9 +27,15 @@ fn defaults_and_options() {
     let Op::Cast(cast) = one("[[rule]]\nop='cast'\ncolumns='a'\nto='float'").op else { panic!() };
     assert_eq!((cast.on_error, cast.decimal, cast.thousands), (CastError::Fail, '.', None));
     assert_eq!(one("[[rule]]\nop='zscore'\ncolumns='a'").op, Op::Zscore { limit: 3.0, on_error: CheckError::Null });
-    assert_eq!(one("[[rule]]\nop='iqr'\ncolumns='a'\nfactor=3").op, Op::Iqr { factor: 3.0, on_error: CheckError::Null });
+    assert_eq!(
+        one("[[rule]]\nop='iqr'\ncolumns='a'\nfactor=3").op,
+        Op::Iqr { factor: 3.0, on_error: CheckError::Null }
+    );
     assert_eq!(one("[[rule]]\nop='standardize'\ncolumns='a'").label, "1 standardise");
-    assert_eq!(one("[[rule]]\nop='fill'\ncolumns='a'\nvalue=2024-02-29").op, Op::Fill { with: Fill::Value(Scalar::Date(19782)) });
+    assert_eq!(
+        one("[[rule]]\nop='fill'\ncolumns='a'\nvalue=2024-02-29").op,
+        Op::Fill { with: Fill::Value(Scalar::Date(19782)) }
+    );
     assert_eq!(
         one("[[rule]]\nop='rename'\ncolumns={b='x', a='y'}").op,
         Op::Rename { names: vec![("b".into(), "x".into()), ("a".into(), "y".into())] }
@@ -77,7 +83,10 @@ fn mistakes_name_file_line_what_was_found_and_what_is_allowed() {
             "[[rule]]\nop='cast'\nto='float'",
             "rules.toml:1: `cast` needs `columns`, a list of names or globs such as [\"price\", \"addr_*\"]",
         ),
-        ("[[rule]]\nop='cast'\ncolumns='a'", "rules.toml:1: `cast` needs `to`: integer, float, boolean, date, datetime or string"),
+        (
+            "[[rule]]\nop='cast'\ncolumns='a'",
+            "rules.toml:1: `cast` needs `to`: integer, float, boolean, date, datetime or string",
+        ),
         (
             "[[rule]]\nop='cast'\ncolumns='a'\nto='flot'",
             "rules.toml:4: `to` of `cast` cannot be `flot` (did you mean `float`?); allowed: integer, float, boolean, date, datetime, string",
@@ -86,14 +95,20 @@ fn mistakes_name_file_line_what_was_found_and_what_is_allowed() {
             "[[rule]]\nop='cast'\ncolumns='a'\nto='float'\non_error='drop'",
             "rules.toml:5: `on_error` of `cast` cannot be `drop`; allowed: null, reject, fail",
         ),
-        ("[[rule]]\nop='trim'\ncolumns=3", "rules.toml:3: `columns` of `trim` must be a list of strings; it has 3, a whole number"),
+        (
+            "[[rule]]\nop='trim'\ncolumns=3",
+            "rules.toml:3: `columns` of `trim` must be a list of strings; it has 3, a whole number",
+        ),
         ("[[rule]]\nop='trim'\ncolumns=[]", "rules.toml:3: `columns` of `trim` must not be empty"),
         ("[[rule]]\nop='trim'\ncolumns=['']", "rules.toml:3: `columns` of `trim` has an empty name"),
         (
             "[[rule]]\nop='trim'\ncolumns=[\n'a',\n['b']]",
             "rules.toml:5: `columns` of `trim` must be a list of plain values; it has a list",
         ),
-        ("[[rule]]\nop='trim'\ncolumns={a='b'}", "rules.toml:3: `columns` of `trim` must be a value or a list of values, not a table"),
+        (
+            "[[rule]]\nop='trim'\ncolumns={a='b'}",
+            "rules.toml:3: `columns` of `trim` must be a value or a list of values, not a table",
+        ),
         ("[[rule]]\nop='case'\nto=1", "rules.toml:3: `to` of `case` must be a string, not the number 1"),
         ("[[rule]]\nop='case'", "rules.toml:1: `case` needs `to`: lower, upper or title"),
         ("[[rule]]\nop='replace'\nfind='a'", "rules.toml:1: `replace` needs `with`, a string"),
@@ -110,8 +125,14 @@ fn mistakes_name_file_line_what_was_found_and_what_is_allowed() {
             "rules.toml:5: `regex` of `replace` must be true or false, not the string \"yes\"",
         ),
         ("[[rule]]\nop='null_if'", "rules.toml:1: `null_if` needs `values`, a list such as [\"\", \"n/a\"]"),
-        ("[[rule]]\nop='null_if'\nvalues=['',1]", "rules.toml:3: `values` of `null_if` must be all strings or all numbers"),
-        ("[[rule]]\nop='null_if'\nvalues=[1]\nignore_case=true", "rules.toml:4: `ignore_case` of `null_if` is for strings only"),
+        (
+            "[[rule]]\nop='null_if'\nvalues=['',1]",
+            "rules.toml:3: `values` of `null_if` must be all strings or all numbers",
+        ),
+        (
+            "[[rule]]\nop='null_if'\nvalues=[1]\nignore_case=true",
+            "rules.toml:4: `ignore_case` of `null_if` is for strings only",
+        ),
         (
             "[[rule]]\nop='cast'\ncolumns='a'\nto='float'\nformats=['%Y']",
             "rules.toml:5: `formats` of `cast` is for casts to date, datetime or string only",
@@ -136,7 +157,10 @@ fn mistakes_name_file_line_what_was_found_and_what_is_allowed() {
             "[[rule]]\nop='cast'\ncolumns='a'\nto='float'\ndecimal='dot'",
             "rules.toml:5: `decimal` of `cast` must be one character that is no letter, digit or sign, not `dot`",
         ),
-        ("[[rule]]\nop='fill'\ncolumns='a'", "rules.toml:1: `fill` needs `value`, or `with`: mean, median, mode or forward"),
+        (
+            "[[rule]]\nop='fill'\ncolumns='a'",
+            "rules.toml:1: `fill` needs `value`, or `with`: mean, median, mode or forward",
+        ),
         (
             "[[rule]]\nop='fill'\ncolumns='a'\nvalue=1\nwith='mean'",
             "rules.toml:5: `with` of `fill` and `value` exclude each other",
@@ -157,7 +181,10 @@ fn mistakes_name_file_line_what_was_found_and_what_is_allowed() {
             "rules.toml:4: `pattern` of `pattern` is not a regular expression: unclosed character class",
         ),
         ("[[rule]]\nop='zscore'\ncolumns='a'\nlimit=0", "rules.toml:4: `limit` of `zscore` must be above 0, not 0"),
-        ("[[rule]]\nop='iqr'\ncolumns='a'\nfactor='x'", "rules.toml:4: `factor` of `iqr` must be a number, not the string \"x\""),
+        (
+            "[[rule]]\nop='iqr'\ncolumns='a'\nfactor='x'",
+            "rules.toml:4: `factor` of `iqr` must be a number, not the string \"x\"",
+        ),
         (
             "[[rule]]\nop='rename'",
             "rules.toml:1: `rename` needs `columns`, a table of old and new names, such as { old = \"new\" }",
@@ -167,7 +194,10 @@ fn mistakes_name_file_line_what_was_found_and_what_is_allowed() {
             "rules.toml:3: `columns` of `rename` must be a table of old and new names, such as { old = \"new\" }, not a list",
         ),
         ("[[rule]]\nop='rename'\ncolumns={a=''}", "rules.toml:3: `columns` of `rename` gives `a` an empty name"),
-        ("[[rule]]\nop='rename'\ncolumns={a=1}", "rules.toml:3: `columns` of `rename` must give `a` a name, not the number 1"),
+        (
+            "[[rule]]\nop='rename'\ncolumns={a=1}",
+            "rules.toml:3: `columns` of `rename` must give `a` a name, not the number 1",
+        ),
         ("[[rule]]\nop='rename'\ncolumns={}", "rules.toml:3: `columns` of `rename` must not be empty"),
         ("[[rule]]\nop='filter'", "rules.toml:1: `filter` needs `sql`, a string"),
         ("[[rule]]\nop='derive'\nsql='1'", "rules.toml:1: `derive` needs `column`, a string"),
@@ -189,12 +219,16 @@ fn mistakes_name_file_line_what_was_found_and_what_is_allowed() {
 #[test]
 fn every_example_of_the_reference_is_valid() {
     let reference = include_str!("../../../docs/rules.md");
-    let examples: Vec<&str> = reference.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let examples: Vec<&str> =
+        reference.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(examples.len() > 15, "{}", examples.len());
     for example in examples {
         RuleSet::parse(example, "docs/rules.md").unwrap();
     }
     for op in OPS {
-        assert!(reference.contains(&format!("### {op}")) || reference.contains(&format!(" and {op}\n")), "{op} is not in the reference");
+        assert!(
+            reference.contains(&format!("### {op}")) || reference.contains(&format!(" and {op}\n")),
+            "{op} is not in the reference"
+        );
     }
 }

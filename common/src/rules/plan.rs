@@ -20,7 +20,8 @@ pub struct ShapeColumn {
 
 impl From<&Schema> for Shape {
     fn from(schema: &Schema) -> Self {
-        let columns = schema.fields.iter().map(|f| ShapeColumn { name: f.name.clone(), dtype: Some(f.dtype) }).collect();
+        let columns =
+            schema.fields.iter().map(|f| ShapeColumn { name: f.name.clone(), dtype: Some(f.dtype) }).collect();
         Shape { columns }
     }
 }
@@ -140,7 +141,12 @@ impl Op {
             }
         };
         match self {
-            Op::Trim { .. } | Op::Collapse | Op::Case { .. } | Op::Normalize { .. } | Op::Replace { .. } | Op::Pattern { .. } => {
+            Op::Trim { .. }
+            | Op::Collapse
+            | Op::Case { .. }
+            | Op::Normalize { .. }
+            | Op::Replace { .. }
+            | Op::Pattern { .. } => {
                 if dtype == Text {
                     Ok(Text)
                 } else {
@@ -159,7 +165,10 @@ impl Op {
             Op::Fill { with: Fill::Mean | Fill::Median } | Op::Standardise => number(Float64),
             Op::Clip { min, max } | Op::Range { min, max, .. } => {
                 if !dtype.is_numeric() && !matches!(dtype, Date | Datetime | DatetimeUtc) {
-                    return Err(format!("its type is {dtype}; `{}` works on numbers, dates and datetimes", self.name()));
+                    return Err(format!(
+                        "its type is {dtype}; `{}` works on numbers, dates and datetimes",
+                        self.name()
+                    ));
                 }
                 for bound in [min, max].into_iter().flatten() {
                     bound.fit(dtype)?;
@@ -269,12 +278,18 @@ mod tests {
                 "[[rule]]\nop='trim'\ncolumns=['zip_*']",
                 "rules.toml:1: trim: no column matches `zip_*`; the columns are id, name, addr_city, age, seen",
             ),
-            ("[[rule]]\nop='trim'\ncolumns=['id']", "rules.toml:1: trim: column `id`: its type is int64; `trim` works on strings"),
+            (
+                "[[rule]]\nop='trim'\ncolumns=['id']",
+                "rules.toml:1: trim: column `id`: its type is int64; `trim` works on strings",
+            ),
             (
                 "[[rule]]\nop='zscore'\ncolumns=['name']",
                 "rules.toml:1: zscore: column `name`: its type is string; `zscore` works on numbers (int64, float64)",
             ),
-            ("[[rule]]\nop='cast'\ncolumns=['id']\nto='date'", "rules.toml:1: cast: column `id`: int64 cannot be cast to date"),
+            (
+                "[[rule]]\nop='cast'\ncolumns=['id']\nto='date'",
+                "rules.toml:1: cast: column `id`: int64 cannot be cast to date",
+            ),
             (
                 "[[rule]]\nop='fill'\ncolumns=['id']\nvalue='x'",
                 "rules.toml:1: fill: column `id`: \"x\" is a string, which a column of type int64 cannot hold",

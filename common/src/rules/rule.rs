@@ -70,17 +70,43 @@ impl Rule {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Op {
-    Trim { side: Side },
+    Trim {
+        side: Side,
+    },
     Collapse,
-    Case { to: Case },
-    Normalize { form: NormalForm },
-    Replace { find: String, with: String, regex: bool, whole: bool },
-    NullIf { values: Vec<Scalar>, ignore_case: bool },
+    Case {
+        to: Case,
+    },
+    Normalize {
+        form: NormalForm,
+    },
+    Replace {
+        find: String,
+        with: String,
+        regex: bool,
+        whole: bool,
+    },
+    NullIf {
+        values: Vec<Scalar>,
+        ignore_case: bool,
+    },
     Cast(Cast),
-    Fill { with: Fill },
-    Clip { min: Option<Scalar>, max: Option<Scalar> },
-    Range { min: Option<Scalar>, max: Option<Scalar>, on_error: CheckError },
-    Pattern { pattern: String, on_error: CheckError },
+    Fill {
+        with: Fill,
+    },
+    Clip {
+        min: Option<Scalar>,
+        max: Option<Scalar>,
+    },
+    Range {
+        min: Option<Scalar>,
+        max: Option<Scalar>,
+        on_error: CheckError,
+    },
+    Pattern {
+        pattern: String,
+        on_error: CheckError,
+    },
     Zscore {
         #[serde(with = "exact")]
         limit: f64,
@@ -92,12 +118,21 @@ pub enum Op {
         on_error: CheckError,
     },
     /// Old and new names.
-    Rename { names: Vec<(String, String)> },
+    Rename {
+        names: Vec<(String, String)>,
+    },
     Keep,
     Drop,
-    DropNulls { how: NullsIn },
-    Filter { sql: String },
-    Derive { column: String, sql: String },
+    DropNulls {
+        how: NullsIn,
+    },
+    Filter {
+        sql: String,
+    },
+    Derive {
+        column: String,
+        sql: String,
+    },
     Standardise,
 }
 
@@ -177,7 +212,9 @@ impl Cast {
             CastTo::Float => DataType::Float64,
             CastTo::Boolean => DataType::Boolean,
             CastTo::Date => DataType::Date,
-            CastTo::Datetime if self.timezone.is_some() || self.formats.iter().any(|f| has_offset(f)) => DataType::DatetimeUtc,
+            CastTo::Datetime if self.timezone.is_some() || self.formats.iter().any(|f| has_offset(f)) => {
+                DataType::DatetimeUtc
+            }
             CastTo::Datetime => DataType::Datetime,
             CastTo::String => DataType::String,
         }
@@ -254,7 +291,14 @@ mod tests {
 
     #[test]
     fn offsets_are_seen_in_formats() {
-        for (format, yes) in [("%Y-%m-%d", false), ("%H:%M%z", true), ("%H %:z", true), ("%%z", false), ("%H:%M %#z", true), ("%+", true)] {
+        for (format, yes) in [
+            ("%Y-%m-%d", false),
+            ("%H:%M%z", true),
+            ("%H %:z", true),
+            ("%%z", false),
+            ("%H:%M %#z", true),
+            ("%+", true),
+        ] {
             assert_eq!(has_offset(format), yes, "{format}");
         }
     }

@@ -62,10 +62,7 @@ pub const fn is_beyond_float(value: i64) -> bool {
 pub fn parse_float64_exact(cell: &[u8]) -> Option<f64> {
     let value = parse_float64(cell)?;
     // The cheap comparison comes first: few cells are that large. 2^53 + 1 is rounded to 2^53, hence `>=`.
-    if value.abs() >= MAX_EXACT as f64
-        && integer_literal(cell)
-        && parse_int64(cell).is_none_or(is_beyond_float)
-    {
+    if value.abs() >= MAX_EXACT as f64 && integer_literal(cell) && parse_int64(cell).is_none_or(is_beyond_float) {
         return None;
     }
     Some(value)
@@ -95,8 +92,7 @@ pub fn parse_float64(cell: &[u8]) -> Option<f64> {
 /// correctly (Clinger 1990, "How to read floating point numbers accurately").
 #[inline]
 fn short_decimal(negative: bool, text: &[u8]) -> Option<f64> {
-    const POWERS: [f64; 16] =
-        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
     if text.len() > 16 {
         return None;
     }
@@ -250,7 +246,21 @@ mod tests {
         assert_eq!(int("-5"), Some(-5));
         assert_eq!(int("9223372036854775807"), Some(i64::MAX));
         assert_eq!(int("-9223372036854775808"), Some(i64::MIN));
-        for no in ["", "-", "+1", "007", "-0", "00", "9223372036854775808", "-9223372036854775809", "1.0", " 1", "1e3", "99999999999999999999", "1:"] {
+        for no in [
+            "",
+            "-",
+            "+1",
+            "007",
+            "-0",
+            "00",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "1.0",
+            " 1",
+            "1e3",
+            "99999999999999999999",
+            "1:",
+        ] {
             assert_eq!(int(no), None, "{no}");
         }
     }
@@ -267,7 +277,10 @@ mod tests {
         assert_eq!(float("-inf"), Some(f64::NEG_INFINITY));
         assert_eq!(float("Infinity"), Some(f64::INFINITY));
         assert!(float("NaN").unwrap().is_nan() && float("nan").unwrap().is_nan());
-        for no in ["", "-", ".", "-.", "+1.5", "007", "00.5", "1e400", "1,5", "INF", "infinity", "e5", "1.2.3", "1_0", "0x1p3", "-nan"] {
+        for no in [
+            "", "-", ".", "-.", "+1.5", "007", "00.5", "1e400", "1,5", "INF", "infinity", "e5", "1.2.3", "1_0",
+            "0x1p3", "-nan",
+        ] {
             assert_eq!(float(no), None, "{no}");
         }
         assert_eq!(parse_float64_exact(b"9007199254740992"), Some(9007199254740992.0));
@@ -287,7 +300,16 @@ mod tests {
     fn dates_and_times() {
         assert_eq!(parse_date(b"1970-01-01"), Some(0));
         assert_eq!(parse_date(b"2024-02-29"), Some(19_782));
-        for no in ["2023-02-29", "2024-13-01", "2024-00-10", "2024-01-00", "2024-04-31", "24-01-01", "2024/01/01", "2024-1-01"] {
+        for no in [
+            "2023-02-29",
+            "2024-13-01",
+            "2024-00-10",
+            "2024-01-00",
+            "2024-04-31",
+            "24-01-01",
+            "2024/01/01",
+            "2024-1-01",
+        ] {
             assert_eq!(parse_date(no.as_bytes()), None, "{no}");
         }
         let day = 86_400_000_000;
@@ -295,7 +317,14 @@ mod tests {
         assert_eq!(parse_datetime(b"1970-01-01T00:01"), Some(60_000_000));
         assert_eq!(parse_datetime(b"1970-01-01 00:00:01.5"), Some(1_500_000));
         assert_eq!(parse_datetime(b"1969-12-31 23:59:59.999999000"), Some(-1));
-        for no in ["1970-01-01 00:00:00.1234567", "1970-01-01 24:00", "1970-01-01 00:00:60", "1970-01-01 00:00:00.", "1970-01-01T00:00Z", "1970-01-01 "] {
+        for no in [
+            "1970-01-01 00:00:00.1234567",
+            "1970-01-01 24:00",
+            "1970-01-01 00:00:60",
+            "1970-01-01 00:00:00.",
+            "1970-01-01T00:00Z",
+            "1970-01-01 ",
+        ] {
             assert_eq!(parse_datetime(no.as_bytes()), None, "{no}");
         }
         for zone in ["+01:00", "+0100", "+01"] {
@@ -303,7 +332,13 @@ mod tests {
         }
         assert_eq!(parse_datetime_utc(b"1970-01-01T00:00:00.25Z"), Some(250_000));
         assert_eq!(parse_datetime_utc(b"1970-01-01 00:00-02:30"), Some(9_000_000_000));
-        for no in ["1970-01-01T00:00:00", "1970-01-01T00:00:00+1", "1970-01-01T00:00:00+24:00", "1970-01-01T00:00:00 Z", "1970-01-01Z"] {
+        for no in [
+            "1970-01-01T00:00:00",
+            "1970-01-01T00:00:00+1",
+            "1970-01-01T00:00:00+24:00",
+            "1970-01-01T00:00:00 Z",
+            "1970-01-01Z",
+        ] {
             assert_eq!(parse_datetime_utc(no.as_bytes()), None, "{no}");
         }
     }

@@ -60,12 +60,10 @@ fn check(data: &[u8], grammar: Grammar, target: u64, step: usize, max: usize) {
     let mut records = Vec::new();
     for (cut, chunk) in cuts.iter().zip(&chunks) {
         let offset = cut.offset as usize;
-        assert_eq!((cut.offset, cut.len, cut.first_line, cut.lines), (
-            chunk.offset,
-            chunk.bytes.len() as u64,
-            chunk.first_line,
-            chunk.lines
-        ));
+        assert_eq!(
+            (cut.offset, cut.len, cut.first_line, cut.lines),
+            (chunk.offset, chunk.bytes.len() as u64, chunk.first_line, chunk.lines)
+        );
         let newlines = data[..offset].iter().filter(|b| **b == b'\n').count();
         assert_eq!(cut.first_line, 1 + newlines as u64);
         for r in scan(&chunk.bytes, grammar, max) {

@@ -32,8 +32,9 @@ pub fn read_header(start: &[u8], dialect: &Dialect, last: bool) -> Result<Header
             Encoding::Utf8 => bytes,
             Encoding::Latin1 => latin1_to_utf8(bytes),
         };
-        let name = String::from_utf8(bytes)
-            .map_err(|e| format!("the name of column {position} is not valid UTF-8: `{}`", String::from_utf8_lossy(e.as_bytes())))?;
+        let name = String::from_utf8(bytes).map_err(|e| {
+            format!("the name of column {position} is not valid UTF-8: `{}`", String::from_utf8_lossy(e.as_bytes()))
+        })?;
         if name.trim().is_empty() {
             return Err(format!("column {position} of the header has no name"));
         }

@@ -148,7 +148,13 @@ impl Sampler {
 
 /// The schema of a sample of delimited text that starts behind the header. `last`: the sample holds the source's end;
 /// otherwise a record cut off at its end is left out. Records that the worker would reject are left out too.
-pub fn sample_csv(data: &[u8], dialect: &Dialect, columns: &[String], nulls: &[String], last: bool) -> Result<Schema, String> {
+pub fn sample_csv(
+    data: &[u8],
+    dialect: &Dialect,
+    columns: &[String],
+    nulls: &[String],
+    last: bool,
+) -> Result<Schema, String> {
     let grammar = Grammar::of(dialect)?;
     let transcoded;
     let data = match dialect.encoding {
@@ -196,7 +202,9 @@ pub fn sample_json_lines(data: &[u8], encoding: Encoding, nulls: &[String], last
     };
     let mut sampler = Sampler::new(&[], nulls);
     let mut at = 0;
-    while let Some(record) = (at < data.len()).then(|| next_record(data, at, Grammar::lines(), MAX_RECORD_BYTES, last)).flatten() {
+    while let Some(record) =
+        (at < data.len()).then(|| next_record(data, at, Grammar::lines(), MAX_RECORD_BYTES, last)).flatten()
+    {
         at = record.end;
         let line = data.get(record.start..record.content_end).unwrap_or_default();
         if let Ok(line) = simdutf8::basic::from_utf8(line) {
@@ -262,7 +270,8 @@ mod tests {
     #[test]
     fn a_csv_sample() {
         let names = ["id", "x", "when", "zip", "none", "q"].map(str::to_owned);
-        let data = b"1,2,2024-01-01,01234,,\"1\"\n2,NA,2024-01-02 03:04,5,,\"2\"\n\nragged\n3,\"4.5\",,6,,3\n4,x\"y,cut o";
+        let data =
+            b"1,2,2024-01-01,01234,,\"1\"\n2,NA,2024-01-02 03:04,5,,\"2\"\n\nragged\n3,\"4.5\",,6,,3\n4,x\"y,cut o";
         let nulls = ["NA".to_owned()];
         let schema = sample_csv(data, &Dialect::default(), &names, &nulls, false).unwrap();
         assert_eq!(types(&schema), ["id:int64", "x:float64", "when:datetime", "zip:string", "none:null", "q:int64"]);

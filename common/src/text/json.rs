@@ -24,7 +24,9 @@ impl std::fmt::Display for JsonFault {
 pub enum Kind {
     Null,
     /// Its span is what is between the quotes; `escaped`: it has backslashes, see [`unescape_json`].
-    Text { escaped: bool },
+    Text {
+        escaped: bool,
+    },
     /// A number, `true` or `false`.
     Literal,
     /// An object or array.

@@ -12,8 +12,8 @@ mod nulls;
 mod scan;
 
 pub use cells::{
-    fits, integer_literal, is_beyond_float, parse_boolean, parse_date, parse_datetime, parse_datetime_utc, parse_float64,
-    parse_float64_exact, parse_int64,
+    fits, integer_literal, is_beyond_float, parse_boolean, parse_date, parse_datetime, parse_datetime_utc,
+    parse_float64, parse_float64_exact, parse_int64,
 };
 pub use cut::{Chunks, Cut, CutChunk, CutError, Cutter, MAX_CHUNK_BYTES, Offsets, cut_slice};
 pub use dialect::{Dialect, Encoding};

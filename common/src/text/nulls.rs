@@ -24,7 +24,9 @@ impl Nulls {
     #[inline]
     pub fn has(&self, cell: &[u8]) -> bool {
         match cell.first() {
-            Some(byte) if self.first.get(usize::from(*byte)) == Some(&true) => self.markers.iter().any(|m| **m == *cell),
+            Some(byte) if self.first.get(usize::from(*byte)) == Some(&true) => {
+                self.markers.iter().any(|m| **m == *cell)
+            }
             _ => false,
         }
     }

@@ -229,7 +229,11 @@ mod tests {
             let record = split_record(data, at, CSV, max, true, |f| {
                 let mut cell = Vec::new();
                 let raw = &data[f.start..f.end];
-                if f.escaped { unescape_quotes(raw, b'"', &mut cell) } else { cell.extend(raw) }
+                if f.escaped {
+                    unescape_quotes(raw, b'"', &mut cell)
+                } else {
+                    cell.extend(raw)
+                }
                 fields.push(String::from_utf8(cell).unwrap());
             })
             .unwrap();
@@ -249,11 +253,10 @@ mod tests {
 
     #[test]
     fn plain_and_quoted_fields() {
-        assert_eq!(records("a,b\r\n\"x,\"\"y\"\"\n\",\r\nlast,\"q\"", 99), [
-            good(&["a", "b"]),
-            good(&["x,\"y\"\n", ""]),
-            good(&["last", "q"]),
-        ]);
+        assert_eq!(
+            records("a,b\r\n\"x,\"\"y\"\"\n\",\r\nlast,\"q\"", 99),
+            [good(&["a", "b"]), good(&["x,\"y\"\n", ""]), good(&["last", "q"]),]
+        );
         assert_eq!(records("a\"b,c\n", 99), [good(&["a\"b", "c"])]);
         assert_eq!(records("a\rb,\r\n,\n", 99), [good(&["a\rb", ""]), good(&["", ""])]);
     }
@@ -269,10 +272,10 @@ mod tests {
 
     #[test]
     fn text_after_a_closing_quote() {
-        assert_eq!(records("\"a\"b,\"c\n1,2\n", 99), [
-            (vec!["\"a\"b,\"c".to_owned()], Some(Defect::TextAfterQuote)),
-            good(&["1", "2"]),
-        ]);
+        assert_eq!(
+            records("\"a\"b,\"c\n1,2\n", 99),
+            [(vec!["\"a\"b,\"c".to_owned()], Some(Defect::TextAfterQuote)), good(&["1", "2"]),]
+        );
         assert_eq!(records("\"a\"\r", 99)[0].1, Some(Defect::TextAfterQuote));
     }
 

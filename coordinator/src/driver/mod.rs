@@ -72,7 +72,12 @@ impl Handle {
         self.mailbox.send(Command::Event(event)).await.map_err(|_| gone())
     }
 
-    pub async fn join(&self, joined: Joined, session: u64, out: mpsc::UnboundedSender<ToWorker>) -> Result<(), Refusal> {
+    pub async fn join(
+        &self,
+        joined: Joined,
+        session: u64,
+        out: mpsc::UnboundedSender<ToWorker>,
+    ) -> Result<(), Refusal> {
         self.mailbox.send(Command::Join { joined: Box::new(joined), session, out }).await.map_err(|_| gone())
     }
 
@@ -118,7 +123,14 @@ impl Driver {
                 .map(|(name, tasks, keeps, dones)| (Stage::new(name, tasks, keeps), dones))
                 .collect();
             tracing::info!(job = %job.row.job, kind = resolved.spec.kind(), "taking up an unfinished job");
-            scheduler.restore_job(now.0, job.row.job, resolved, job.row.priority, job.row.deadline.map(|d| d.0), stages);
+            scheduler.restore_job(
+                now.0,
+                job.row.job,
+                resolved,
+                job.row.priority,
+                job.row.deadline.map(|d| d.0),
+                stages,
+            );
             infos.insert(job.row.job, JobInfo { row: job.row, started: now });
         }
         let (tx, rx) = mpsc::channel(4096);
@@ -229,7 +241,9 @@ impl Driver {
         self.scheduler
             .jobs()
             .filter(|j| !matches!(j.resolved.spec, JobSpec::Repair(_)))
-            .find(|j| j.resolved.spec.output().is_some_and(|o| o == name || o.rejects() == *name || name.rejects() == *o))
+            .find(|j| {
+                j.resolved.spec.output().is_some_and(|o| o == name || o.rejects() == *name || name.rejects() == *o)
+            })
             .map(|j| j.id)
     }
 }

@@ -10,8 +10,8 @@ use shardmill_common::time::Timestamp;
 
 use super::{Driver, FINISHED_KEPT};
 use crate::catalog::{Change, output_record};
-use crate::journal::{JobRow, Write};
 use crate::jobs::{Publication, ResolvedJob};
+use crate::journal::{JobRow, Write};
 use crate::scheduler::{Action, Event, Job, JobEnd};
 
 impl Driver {

@@ -16,7 +16,8 @@ use crate::jobs::ResolvedJob;
 use crate::journal::{JobRow, Write};
 use crate::scheduler::{Event, Worker};
 
-const NO_WORKER: &str = "no worker is alive: start one with `shardmill worker --coordinator URL --listen ADDR --data-dir DIR`";
+const NO_WORKER: &str =
+    "no worker is alive: start one with `shardmill worker --coordinator URL --listen ADDR --data-dir DIR`";
 
 impl Driver {
     pub fn submit(&mut self, submission: Submission) -> Result<JobId, Refusal> {
@@ -25,7 +26,8 @@ impl Driver {
         crate::jobs::check(&resolved)?;
         let id = JobId(self.next_job);
         self.next_job += 1;
-        let deadline = submission.deadline_seconds.map(|s| Timestamp(now.0.saturating_add((s as i64).saturating_mul(1000))));
+        let deadline =
+            submission.deadline_seconds.map(|s| Timestamp(now.0.saturating_add((s as i64).saturating_mul(1000))));
         let row = JobRow {
             job: id,
             resolved: Some(resolved.clone()),
@@ -61,7 +63,9 @@ impl Driver {
         if let Some(output) = spec.output()
             && let Some(job) = self.writer_of(output)
         {
-            return Err(Refusal::Conflict(format!("`{output}` is being written by job {job}: wait for it, or cancel it")));
+            return Err(Refusal::Conflict(format!(
+                "`{output}` is being written by job {job}: wait for it, or cancel it"
+            )));
         }
         let mut inputs = Vec::new();
         let mut pin = |dataset: &mut DatasetRef| -> Result<(), Refusal> {
@@ -129,7 +133,8 @@ impl Driver {
 
     /// All jobs, newest first.
     pub fn jobs(&self) -> Vec<JobStatus> {
-        let running = self.scheduler.jobs().filter_map(|j| self.infos.get(&j.id).map(|i| self.running_status(j, &i.row)));
+        let running =
+            self.scheduler.jobs().filter_map(|j| self.infos.get(&j.id).map(|i| self.running_status(j, &i.row)));
         let mut all: Vec<JobStatus> = running.chain(self.finished.values().cloned()).collect();
         all.sort_by_key(|s| std::cmp::Reverse(s.job));
         all
@@ -148,7 +153,11 @@ impl Driver {
             return Err(Refusal::Unavailable(if known.is_empty() {
                 format!("{}: no worker has a good copy of object {object}", manifest.reference())
             } else {
-                format!("{}: no worker that holds object {object} is alive (it is on {})", manifest.reference(), known.join(", "))
+                format!(
+                    "{}: no worker that holds object {object} is alive (it is on {})",
+                    manifest.reference(),
+                    known.join(", ")
+                )
             }));
         }
         let peers = self.scheduler.peers(holders.iter().flat_map(|(_, h)| h.iter().copied()));
@@ -161,7 +170,9 @@ impl Driver {
 
     fn not_being_written(&self, name: &DatasetName) -> Result<(), Refusal> {
         match self.writer_of(name) {
-            Some(job) => Err(Refusal::Conflict(format!("`{name}` is being written by job {job}: wait for it, or cancel it"))),
+            Some(job) => {
+                Err(Refusal::Conflict(format!("`{name}` is being written by job {job}: wait for it, or cancel it")))
+            }
             None => Ok(()),
         }
     }

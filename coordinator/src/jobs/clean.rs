@@ -69,7 +69,9 @@ pub fn next(spec: &CleanSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Re
 /// The schema of what comes out when no row went in: a column whose type only the engine could tell is text.
 pub fn schema_after(rules: &RuleSet, schema: &Schema) -> Result<Schema, Failure> {
     let shape = rules.shape_after(schema).map_err(Failure::bad_input)?;
-    Ok(Schema::new(shape.columns.into_iter().map(|c| Field::new(c.name, c.dtype.unwrap_or(DataType::String))).collect()))
+    Ok(Schema::new(
+        shape.columns.into_iter().map(|c| Field::new(c.name, c.dtype.unwrap_or(DataType::String))).collect(),
+    ))
 }
 
 /// How far the statistics have come.
@@ -87,9 +89,8 @@ pub fn gather_statistics(
     stages: &[StageView<'_>],
 ) -> Result<Statistics, Failure> {
     let asking: Vec<usize> = (0..rules.len()).filter(|n| rules[*n].needs_statistics()).collect();
-    let stages_named = |name: &str| -> Vec<u32> {
-        (0u32..).zip(stages).filter(|(_, s)| s.name == name).map(|(n, _)| n).collect()
-    };
+    let stages_named =
+        |name: &str| -> Vec<u32> { (0u32..).zip(stages).filter(|(_, s)| s.name == name).map(|(n, _)| n).collect() };
     let (summaries, merges) = (stages_named(SUMMARISE), stages_named(MERGE));
     let mut known: Vec<Option<RuleStatistics>> = vec![None; rules.len()];
     for (merge, rule) in merges.iter().zip(&asking) {

@@ -12,7 +12,8 @@ use shardmill_common::task::{
 };
 
 use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, coalesce, find, output, partitions_for, reduce_target, whole,
+    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, coalesce, find, output, partitions_for, reduce_target,
+    whole,
 };
 
 const HASH: &str = "hash";
@@ -77,7 +78,9 @@ fn key_columns(spec: &CompareSpec, left: &Manifest, right: &Manifest) -> Result<
         if names[..n].contains(name) {
             return Err(format!("the key column `{name}` is named twice"));
         }
-        let missing = |which, schema: &Schema| format!("{which} has no column `{name}`; its columns are {}", schema.names_joined());
+        let missing = |which, schema: &Schema| {
+            format!("{which} has no column `{name}`; its columns are {}", schema.names_joined())
+        };
         let a = left.schema.get(name).ok_or_else(|| missing(&l, &left.schema))?.dtype;
         let b = right.schema.get(name).ok_or_else(|| missing(&r, &right.schema))?.dtype;
         let common = a.join(b);
@@ -268,8 +271,7 @@ fn hash_stage(plan: &Plan<'_>, left: &[ShardAt], right: &[ShardAt]) -> Next {
         let task = HashTask { input: shard.input(n), schema: schema.clone(), plan: hash };
         shard.task(TaskKind::Hash(task), Vec::new())
     };
-    let mut tasks: Vec<TaskSpec> =
-        left.iter().enumerate().map(|(n, s)| hash(s, n, &plan.left.schema, false)).collect();
+    let mut tasks: Vec<TaskSpec> = left.iter().enumerate().map(|(n, s)| hash(s, n, &plan.left.schema, false)).collect();
     tasks.extend(right.iter().enumerate().map(|(n, s)| hash(s, n, &plan.right.schema, !plan.keys_are_rows)));
     Next::Stage { name: HASH.into(), tasks, keeps: Vec::new() }
 }
@@ -293,7 +295,8 @@ fn match_stage(
     (left, right): (TaskRange, TaskRange),
     stages: &[StageView<'_>],
 ) -> Result<Next, Failure> {
-    let outputs = left.tasks().chain(right.tasks()).map(|(s, t)| output(stages, s, t)).collect::<Result<Vec<_>, _>>()?;
+    let outputs =
+        left.tasks().chain(right.tasks()).map(|(s, t)| output(stages, s, t)).collect::<Result<Vec<_>, _>>()?;
     let rows = plan.left.rows() + plan.right.rows();
     let reads: Vec<TaskRange> = [left, right].into_iter().filter(|r| r.to > r.from).collect();
     let (how, validate) = if spec.changes {

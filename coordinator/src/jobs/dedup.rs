@@ -4,12 +4,11 @@ use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
 use shardmill_common::schema::Schema;
 use shardmill_common::spec::{DedupSpec, Keep};
-use shardmill_common::task::{
-    DropTask, DuplicatesTask, HashColumn, HashPlan, HashTask, TaskKind, TaskRange, TaskSpec,
-};
+use shardmill_common::task::{DropTask, DuplicatesTask, HashColumn, HashPlan, HashTask, TaskKind, TaskRange, TaskSpec};
 
 use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, coalesce, find, output, partitions_for, reduce_target, whole,
+    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, coalesce, find, output, partitions_for, reduce_target,
+    whole,
 };
 
 const HASH: &str = "hash";

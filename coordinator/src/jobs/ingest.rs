@@ -14,7 +14,8 @@ use shardmill_common::task::{HashColumn, HashPlan, ParseResult, ParseTask, TaskK
 use super::clean::{Statistics, gather_statistics, schema_after};
 use super::dedup::{Progress, check_keys, drop_duplicates, hash_stage};
 use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, joined_schema, partitions_for, rejects_schema, whole,
+    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, joined_schema, partitions_for, rejects_schema,
+    whole,
 };
 
 const PARSE: &str = "parse";
@@ -165,7 +166,8 @@ fn fused_hash(spec: &IngestSpec) -> Option<HashPlan> {
         return None;
     }
     let bytes: u64 = spec.chunks.iter().map(|c| c.bytes).sum();
-    let columns = dedup.keys.as_ref().map(|keys| keys.iter().map(|k| HashColumn { name: k.clone(), dtype: None }).collect());
+    let columns =
+        dedup.keys.as_ref().map(|keys| keys.iter().map(|k| HashColumn { name: k.clone(), dtype: None }).collect());
     Some(HashPlan { columns, with_row_hash: false, partitions: partitions_for(bytes / BYTES_PER_ROW) })
 }
 

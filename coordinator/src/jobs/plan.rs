@@ -148,7 +148,11 @@ pub fn partitions_for(rows: u64) -> u32 {
 }
 
 /// Groups partitions into reduce tasks by the sizes the map tasks reported: neighbours together up to about `target_rows`.
-pub fn coalesce<'a>(outputs: impl Iterator<Item = &'a TaskOutput>, partitions: u32, target_rows: u64) -> Vec<(u32, u32, u64)> {
+pub fn coalesce<'a>(
+    outputs: impl Iterator<Item = &'a TaskOutput>,
+    partitions: u32,
+    target_rows: u64,
+) -> Vec<(u32, u32, u64)> {
     let mut rows = vec![0u64; partitions as usize];
     for output in outputs {
         for (sum, size) in rows.iter_mut().zip(output.shuffle.iter().flatten()) {
@@ -194,7 +198,12 @@ pub fn rejects_schema() -> Schema {
 pub const COPY: &str = "copy";
 
 /// Puts the copying of what was made before its publication, unless it was done or there is nowhere to copy to.
-pub fn copies_first(job: &ResolvedJob, stages: &[StageView<'_>], publication: Box<Publication>, live_workers: u32) -> Next {
+pub fn copies_first(
+    job: &ResolvedJob,
+    stages: &[StageView<'_>],
+    publication: Box<Publication>,
+    live_workers: u32,
+) -> Next {
     let copies = job.replicas.min(live_workers.max(1)).saturating_sub(1);
     if copies == 0 || find(stages, COPY).is_some() {
         return Next::Publish(publication);
@@ -232,7 +241,11 @@ pub fn copies_first(job: &ResolvedJob, stages: &[StageView<'_>], publication: Bo
             }
         }
     }
-    if tasks.is_empty() { Next::Publish(publication) } else { Next::Stage { name: COPY.into(), tasks, keeps: Vec::new() } }
+    if tasks.is_empty() {
+        Next::Publish(publication)
+    } else {
+        Next::Stage { name: COPY.into(), tasks, keeps: Vec::new() }
+    }
 }
 
 #[cfg(test)]

@@ -63,7 +63,10 @@ impl Scheduler {
                 let mut looked_at = 0;
                 for task_number in &stage.waiting {
                     let Some(task) = stage.task(*task_number) else { continue };
-                    if task.not_before > self.now || !room.has_room(task.spec.memory) || !self.may_run_here(job, &task.spec, worker) {
+                    if task.not_before > self.now
+                        || !room.has_room(task.spec.memory)
+                        || !self.may_run_here(job, &task.spec, worker)
+                    {
                         continue;
                     }
                     // Somewhere else is better than where it failed, as long as there is somewhere else.
@@ -92,9 +95,12 @@ impl Scheduler {
     }
 
     fn others_could(&self, job: &Job, task: &Task) -> bool {
-        self.workers
-            .values()
-            .any(|w| w.is_alive() && !w.draining && !task.failed_on.contains(&w.id()) && self.may_run_here(job, &task.spec, w.id()))
+        self.workers.values().any(|w| {
+            w.is_alive()
+                && !w.draining
+                && !task.failed_on.contains(&w.id())
+                && self.may_run_here(job, &task.spec, w.id())
+        })
     }
 
     /// A copy goes where the object is not; anything else may run anywhere.
@@ -225,7 +231,9 @@ impl Scheduler {
         if let TaskKind::Copy(copy) = &kind {
             wanted.extend(copy.objects.iter().map(|o| o.id));
         }
-        wanted.extend(places.iter().filter_map(|p| p.shard.as_ref()).flat_map(|s| s.objects().map(|o| o.id).collect::<Vec<_>>()));
+        wanted.extend(
+            places.iter().filter_map(|p| p.shard.as_ref()).flat_map(|s| s.objects().map(|o| o.id).collect::<Vec<_>>()),
+        );
         let holders: Vec<(ObjectId, Vec<WorkerId>)> =
             wanted.iter().map(|o| (*o, self.live_holders(*o))).filter(|(_, h)| !h.is_empty()).collect();
         let peers =
@@ -243,9 +251,11 @@ impl Scheduler {
                     if !Job::is_copy(&task.spec.kind) || !self.is_ready(job, &task.spec) {
                         continue;
                     }
-                    let possible = self.workers.values().filter(|w| w.is_alive() && !w.draining).any(|w| {
-                        self.copy_objects(job, &task.spec).any(|o| !self.objects.is_at(o, w.id()))
-                    });
+                    let possible = self
+                        .workers
+                        .values()
+                        .filter(|w| w.is_alive() && !w.draining)
+                        .any(|w| self.copy_objects(job, &task.spec).any(|o| !self.objects.is_at(o, w.id())));
                     if !possible {
                         skipped.push(TaskId { job: job.id, stage: number as u32, task: *task_number });
                     }
@@ -255,7 +265,9 @@ impl Scheduler {
         let touched = !skipped.is_empty();
         for id in skipped {
             let attempt = self.next_attempt(id);
-            let Some((worker, incarnation)) = self.workers.values().next().map(|w| (w.id(), w.incarnation)) else { return };
+            let Some((worker, incarnation)) = self.workers.values().next().map(|w| (w.id(), w.incarnation)) else {
+                return;
+            };
             let Some(job) = self.jobs.get_mut(&id.job) else { continue };
             let Some(stage) = job.stages.get_mut(id.stage as usize) else { continue };
             let Some(task) = stage.tasks.get_mut(id.task as usize) else { continue };
@@ -263,7 +275,12 @@ impl Scheduler {
             task.state = TaskState::Done(done.clone());
             stage.waiting.remove(&id.task);
             stage.done += 1;
-            self.actions.push(Action::Journal(JournalOp::TaskDone { job: id.job, stage: id.stage, task: id.task, done }));
+            self.actions.push(Action::Journal(JournalOp::TaskDone {
+                job: id.job,
+                stage: id.stage,
+                task: id.task,
+                done,
+            }));
         }
         if touched {
             self.advance();

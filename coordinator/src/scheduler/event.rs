@@ -27,25 +27,67 @@ pub struct Joined {
 pub enum Event {
     Joined(Box<Joined>),
     /// The worker's session broke.
-    Disconnected { worker: WorkerId, incarnation: Incarnation },
+    Disconnected {
+        worker: WorkerId,
+        incarnation: Incarnation,
+    },
     /// The worker said good-bye.
-    Left { worker: WorkerId, incarnation: Incarnation },
-    Heartbeat { worker: WorkerId, incarnation: Incarnation, running: Vec<AttemptProgress> },
-    Succeeded { worker: WorkerId, incarnation: Incarnation, attempt: AttemptId, output: Box<TaskOutput>, seconds: f64 },
-    Failed { worker: WorkerId, incarnation: Incarnation, attempt: AttemptId, failure: Failure },
+    Left {
+        worker: WorkerId,
+        incarnation: Incarnation,
+    },
+    Heartbeat {
+        worker: WorkerId,
+        incarnation: Incarnation,
+        running: Vec<AttemptProgress>,
+    },
+    Succeeded {
+        worker: WorkerId,
+        incarnation: Incarnation,
+        attempt: AttemptId,
+        output: Box<TaskOutput>,
+        seconds: f64,
+    },
+    Failed {
+        worker: WorkerId,
+        incarnation: Incarnation,
+        attempt: AttemptId,
+        failure: Failure,
+    },
     /// An object arrived at a worker outside a task's output: an upload or a copy.
-    Stored { worker: WorkerId, object: ObjectId, bytes: u64 },
+    Stored {
+        worker: WorkerId,
+        object: ObjectId,
+        bytes: u64,
+    },
     /// These copies are damaged or missing.
-    Damaged { worker: WorkerId, objects: Vec<ObjectId> },
+    Damaged {
+        worker: WorkerId,
+        objects: Vec<ObjectId>,
+    },
     /// A job was accepted (and is in the journal).
-    Submitted { job: JobId, resolved: Box<ResolvedJob>, priority: i32, deadline_ms: Option<i64> },
-    Cancel { job: JobId },
+    Submitted {
+        job: JobId,
+        resolved: Box<ResolvedJob>,
+        priority: i32,
+        deadline_ms: Option<i64>,
+    },
+    Cancel {
+        job: JobId,
+    },
     /// The catalog now refers to these objects (once for each version that has them), in this many copies; the job that
     /// made them is done.
-    Published { job: Option<JobId>, objects: Vec<(ObjectRef, u32)> },
+    Published {
+        job: Option<JobId>,
+        objects: Vec<(ObjectRef, u32)>,
+    },
     /// The catalog no longer refers to these.
-    Unpublished { objects: Vec<ObjectId> },
-    Drain { worker: WorkerId },
+    Unpublished {
+        objects: Vec<ObjectId>,
+    },
+    Drain {
+        worker: WorkerId,
+    },
     Tick,
 }
 
@@ -59,14 +101,32 @@ pub enum JournalOp {
 
 #[derive(Clone, Debug)]
 pub enum Action {
-    Launch { worker: WorkerId, launch: Box<Launch> },
-    Kill { worker: WorkerId, attempt: AttemptId },
-    Delete { worker: WorkerId, objects: Vec<ObjectId> },
+    Launch {
+        worker: WorkerId,
+        launch: Box<Launch>,
+    },
+    Kill {
+        worker: WorkerId,
+        attempt: AttemptId,
+    },
+    Delete {
+        worker: WorkerId,
+        objects: Vec<ObjectId>,
+    },
     /// A job is over: shuffle files of it can go.
-    Forget { worker: WorkerId, job: JobId },
+    Forget {
+        worker: WorkerId,
+        job: JobId,
+    },
     Journal(JournalOp),
     /// All stages are done: publish, then report the job as done.
-    Publish { job: JobId, publication: Box<Publication> },
+    Publish {
+        job: JobId,
+        publication: Box<Publication>,
+    },
     /// The job ended without publishing; this is how it stood.
-    Ended { job: Box<Job>, end: JobEnd },
+    Ended {
+        job: Box<Job>,
+        end: JobEnd,
+    },
 }

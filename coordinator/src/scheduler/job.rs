@@ -85,7 +85,14 @@ impl Stage {
         let waiting = (0..specs.len() as u32).collect();
         let tasks = specs
             .into_iter()
-            .map(|spec| Task { spec, state: TaskState::Waiting, failures: 0, losses: 0, not_before: 0, failed_on: Vec::new() })
+            .map(|spec| Task {
+                spec,
+                state: TaskState::Waiting,
+                failures: 0,
+                losses: 0,
+                not_before: 0,
+                failed_on: Vec::new(),
+            })
             .collect();
         Self { name, tasks, keeps, waiting, done: 0, retried: 0 }
     }

@@ -134,7 +134,8 @@ impl Scheduler {
     /// Copies that an object lacks and that can be made now.
     fn lacks(&self, object: &Object) -> usize {
         let good = object.holders.iter().filter(|w| self.counts_as_copy(**w)).count();
-        let possible = self.workers.values().filter(|w| w.is_alive() && !w.draining && !object.holders.contains(&w.id())).count();
+        let possible =
+            self.workers.values().filter(|w| w.is_alive() && !w.draining && !object.holders.contains(&w.id())).count();
         let source = object.holders.iter().any(|w| self.is_alive(*w));
         if source { (object.wanted as usize).saturating_sub(good).min(possible) } else { 0 }
     }
@@ -185,7 +186,10 @@ impl Scheduler {
                 && (o.holders.iter().all(|h| *h == worker || !self.is_alive(*h)) || self.lacks(o) > 0)
         });
         let feeds_job = self.jobs.values().any(|j| {
-            j.stages.iter().flat_map(|s| &s.tasks).any(|t| matches!(&t.state, TaskState::Done(d) if d.worker == worker && d.output.shuffle.is_some()))
+            j.stages
+                .iter()
+                .flat_map(|s| &s.tasks)
+                .any(|t| matches!(&t.state, TaskState::Done(d) if d.worker == worker && d.output.shuffle.is_some()))
         });
         !holds_last && !feeds_job
     }

@@ -132,7 +132,12 @@ impl Scheduler {
                 }
                 let grace_ms = self.options.heartbeat_timeout_ms;
                 self.workers.entry(done.worker).or_insert_with(|| Worker {
-                    peer: Peer { worker: done.worker, url: String::new(), machine: String::new(), data_dir: String::new() },
+                    peer: Peer {
+                        worker: done.worker,
+                        url: String::new(),
+                        machine: String::new(),
+                        data_dir: String::new(),
+                    },
                     incarnation: done.incarnation,
                     presence: Presence::Away { since: now, grace_ms },
                     slots: 0,

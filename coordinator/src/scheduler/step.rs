@@ -91,7 +91,8 @@ impl Scheduler {
             self.lose(id);
         }
         let draining = self.workers.get(&id).is_some_and(|w| w.draining);
-        let running = if returns { self.workers.remove(&id).map(|w| w.running).unwrap_or_default() } else { Default::default() };
+        let running =
+            if returns { self.workers.remove(&id).map(|w| w.running).unwrap_or_default() } else { Default::default() };
         // What it runs and we do not know (or gave away) is stopped; what we think it runs and it does not is lost.
         for attempt in &joined.attempts {
             if !running.contains_key(attempt) {
@@ -101,8 +102,12 @@ impl Scheduler {
         let forgotten: Vec<AttemptId> = running.keys().filter(|a| !joined.attempts.contains(a)).copied().collect();
         let mut held: Vec<ObjectId> = joined.objects.iter().map(|o| o.id).collect();
         held.sort();
-        let gone: Vec<ObjectId> =
-            self.objects.iter().filter(|(o, x)| x.holders.contains(&id) && held.binary_search(o).is_err()).map(|(o, _)| o).collect();
+        let gone: Vec<ObjectId> = self
+            .objects
+            .iter()
+            .filter(|(o, x)| x.holders.contains(&id) && held.binary_search(o).is_err())
+            .map(|(o, _)| o)
+            .collect();
         for object in gone {
             self.objects.remove_holder(object, id);
         }
@@ -197,7 +202,14 @@ impl Scheduler {
         true
     }
 
-    fn succeeded(&mut self, worker: WorkerId, incarnation: Incarnation, attempt: AttemptId, output: TaskOutput, seconds: f64) {
+    fn succeeded(
+        &mut self,
+        worker: WorkerId,
+        incarnation: Incarnation,
+        attempt: AttemptId,
+        output: TaskOutput,
+        seconds: f64,
+    ) {
         let wrote: Vec<ObjectId> = output.wrote.iter().map(|o| o.id).collect();
         if !self.is_current(worker, incarnation) || !self.take_off(attempt) {
             self.stray_output(worker, wrote);
@@ -289,7 +301,9 @@ impl Scheduler {
             return;
         }
         match failure {
-            Failure::FetchFailed { task: source, worker, .. } if source.job == id.job => self.fetch_failed(source, worker),
+            Failure::FetchFailed { task: source, worker, .. } if source.job == id.job => {
+                self.fetch_failed(source, worker)
+            }
             Failure::ObjectUnavailable { object, bad_copies, .. } => {
                 for worker in bad_copies {
                     self.damaged(worker, &[object]);
@@ -347,7 +361,11 @@ impl Scheduler {
                 self.objects.release_by_job(id);
                 self.delete_if_unused(id);
             }
-            self.actions.push(Action::Journal(JournalOp::TaskLost { job: task.job, stage: task.stage, task: task.task }));
+            self.actions.push(Action::Journal(JournalOp::TaskLost {
+                job: task.job,
+                stage: task.stage,
+                task: task.task,
+            }));
             for heir in heirs {
                 self.lose_output(heir);
             }

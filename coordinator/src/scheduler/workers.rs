@@ -15,9 +15,14 @@ use shardmill_common::task::Peer;
 pub enum Presence {
     Alive,
     /// Its session broke; it may come back with its work.
-    Away { since: i64, grace_ms: i64 },
+    Away {
+        since: i64,
+        grace_ms: i64,
+    },
     /// Its work was given away; its objects count as missing once it has been gone for long.
-    Lost { since: i64 },
+    Lost {
+        since: i64,
+    },
 }
 
 #[derive(Clone, Debug)]

@@ -54,7 +54,8 @@ fn the_loop(sm: &Shardmill) {
     let done = sm.ok(&["dedup", "unique", "names", "--keys", "name", "--keep", "last"]);
     let name = |l: &String| l.split(',').nth(1).unwrap().to_owned();
     let last: HashMap<String, usize> = unique.iter().enumerate().map(|(n, l)| (name(l), n)).collect();
-    let expected: Vec<String> = unique.iter().enumerate().filter(|(n, l)| last[&name(l)] == *n).map(|(_, l)| l.clone()).collect();
+    let expected: Vec<String> =
+        unique.iter().enumerate().filter(|(n, l)| last[&name(l)] == *n).map(|(_, l)| l.clone()).collect();
     assert_eq!(done["rows"], expected.len());
     assert_eq!(sm.csv("names"), csv(&expected));
     sm.ok(&["dedup", "unique", "singles", "--keys", "name", "--keep", "none"]);

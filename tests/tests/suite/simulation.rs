@@ -11,7 +11,8 @@ use shardmill_common::manifest::{DeletionVector, Manifest, ObjectRef, ShardEntry
 use shardmill_common::message::StoredObject;
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::spec::{
-    Chunk, ChunkPlace, CompareSpec, DedupOptions, DedupSpec, How, IngestSpec, JobSpec, Keep, Source, SourceFormat, Validate,
+    Chunk, ChunkPlace, CompareSpec, DedupOptions, DedupSpec, How, IngestSpec, JobSpec, Keep, Source, SourceFormat,
+    Validate,
 };
 use shardmill_common::task::{Launch, ParseResult, PartitionSize, Peer, ShardRef, TaskKind, TaskOutput};
 use shardmill_common::text::Dialect;
@@ -146,7 +147,10 @@ impl Sim {
             Action::Delete { worker, objects } => {
                 for object in &objects {
                     let copies = self.workers.values().filter(|w| w.objects.contains(object)).count();
-                    assert!(!self.published.contains(object) || copies > 1, "the last copy of a published object is deleted");
+                    assert!(
+                        !self.published.contains(object) || copies > 1,
+                        "the last copy of a published object is deleted"
+                    );
                     if let Some(w) = self.workers.get_mut(&worker) {
                         w.objects.remove(object);
                     }
@@ -235,7 +239,10 @@ impl Sim {
                         .unwrap(),
                 };
                 let object = self.object();
-                output.shard = Some(ShardEntry { deletions: Some(DeletionVector { object: object.clone(), dropped: 10 }), ..entry });
+                output.shard = Some(ShardEntry {
+                    deletions: Some(DeletionVector { object: object.clone(), dropped: 10 }),
+                    ..entry
+                });
                 output.wrote.push(object);
                 shuffled = false;
             }
@@ -266,12 +273,16 @@ impl Sim {
 
     fn deliver(&mut self, event: Event) {
         match event {
-            Event::Failed { worker, incarnation, attempt, failure: Failure::Internal { message } } if message == "carry out" => {
+            Event::Failed { worker, incarnation, attempt, failure: Failure::Internal { message } }
+                if message == "carry out" =>
+            {
                 let current = self.workers.get(&worker).is_some_and(|w| w.up && w.incarnation == incarnation);
                 let launch = self.workers.get_mut(&worker).and_then(|w| w.running.remove(&attempt));
                 let Some(launch) = launch.filter(|_| current) else { return };
                 let report = match self.carry_out(worker, &launch) {
-                    Ok(output) => Event::Succeeded { worker, incarnation, attempt, output: Box::new(output), seconds: 0.1 },
+                    Ok(output) => {
+                        Event::Succeeded { worker, incarnation, attempt, output: Box::new(output), seconds: 0.1 }
+                    }
                     Err(failure) => Event::Failed { worker, incarnation, attempt, failure },
                 };
                 if self.rng.random_ratio(1, 20) {
@@ -481,7 +492,11 @@ fn simulate(seed: u64) -> u64 {
         assert!(matches!(end, Ok(()) | Err(JobEnd::Cancelled)), "{job}: {end:?}");
     }
     // Once the faults are over, every object has its copies and nothing is left that nobody refers to.
-    sim.run_until("full replication", |s| s.workers.values().all(|w| w.up) && s.scheduler.under_replicated() == 0, true);
+    sim.run_until(
+        "full replication",
+        |s| s.workers.values().all(|w| w.up) && s.scheduler.under_replicated() == 0,
+        true,
+    );
     sim.run_until("an empty mailbox", |s| s.mail.is_empty(), true);
     for (id, w) in &sim.workers {
         for object in &w.objects {
@@ -535,14 +550,15 @@ fn a_late_success_of_a_lost_attempt_changes_nothing() {
     sim.add_worker();
     sim.add_worker();
     let a = sim.dataset("a", 1);
-    let dedup =
-        DedupSpec { input: a.reference(), output: "d".parse().unwrap(), options: DedupOptions::default(), replicas: None };
+    let dedup = DedupSpec {
+        input: a.reference(),
+        output: "d".parse().unwrap(),
+        options: DedupOptions::default(),
+        replicas: None,
+    };
     sim.submit(1, JobSpec::Dedup(dedup), vec![a]);
-    let (worker, attempt) = sim
-        .workers
-        .iter()
-        .find_map(|(id, w)| w.running.keys().next().map(|a| (*id, *a)))
-        .expect("a task was launched");
+    let (worker, attempt) =
+        sim.workers.iter().find_map(|(id, w)| w.running.keys().next().map(|a| (*id, *a))).expect("a task was launched");
     let incarnation = sim.workers[&worker].incarnation;
     assert_eq!(attempt.task, TaskId { job: JobId(1), stage: 0, task: 0 });
     sim.kill(worker);

@@ -33,7 +33,13 @@ pub fn statistic<'k>(state: &State<'_>, column: usize, known: Option<&'k RuleSta
     known.and_then(|k| k.get(&state.shape.columns[column].name))
 }
 
-pub fn apply_cast(state: &mut State<'_>, index: usize, rule: &Rule, cast: &Cast, targets: &[usize]) -> Result<(), Failure> {
+pub fn apply_cast(
+    state: &mut State<'_>,
+    index: usize,
+    rule: &Rule,
+    cast: &Cast,
+    targets: &[usize],
+) -> Result<(), Failure> {
     let can_wait = cast.on_error == CastError::Null;
     if cast.on_error == CastError::Reject {
         // Rows are about to go: rules before must have counted them.
@@ -54,7 +60,8 @@ pub fn apply_cast(state: &mut State<'_>, index: usize, rule: &Rule, cast: &Cast,
         } else {
             state.flush(column)?;
             let from = column_type(state, column)?;
-            let made = cast_column(&state.series(column), from, rule, cast).map_err(Failure::bad_input)?.map_err(internal)?;
+            let made =
+                cast_column(&state.series(column), from, rule, cast).map_err(Failure::bad_input)?.map_err(internal)?;
             let refused = if can_wait { 0 } else { made.wrong.len() as u64 };
             state.changed[index] += made.nulled.saturating_sub(refused);
             state.reshaped |= from != cast.result();
@@ -65,7 +72,11 @@ pub fn apply_cast(state: &mut State<'_>, index: usize, rule: &Rule, cast: &Cast,
         let complain = |value: &str| format!("column `{name}`: {value} cannot be read as {}", target_name(cast));
         if let (CastError::Fail, Some((row, value))) = (cast.on_error, errors.first()) {
             let row = u64::from(state.original(*row)) + 1;
-            return Err(Failure::bad_input(rule.error(&format!("{} (row {row} of shard {})", complain(value), state.ordinal))));
+            return Err(Failure::bad_input(rule.error(&format!(
+                "{} (row {row} of shard {})",
+                complain(value),
+                state.ordinal
+            ))));
         }
         wrong.extend(errors.into_iter().map(|(row, value)| (row, complain(&value))));
     }

@@ -45,7 +45,12 @@ pub fn check(rules: &[Rule]) -> Result<(), String> {
 }
 
 /// Applies `rules` to the shard with this ordinal. `statistics` has what each rule needs to know of the whole dataset.
-pub fn apply(frame: DataFrame, rules: &[Rule], statistics: &[Option<RuleStatistics>], ordinal: u32) -> Result<Cleaned, Failure> {
+pub fn apply(
+    frame: DataFrame,
+    rules: &[Rule],
+    statistics: &[Option<RuleStatistics>],
+    ordinal: u32,
+) -> Result<Cleaned, Failure> {
     let mut state = State::new(frame, rules, ordinal)?;
     for (index, rule) in rules.iter().enumerate() {
         let known = match statistics.get(index).and_then(Option::as_ref) {
@@ -64,7 +69,12 @@ fn apply_rule(state: &mut State<'_>, index: usize, rule: &Rule, known: Option<&R
     let mut after = state.shape.clone();
     rule.advance(&mut after).map_err(Failure::bad_input)?;
     match &rule.op {
-        Op::Trim { .. } | Op::Collapse | Op::Case { .. } | Op::Normalize { .. } | Op::Replace { .. } | Op::NullIf { .. } => {
+        Op::Trim { .. }
+        | Op::Collapse
+        | Op::Case { .. }
+        | Op::Normalize { .. }
+        | Op::Replace { .. }
+        | Op::NullIf { .. } => {
             for column in targets {
                 if state.shape.columns[column].dtype == Some(DataType::String) {
                     if let Some(step) = Step::compile(rule, index).map_err(Failure::bad_input)? {
@@ -87,12 +97,18 @@ fn apply_rule(state: &mut State<'_>, index: usize, rule: &Rule, known: Option<&R
             for column in targets {
                 state.flush(column)?;
                 let dtype = column_type(state, column)?;
-                let fit = |b: &Option<Scalar>| b.as_ref().map(|b| b.fit(dtype)).transpose().map_err(|e| misfit(rule, state, column, &e));
-                let (series, clipped) = clip(&state.series(column), fit(min)?.as_ref(), fit(max)?.as_ref()).map_err(internal)?;
+                let fit = |b: &Option<Scalar>| {
+                    b.as_ref().map(|b| b.fit(dtype)).transpose().map_err(|e| misfit(rule, state, column, &e))
+                };
+                let (series, clipped) =
+                    clip(&state.series(column), fit(min)?.as_ref(), fit(max)?.as_ref()).map_err(internal)?;
                 set_if(state, index, column, series, clipped)?;
             }
         }
-        Op::Range { on_error, .. } | Op::Pattern { on_error, .. } | Op::Zscore { on_error, .. } | Op::Iqr { on_error, .. } => {
+        Op::Range { on_error, .. }
+        | Op::Pattern { on_error, .. }
+        | Op::Zscore { on_error, .. }
+        | Op::Iqr { on_error, .. } => {
             apply_check(state, index, rule, *on_error, known, &targets)?;
         }
         Op::Standardise => {
@@ -193,7 +209,13 @@ fn apply_fill(
 }
 
 /// Takes the mean away and divides by the standard deviation; a column that does not vary is only centred.
-fn standardise(state: &mut State<'_>, index: usize, column: usize, series: &Series, known: Option<&RuleStatistics>) -> Result<(), Failure> {
+fn standardise(
+    state: &mut State<'_>,
+    index: usize,
+    column: usize,
+    series: &Series,
+    known: Option<&RuleStatistics>,
+) -> Result<(), Failure> {
     let was_float = column_type(state, column)? == DataType::Float64;
     state.reshaped |= !was_float;
     let mut changed = 0u64;

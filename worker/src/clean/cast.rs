@@ -19,7 +19,12 @@ pub struct CastColumn {
 }
 
 /// Casts a column that is not of strings. `from` and the cast's result were found to go together.
-pub fn cast_column(series: &Series, from: DataType, rule: &Rule, cast: &Cast) -> Result<PolarsResult<CastColumn>, String> {
+pub fn cast_column(
+    series: &Series,
+    from: DataType,
+    rule: &Rule,
+    cast: &Cast,
+) -> Result<PolarsResult<CastColumn>, String> {
     let zone = cast.timezone.as_deref().map(Zone::named).transpose().map_err(|e| rule.error(&e))?;
     Ok(cast_cells(series, from, cast, zone))
 }

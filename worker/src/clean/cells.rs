@@ -1,8 +1,8 @@
 //! Cells of a column of any stored type: read, mapped, filled, clipped, made null, and built again.
 
 use polars::prelude::{
-    BooleanChunked, ChunkedArray, DataType as PolarsType, Float64Chunked, Int32Chunked, Int64Chunked, IntoSeries, NewChunkedArray,
-    PolarsNumericType, PolarsResult, Series, StringChunked, polars_bail,
+    BooleanChunked, ChunkedArray, DataType as PolarsType, Float64Chunked, Int32Chunked, Int64Chunked, IntoSeries,
+    NewChunkedArray, PolarsNumericType, PolarsResult, Series, StringChunked, polars_bail,
 };
 use polars_arrow::array::Array;
 use polars_arrow::bitmap::BitmapBuilder;

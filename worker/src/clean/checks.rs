@@ -9,17 +9,31 @@ use super::text::{compile_regex, whole_cell};
 
 /// A check of one column, ready to run.
 pub enum Check {
-    Range { min: Option<Scalar>, max: Option<Scalar> },
-    Pattern { regex: Regex, pattern: String },
+    Range {
+        min: Option<Scalar>,
+        max: Option<Scalar>,
+    },
+    Pattern {
+        regex: Regex,
+        pattern: String,
+    },
     /// Values outside are outliers; `what` says why.
-    Between { low: f64, high: f64, what: String },
+    Between {
+        low: f64,
+        high: f64,
+        what: String,
+    },
     /// Nothing is known that a cell could fail.
     Pass,
 }
 
 impl Check {
     /// `min` and `max` must fit the column already.
-    pub fn compile(rule: &Rule, statistic: Option<&Statistic>, fit: impl Fn(&Scalar) -> Result<Scalar, String>) -> Result<Option<Check>, String> {
+    pub fn compile(
+        rule: &Rule,
+        statistic: Option<&Statistic>,
+        fit: impl Fn(&Scalar) -> Result<Scalar, String>,
+    ) -> Result<Option<Check>, String> {
         Ok(Some(match (&rule.op, statistic) {
             (Op::Range { min, max, .. }, _) => {
                 let fit = |bound: &Option<Scalar>| bound.as_ref().map(&fit).transpose();
@@ -49,11 +63,15 @@ impl Check {
     /// Which cells fail; nulls and NaN pass.
     pub fn failing(&self, series: &Series) -> PolarsResult<Vec<bool>> {
         fn outside<T: PartialOrd>(cell: Option<T>, low: &Option<T>, high: &Option<T>) -> bool {
-            cell.is_some_and(|v| low.as_ref().is_some_and(|low| v < *low) || high.as_ref().is_some_and(|high| v > *high))
+            cell.is_some_and(|v| {
+                low.as_ref().is_some_and(|low| v < *low) || high.as_ref().is_some_and(|high| v > *high)
+            })
         }
         Ok(match self {
             Check::Pass => vec![false; series.len()],
-            Check::Pattern { regex, .. } => series.str()?.iter().map(|cell| cell.is_some_and(|t| !regex.is_match(t))).collect(),
+            Check::Pattern { regex, .. } => {
+                series.str()?.iter().map(|cell| cell.is_some_and(|t| !regex.is_match(t))).collect()
+            }
             Check::Between { low, high, .. } => {
                 let (low, high) = (Some(*low), Some(*high));
                 as_floats(series)?.f64()?.iter().map(|cell| outside(cell, &low, &high)).collect()

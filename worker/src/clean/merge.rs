@@ -33,7 +33,9 @@ pub fn merge(
         for partial in &partials {
             match partial.columns.get(index) {
                 Some(c) if c.column == column.column => shards.push((partial.ordinal, c)),
-                _ => return Err(Failure::internal(rule.error(&format!("shards differ in column `{}`", column.column)))),
+                _ => {
+                    return Err(Failure::internal(rule.error(&format!("shards differ in column `{}`", column.column))));
+                }
             }
         }
         let statistic = merge_column(rule, &shards, || runs(index))?;
@@ -157,7 +159,8 @@ impl Cursor {
                 }
             }
             let Some(frame) = self.frames.next().transpose()? else { return Ok(None) };
-            let column = |name: &str| frame.column(name).map(|c| c.as_materialized_series().rechunk()).map_err(internal);
+            let column =
+                |name: &str| frame.column(name).map(|c| c.as_materialized_series().rechunk()).map_err(internal);
             let counts = column("count")?.cast(&PolarsType::Int64).map_err(internal)?;
             self.values = Some((column("value")?, counts));
             self.row = 0;

@@ -11,17 +11,75 @@ use shardmill_common::rules::Rule;
 
 /// Functions that look at one row at a time. Any other would see one shard where the user means the dataset.
 const FUNCTIONS: [&str; 63] = [
-    "abs", "ceil", "ceiling", "div", "exp", "floor", "ln", "log", "log10", "log1p", "log2", "mod", "pi", "pow", "power", "round",
-    "sign", "sqrt", "cbrt", "trunc", "acos", "asin", "atan", "atan2", "cos", "cot", "degrees", "radians", "sin", "tan", "coalesce",
-    "greatest", "if", "ifnull", "least", "nullif", "concat", "concat_ws", "ends_with", "left", "length", "char_length",
-    "character_length", "octet_length", "bit_length", "lower", "ltrim", "regexp_like", "replace", "reverse", "right", "rtrim",
-    "starts_with", "strpos", "position", "substr", "substring", "trim", "upper", "date_part", "strftime", "date", "timestamp",
+    "abs",
+    "ceil",
+    "ceiling",
+    "div",
+    "exp",
+    "floor",
+    "ln",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "mod",
+    "pi",
+    "pow",
+    "power",
+    "round",
+    "sign",
+    "sqrt",
+    "cbrt",
+    "trunc",
+    "acos",
+    "asin",
+    "atan",
+    "atan2",
+    "cos",
+    "cot",
+    "degrees",
+    "radians",
+    "sin",
+    "tan",
+    "coalesce",
+    "greatest",
+    "if",
+    "ifnull",
+    "least",
+    "nullif",
+    "concat",
+    "concat_ws",
+    "ends_with",
+    "left",
+    "length",
+    "char_length",
+    "character_length",
+    "octet_length",
+    "bit_length",
+    "lower",
+    "ltrim",
+    "regexp_like",
+    "replace",
+    "reverse",
+    "right",
+    "rtrim",
+    "starts_with",
+    "strpos",
+    "position",
+    "substr",
+    "substring",
+    "trim",
+    "upper",
+    "date_part",
+    "strftime",
+    "date",
+    "timestamp",
 ];
 
 /// Words of SQL that may stand before a parenthesis without being functions.
 const WORDS: [&str; 28] = [
-    "and", "or", "not", "in", "is", "case", "when", "then", "else", "between", "like", "ilike", "rlike", "regexp", "cast", "try_cast",
-    "extract", "similar", "to", "xor", "from", "for", "as", "distinct",
+    "and", "or", "not", "in", "is", "case", "when", "then", "else", "between", "like", "ilike", "rlike", "regexp",
+    "cast", "try_cast", "extract", "similar", "to", "xor", "from", "for", "as", "distinct",
     // Types with a length.
     "decimal", "numeric", "varchar", "char",
 ];
@@ -39,7 +97,8 @@ pub fn compile(rule: &Rule, sql: &str) -> Result<Expr, String> {
     if row_wise {
         Ok(expr)
     } else {
-        Err(rule.error(&format!("`{sql}` must look at one row at a time: no aggregates, windows, subqueries or wildcards")))
+        Err(rule
+            .error(&format!("`{sql}` must look at one row at a time: no aggregates, windows, subqueries or wildcards")))
     }
 }
 
@@ -54,7 +113,9 @@ fn guarded<T>(run: impl FnOnce() -> PolarsResult<T>) -> Result<T, String> {
 fn is_row_wise(expr: &Expr) -> bool {
     // `a IN (1, 2)` gathers its constants into a list.
     if let Expr::Agg(_) = expr {
-        return expr.into_iter().all(|part| matches!(part, Expr::Agg(_) | Expr::Literal(_) | Expr::Cast { .. } | Expr::Alias(..)));
+        return expr
+            .into_iter()
+            .all(|part| matches!(part, Expr::Agg(_) | Expr::Literal(_) | Expr::Cast { .. } | Expr::Alias(..)));
     }
     matches!(
         expr,
@@ -98,7 +159,9 @@ fn check_words(sql: &str) -> Result<(), String> {
             '$' | '`' | ';' | '\\' | '{' | '[' | '@' | '#' => {
                 return Err(format!("`{c}` has no place in an expression; write names that need it in double quotes"));
             }
-            _ if rest.starts_with("--") || rest.starts_with("/*") => return Err("comments have no place in an expression".to_owned()),
+            _ if rest.starts_with("--") || rest.starts_with("/*") => {
+                return Err("comments have no place in an expression".to_owned());
+            }
             _ => {
                 if !c.is_whitespace() {
                     before_paren = c == '(';
@@ -124,7 +187,10 @@ fn check_word(word: &str, after: &str, is_first_in_paren: bool) -> Result<(), St
     if calls && !WORDS.contains(&lower.as_str()) && !FUNCTIONS.contains(&lower.as_str()) {
         let mut known = FUNCTIONS.to_vec();
         known.sort_unstable();
-        return Err(format!("the function `{word}` is not allowed in a rule, which sees one row at a time; allowed: {}", known.join(", ")));
+        return Err(format!(
+            "the function `{word}` is not allowed in a rule, which sees one row at a time; allowed: {}",
+            known.join(", ")
+        ));
     }
     Ok(())
 }
@@ -150,7 +216,9 @@ pub fn evaluate(rule: &Rule, sql: &str, frame: &DataFrame, name: &str) -> Result
             && frame.get_column_index(column).is_none()
         {
             let columns = frame.get_column_names().iter().map(|n| n.as_str()).collect::<Vec<_>>().join(", ");
-            return Err(Failure::bad_input(rule.error(&format!("there is no column `{column}`; the columns are {columns}"))));
+            return Err(Failure::bad_input(
+                rule.error(&format!("there is no column `{column}`; the columns are {columns}")),
+            ));
         }
     }
     let name = PlSmallStr::from_str(name);
@@ -158,7 +226,8 @@ pub fn evaluate(rule: &Rule, sql: &str, frame: &DataFrame, name: &str) -> Result
     let made = guarded(|| frame.clone().lazy().select([expr.alias(name.clone())]).collect()).map_err(failed)?;
     let column = made.column(&name).map_err(Failure::internal)?.clone();
     // A constant has one value, for all rows.
-    let column = if column.len() == 1 && frame.height() != 1 { column.new_from_index(0, frame.height()) } else { column };
+    let column =
+        if column.len() == 1 && frame.height() != 1 { column.new_from_index(0, frame.height()) } else { column };
     if column.len() != frame.height() {
         return Err(Failure::bad_input(rule.error(&format!("`{sql}` must look at one row at a time"))));
     }
@@ -176,7 +245,9 @@ fn stored(column: &Column) -> Option<Column> {
         PolarsType::Float32 => PolarsType::Float64,
         dtype if dtype.is_integer() => PolarsType::Int64,
         PolarsType::Datetime(_, zone) => micros(zone.is_some().then_some(TimeZone::UTC)),
-        PolarsType::Boolean | PolarsType::Float64 | PolarsType::Date | PolarsType::String => return Some(column.clone()),
+        PolarsType::Boolean | PolarsType::Float64 | PolarsType::Date | PolarsType::String => {
+            return Some(column.clone());
+        }
         _ => return None,
     };
     let cast = column.strict_cast(&to).ok()?;
@@ -213,10 +284,28 @@ mod tests {
         assert_eq!(run("NULL").unwrap().dtype(), &PolarsType::String);
         assert_eq!(run("1").unwrap().len(), 3);
         for sql in [
-            "UPPER(t) = 'X'", "t = 'select (' OR t LIKE 'y%'", "a IN (1, 2)", "CASE WHEN a > 1 THEN 'big' ELSE 'small' END",
-            "a BETWEEN 1 AND 2 AND NOT (b > 1)", "COALESCE(b, 0)", "t = 'y''z'", "\"a\" + 1", "a IS NOT NULL", "CONCAT(t, '!')",
-            "ROUND(b, 1)", "TRIM(t)", "a % 2", "t || 'x'", "CAST('2024-01-01' AS DATE)", "SUBSTR(t, 1, 1)", "ABS(b)", "SQRT(b)",
-            "GREATEST(a, b)", "NULLIF(a, 1)", "REPLACE(t, 'x', 'y')", "TIMESTAMP '2024-01-01 00:00:00'",
+            "UPPER(t) = 'X'",
+            "t = 'select (' OR t LIKE 'y%'",
+            "a IN (1, 2)",
+            "CASE WHEN a > 1 THEN 'big' ELSE 'small' END",
+            "a BETWEEN 1 AND 2 AND NOT (b > 1)",
+            "COALESCE(b, 0)",
+            "t = 'y''z'",
+            "\"a\" + 1",
+            "a IS NOT NULL",
+            "CONCAT(t, '!')",
+            "ROUND(b, 1)",
+            "TRIM(t)",
+            "a % 2",
+            "t || 'x'",
+            "CAST('2024-01-01' AS DATE)",
+            "SUBSTR(t, 1, 1)",
+            "ABS(b)",
+            "SQRT(b)",
+            "GREATEST(a, b)",
+            "NULLIF(a, 1)",
+            "REPLACE(t, 'x', 'y')",
+            "TIMESTAMP '2024-01-01 00:00:00'",
         ] {
             assert!(run(sql).is_ok(), "{sql}: {:?}", run(sql));
         }
@@ -225,12 +314,25 @@ mod tests {
     #[test]
     fn every_function_that_is_allowed_exists() {
         let tries = |f: &str| {
-            ["{}(b)", "{}(b, a)", "{}(t)", "{}(t, 'x')", "{}(t, 1)", "{}(t, 'x', 'y')", "{}('x' IN t)", "{}()", "{}(a > 1, 1, 2)",
-                "{}('-', t, t)", "{}('year', CAST('2024-01-01' AS DATE))", "{}(CAST('2024-01-01' AS DATE), '%Y')", "{}('2024-01-01')",
-                "{}('2024-01-01 00:00:00')"]
-                .iter()
-                .map(|call| run(&call.replace("{}", f)))
-                .any(|r| r.is_ok())
+            [
+                "{}(b)",
+                "{}(b, a)",
+                "{}(t)",
+                "{}(t, 'x')",
+                "{}(t, 1)",
+                "{}(t, 'x', 'y')",
+                "{}('x' IN t)",
+                "{}()",
+                "{}(a > 1, 1, 2)",
+                "{}('-', t, t)",
+                "{}('year', CAST('2024-01-01' AS DATE))",
+                "{}(CAST('2024-01-01' AS DATE), '%Y')",
+                "{}('2024-01-01')",
+                "{}('2024-01-01 00:00:00')",
+            ]
+            .iter()
+            .map(|call| run(&call.replace("{}", f)))
+            .any(|r| r.is_ok())
         };
         let missing: Vec<_> = FUNCTIONS.iter().filter(|f| !tries(f)).collect();
         assert!(missing.is_empty(), "{missing:?}");
@@ -274,7 +376,10 @@ mod tests {
 
     #[test]
     fn mistakes_name_rule_and_columns() {
-        assert_eq!(run("amount > 0").unwrap_err(), "rules.toml:2: filter: there is no column `amount`; the columns are a, b, t");
+        assert_eq!(
+            run("amount > 0").unwrap_err(),
+            "rules.toml:2: filter: there is no column `amount`; the columns are a, b, t"
+        );
         assert!(run("a >").unwrap_err().starts_with("rules.toml:2: filter: `a >` is not a SQL expression"));
         assert!(run("t = 'x").unwrap_err().ends_with("has a ' that is not closed"));
         assert!(run("a + t = 1").unwrap_err().contains("cannot be computed"), "{:?}", run("a + t = 1"));
@@ -283,6 +388,9 @@ mod tests {
         let error = run("CAST('2024-01-01' AS DATE) - CAST('2024-01-02' AS DATE)").unwrap_err();
         assert!(error.contains("which is not stored"), "{error}");
         assert!(run("CAST(a AS TIME)").unwrap_err().starts_with("rules.toml:2: filter: "));
-        assert_eq!(run(&"1 + ".repeat(3000)).unwrap_err(), "rules.toml:2: filter: the expression is longer than 10000 bytes");
+        assert_eq!(
+            run(&"1 + ".repeat(3000)).unwrap_err(),
+            "rules.toml:2: filter: the expression is longer than 10000 bytes"
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! A shard on its way through the rules: its columns, the rows that are left, and what was counted so far.
 
-use polars::prelude::{BooleanChunked, DataFrame, DataType as PolarsType, NewChunkedArray, PlSmallStr, PolarsError, Series};
+use polars::prelude::{
+    BooleanChunked, DataFrame, DataType as PolarsType, NewChunkedArray, PlSmallStr, PolarsError, Series,
+};
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
 use shardmill_common::rules::{CastError, Op, Rule, Shape, ShapeColumn};

@@ -125,7 +125,8 @@ fn sorted_run(series: &Series) -> PolarsResult<DataFrame> {
     let (values, counts): (Vec<Option<Scalar>>, Vec<i64>) = match series.dtype() {
         PolarsType::Float64 => {
             // Adding zero makes minus zero plus zero, which is the same value.
-            let mut values: Vec<f64> = series.f64()?.iter().flatten().filter(|x| !x.is_nan()).map(|x| x + 0.0).collect();
+            let mut values: Vec<f64> =
+                series.f64()?.iter().flatten().filter(|x| !x.is_nan()).map(|x| x + 0.0).collect();
             values.sort_unstable_by(f64::total_cmp);
             lengths(values, |x| Some(Scalar::Float(x)))
         }

@@ -70,7 +70,8 @@ fn reasons(cleaned: &Cleaned) -> Vec<(u32, &str)> {
 
 #[test]
 fn text_rules_are_counted_one_by_one() {
-    let frame = df!("a" => [Some("  Foo  Bar with a long tail "), Some("n/a"), None, Some("ok"), Some(" N/A")]).unwrap();
+    let frame =
+        df!("a" => [Some("  Foo  Bar with a long tail "), Some("n/a"), None, Some("ok"), Some(" N/A")]).unwrap();
     let text = "[[rule]]\nop='trim'\n[[rule]]\nop='collapse'\n[[rule]]\nop='case'\nto='lower'\n[[rule]]\nop='null_if'\nvalues=['n/a']";
     let done = clean(frame, text).unwrap();
     assert_eq!(show(&done.frame, "a"), ["foo bar with a long tail", "-", "-", "ok", "-"]);
@@ -92,8 +93,14 @@ fn nothing_changed_is_said_so() {
     assert_eq!(
         names,
         [
-            "cells_changed/1 trim", "cells_changed/2 filter", "cells_changed/3 cast", "cells_changed/4 range",
-            "cells_changed/5 keep", "cells_changed/6 derive", "rows_dropped/2 filter", "rows_rejected/4 range"
+            "cells_changed/1 trim",
+            "cells_changed/2 filter",
+            "cells_changed/3 cast",
+            "cells_changed/4 range",
+            "cells_changed/5 keep",
+            "cells_changed/6 derive",
+            "rows_dropped/2 filter",
+            "rows_rejected/4 range"
         ]
     );
     for text in [
@@ -113,7 +120,11 @@ fn casts_null_reject_and_fail() {
     let done = clean(frame(), "[[rule]]\nop='cast'\ncolumns='x'\nto='float'\non_error='null'").unwrap();
     assert_eq!(show(&done.frame, "x"), ["1.5", "-", "-", "-"]);
     assert_eq!(count(&done, "cells_changed/1 cast"), 2);
-    let done = clean(frame(), "[[rule]]\nop='case'\nto='upper'\n[[rule]]\nop='cast'\ncolumns='x'\nto='float'\non_error='reject'").unwrap();
+    let done = clean(
+        frame(),
+        "[[rule]]\nop='case'\nto='upper'\n[[rule]]\nop='cast'\ncolumns='x'\nto='float'\non_error='reject'",
+    )
+    .unwrap();
     assert_eq!(show(&done.frame, "id"), ["A", "C", "D"]);
     assert_eq!(count(&done, "cells_changed/1 case"), 5, "the rejected row was counted by the rule before");
     assert_eq!(count(&done, "rows_rejected/2 cast"), 1);
@@ -194,15 +205,23 @@ fn casts_to_times_and_between_types() {
     assert_eq!(done.frame.column("f").unwrap().dtype(), &PolarsType::String);
     assert_eq!(show(&done.frame, "i"), ["0", "1", "-"]);
     assert_eq!(done.frame.column("i").unwrap().dtype(), &PolarsType::Float64);
-    let failed = clean(df!("i" => [1i64]).unwrap(), "[[rule]]\nop='cast'\ncolumns='i'\nto='string'\n[[rule]]\nop='cast'\ncolumns='i'\nto='date'");
-    assert_eq!(failed.unwrap_err(), Failure::bad_input("rules.toml:5: cast: column `i`: \"1\" cannot be read as a date (row 1 of shard 0)"));
-    let zone = clean(df!("t" => ["x"]).unwrap(), "[[rule]]\nop='cast'\ncolumns='t'\nto='datetime'\ntimezone='Mars/Base'");
+    let failed = clean(
+        df!("i" => [1i64]).unwrap(),
+        "[[rule]]\nop='cast'\ncolumns='i'\nto='string'\n[[rule]]\nop='cast'\ncolumns='i'\nto='date'",
+    );
+    assert_eq!(
+        failed.unwrap_err(),
+        Failure::bad_input("rules.toml:5: cast: column `i`: \"1\" cannot be read as a date (row 1 of shard 0)")
+    );
+    let zone =
+        clean(df!("t" => ["x"]).unwrap(), "[[rule]]\nop='cast'\ncolumns='t'\nto='datetime'\ntimezone='Mars/Base'");
     assert!(zone.unwrap_err().to_string().starts_with("rules.toml:1: cast: `Mars/Base` is not a time zone"));
 }
 
 #[test]
 fn checks_null_drop_and_reject() {
-    let frame = || df!("id" => ["a1", "b", "c3"], "age" => [Some(250i64), Some(7), None], "w" => [1.0, -1.0, 5.0]).unwrap();
+    let frame =
+        || df!("id" => ["a1", "b", "c3"], "age" => [Some(250i64), Some(7), None], "w" => [1.0, -1.0, 5.0]).unwrap();
     let done = clean(frame(), "[[rule]]\nop='range'\ncolumns=['age']\nmin=0\nmax=120").unwrap();
     assert_eq!(show(&done.frame, "age"), ["-", "7", "-"]);
     assert_eq!(count(&done, "cells_changed/1 range"), 1);
@@ -218,15 +237,23 @@ fn checks_null_drop_and_reject() {
     let done = clean(frame(), "[[rule]]\nop='pattern'\ncolumns='id'\npattern='[a-z]\\d'\non_error='drop'\n[[rule]]\nop='range'\ncolumns='w'\nmax=4\non_error='reject'").unwrap();
     assert_eq!(count(&done, "rows_dropped/1 pattern"), 1);
     assert_eq!(show(&done.frame, "id"), ["a1"]);
-    assert_eq!(reasons(&done), [(2, "rule 2 (rules.toml:6) range: column `w`: 5 is outside ..4")], "rows as they were given");
+    assert_eq!(
+        reasons(&done),
+        [(2, "rule 2 (rules.toml:6) range: column `w`: 5 is outside ..4")],
+        "rows as they were given"
+    );
     let dates = df!("d" => ["2020-01-01", "2021-01-01"]).unwrap();
-    let done = clean(dates, "[[rule]]\nop='cast'\ncolumns='d'\nto='date'\n[[rule]]\nop='range'\ncolumns='d'\nmin=2020-06-01").unwrap();
+    let done =
+        clean(dates, "[[rule]]\nop='cast'\ncolumns='d'\nto='date'\n[[rule]]\nop='range'\ncolumns='d'\nmin=2020-06-01")
+            .unwrap();
     assert_eq!(show(&done.frame, "d"), ["-", "2021-01-01"]);
 }
 
 #[test]
 fn fills_and_clips() {
-    let frame = || df!("n" => [Some(1i64), None, Some(9)], "s" => [None, Some("x"), None], "f" => [f64::NAN, 2.0, 50.0]).unwrap();
+    let frame = || {
+        df!("n" => [Some(1i64), None, Some(9)], "s" => [None, Some("x"), None], "f" => [f64::NAN, 2.0, 50.0]).unwrap()
+    };
     let done = clean(
         frame(),
         "[[rule]]\nop='fill'\ncolumns='n'\nvalue=5\n[[rule]]\nop='fill'\ncolumns='s'\nwith='forward'\n[[rule]]\nop='fill'\ncolumns='f'\nvalue=0\n[[rule]]\nop='clip'\ncolumns=['n','f']\nmin=2\nmax=8",
@@ -259,7 +286,11 @@ fn columns_and_rows_come_and_go() {
     assert_eq!(count(&done, "rows_dropped/1 drop_nulls"), 1);
     let done = clean(frame(), "[[rule]]\nop='filter'\nsql='a > 1'").unwrap();
     assert_eq!(show(&done.frame, "a"), ["3"], "a null result drops the row");
-    let done = clean(frame(), "[[rule]]\nop='derive'\ncolumn='c'\nsql='a * 1.5'\n[[rule]]\nop='derive'\ncolumn='a'\nsql='COALESCE(a, 2)'").unwrap();
+    let done = clean(
+        frame(),
+        "[[rule]]\nop='derive'\ncolumn='c'\nsql='a * 1.5'\n[[rule]]\nop='derive'\ncolumn='a'\nsql='COALESCE(a, 2)'",
+    )
+    .unwrap();
     assert_eq!(show(&done.frame, "c"), ["1.5", "-", "4.5"]);
     assert_eq!(show(&done.frame, "a"), ["1", "2", "3"]);
     assert_eq!(count(&done, "cells_changed/1 derive"), 2);
@@ -328,7 +359,10 @@ fn statistic(shards: &[DataFrame], text: &str) -> Statistic {
     let summaries: Vec<_> = shards.iter().enumerate().map(|(i, s)| summarise(s, &rule, i as u32).unwrap()).collect();
     let partials: Vec<_> = summaries.iter().map(|s| s.partial.clone()).collect();
     let merged = merge(&rule, &partials, |column| {
-        Ok(summaries.iter().map(|s| Box::new(std::iter::once(Ok(s.runs[column].clone()))) as Box<dyn Iterator<Item = _>>).collect())
+        Ok(summaries
+            .iter()
+            .map(|s| Box::new(std::iter::once(Ok(s.runs[column].clone()))) as Box<dyn Iterator<Item = _>>)
+            .collect())
     });
     merged.unwrap().columns.remove(0).statistic
 }
@@ -336,7 +370,9 @@ fn statistic(shards: &[DataFrame], text: &str) -> Statistic {
 #[test]
 fn statistics_equal_values_worked_out_by_hand() {
     // 1, 2, 3, 4, 10: mean 4, squares 9+4+1+0+36 = 50, variance 10.
-    let Statistic::Moments { count, mean, std } = statistic(&numbers(), "[[rule]]\nop='zscore'\ncolumns='x'") else { panic!() };
+    let Statistic::Moments { count, mean, std } = statistic(&numbers(), "[[rule]]\nop='zscore'\ncolumns='x'") else {
+        panic!()
+    };
     assert_eq!((count, mean), (5, 4.0));
     assert!((std - 10.0f64.sqrt()).abs() < 1e-15, "{std}");
     let Statistic::Quartiles(Some(q)) = statistic(&numbers(), "[[rule]]\nop='iqr'\ncolumns='x'") else { panic!() };
@@ -365,19 +401,24 @@ fn moments_are_stable_and_do_not_depend_on_how_rows_are_sharded() {
     for pieces in [1usize, 3, 7, 100] {
         let size = 1000usize.div_ceil(pieces);
         let shards: Vec<_> = (0..pieces).map(|i| whole.slice((i * size) as i64, size)).collect();
-        let Statistic::Moments { mean, std, .. } = statistic(&shards, "[[rule]]\nop='standardise'\ncolumns='x'") else { panic!() };
+        let Statistic::Moments { mean, std, .. } = statistic(&shards, "[[rule]]\nop='standardise'\ncolumns='x'") else {
+            panic!()
+        };
         assert!((mean - (1e9 + 4.5)).abs() <= 1e-12 * 1e9, "{pieces} {mean}");
         assert!((std - 8.25f64.sqrt()).abs() <= 1e-9, "{pieces} {std}");
     }
     let constant = DataFrame::new(999, vec![Series::new("x".into(), vec![0.1f64; 999]).into_column()]).unwrap();
     let shards: Vec<_> = (0..7).map(|i| constant.slice(i * 150, 150)).collect();
-    let Statistic::Moments { std, .. } = statistic(&shards, "[[rule]]\nop='standardise'\ncolumns='x'") else { panic!() };
+    let Statistic::Moments { std, .. } = statistic(&shards, "[[rule]]\nop='standardise'\ncolumns='x'") else {
+        panic!()
+    };
     assert_eq!(std, 0.0, "a constant column does not vary");
 }
 
 #[test]
 fn outliers_and_standardising() {
-    let done = clean_shards(&numbers(), &rules("[[rule]]\nop='zscore'\ncolumns=['x']\nlimit=1.5\non_error='drop'")).unwrap();
+    let done =
+        clean_shards(&numbers(), &rules("[[rule]]\nop='zscore'\ncolumns=['x']\nlimit=1.5\non_error='drop'")).unwrap();
     assert_eq!(all(&done, "x"), ["-", "1", "2", "-", "4", "3"]);
     assert_eq!(done[0].counters.get("rows_dropped/1 zscore"), 1);
     let done = clean_shards(&numbers(), &rules("[[rule]]\nop='iqr'\ncolumns=['n']\non_error='null'")).unwrap();
@@ -388,7 +429,8 @@ fn outliers_and_standardising() {
         [(0, "rule 1 (rules.toml:1) iqr: column `n`: 10 is more than 1.5 times the interquartile range outside 2..4")]
     );
     let done = clean_shards(&numbers(), &rules("[[rule]]\nop='standardise'\ncolumns=['n']")).unwrap();
-    let made: Vec<f64> = done.iter().flat_map(|d| d.frame.column("n").unwrap().f64().unwrap().iter().flatten()).collect();
+    let made: Vec<f64> =
+        done.iter().flat_map(|d| d.frame.column("n").unwrap().f64().unwrap().iter().flatten()).collect();
     let want: Vec<f64> = [10.0, 1.0, 2.0, 4.0, 3.0].iter().map(|x: &f64| (x - 4.0) / 10.0f64.sqrt()).collect();
     assert!(made.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-15), "{made:?}");
     assert_eq!(done.iter().map(|d| d.counters.get("cells_changed/1 standardise")).sum::<u64>(), 5);
@@ -424,7 +466,10 @@ fn old_texts_are_shared_and_new_ones_are_right_across_chunks() {
 fn rules_are_checked_without_data() {
     assert_eq!(super::check(&rules("[[rule]]\nop='filter'\nsql='a > 1'")), Ok(()));
     let error = |text: &str| super::check(&rules(text)).unwrap_err();
-    assert!(error("[[rule]]\nop='filter'\nsql='SUM(a) > 1'").starts_with("rules.toml:1: filter: the function `SUM` is not allowed"));
+    assert!(
+        error("[[rule]]\nop='filter'\nsql='SUM(a) > 1'")
+            .starts_with("rules.toml:1: filter: the function `SUM` is not allowed")
+    );
     assert!(error("[[rule]]\nop='cast'\ncolumns='a'\nto='datetime'\ntimezone='CEST'").contains("is not a time zone"));
     assert_eq!(
         error("[[rule]]\nop='cast'\ncolumns='a'\nto='date'\nformats=['%d.%m.']"),
@@ -455,9 +500,28 @@ impl Dice {
 }
 
 const CELLS: [&str; 22] = [
-    "", " ", "n/a", "N/A ", " 12", "3.5", "-7", "1e3", "2024-01-02", "02/01/2024", " 2024-01-02 03:04:05 ", "Foo  Bar", "foo bar",
-    "  A Rather Long Text, With Spaces  ", "a rather long text without any change", "CAFE\u{301} au lait, s'il vous pla\u{ee}t", "Ünïcödé",
-    "yes", "NO", "x\u{a0}", "nan", "0",
+    "",
+    " ",
+    "n/a",
+    "N/A ",
+    " 12",
+    "3.5",
+    "-7",
+    "1e3",
+    "2024-01-02",
+    "02/01/2024",
+    " 2024-01-02 03:04:05 ",
+    "Foo  Bar",
+    "foo bar",
+    "  A Rather Long Text, With Spaces  ",
+    "a rather long text without any change",
+    "CAFE\u{301} au lait, s'il vous pla\u{ee}t",
+    "Ünïcödé",
+    "yes",
+    "NO",
+    "x\u{a0}",
+    "nan",
+    "0",
 ];
 
 const STEPS: [&str; 24] = [
@@ -489,7 +553,8 @@ const STEPS: [&str; 24] = [
 
 /// One rule at a time, each on what the one before left, which is what the order of rules means.
 fn one_by_one(shards: &[DataFrame], rules: &[Rule]) -> Result<Vec<Cleaned>, Failure> {
-    let mut state: Vec<(DataFrame, Vec<u32>)> = shards.iter().map(|s| (s.clone(), (0..s.height() as u32).collect())).collect();
+    let mut state: Vec<(DataFrame, Vec<u32>)> =
+        shards.iter().map(|s| (s.clone(), (0..s.height() as u32).collect())).collect();
     let mut done: Vec<Cleaned> = shards
         .iter()
         .map(|s| Cleaned { frame: s.clone(), counters: Default::default(), rejected: vec![], unchanged: true })

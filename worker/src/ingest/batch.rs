@@ -85,7 +85,10 @@ mod tests {
         let data = b"0123456789";
         for (quoted, escaped) in [(false, false), (true, false), (true, true)] {
             let cell = Cell::new(3, 5, quoted, escaped);
-            assert_eq!((cell.text(data), cell.quoted(), cell.escaped(), cell.start()), (&b"34"[..], quoted, escaped, 3));
+            assert_eq!(
+                (cell.text(data), cell.quoted(), cell.escaped(), cell.start()),
+                (&b"34"[..], quoted, escaped, 3)
+            );
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use polars::prelude::{
-    BooleanChunked, Column, DataType as PolarsType, Float64Chunked, Int32Chunked, Int64Chunked, IntoColumn, IntoSeries, PlSmallStr,
-    TimeUnit, TimeZone,
+    BooleanChunked, Column, DataType as PolarsType, Float64Chunked, Int32Chunked, Int64Chunked, IntoColumn, IntoSeries,
+    PlSmallStr, TimeUnit, TimeZone,
 };
 use polars_arrow::array::BooleanArray;
 use polars_arrow::bitmap::{Bitmap, BitmapBuilder};
@@ -106,7 +106,15 @@ impl TypedColumn {
     }
 
     /// Takes the cells of column `index` of the batch, whose first row is row `first_row` of the chunk.
-    pub(super) fn append(&mut self, cx: &Context<'_>, batch: &Batch, width: usize, index: usize, first_row: usize, bad: &mut BadRows) {
+    pub(super) fn append(
+        &mut self,
+        cx: &Context<'_>,
+        batch: &Batch,
+        width: usize,
+        index: usize,
+        first_row: usize,
+        bad: &mut BadRows,
+    ) {
         let cells = || batch.cells.iter().copied().skip(index).step_by(width.max(1));
         let mut feed = Feed { cx, name: &self.name, dtype: self.dtype, first_row, bad, scratch: &mut self.scratch };
         let validity = &mut self.validity;
@@ -125,7 +133,9 @@ impl TypedColumn {
             Values::Micros(v) if self.dtype == DataType::Datetime => {
                 feed.typed(cells(), v, validity, parse_datetime).map(|row| (row, self.dtype, false))
             }
-            Values::Micros(v) => feed.typed(cells(), v, validity, parse_datetime_utc).map(|row| (row, self.dtype, false)),
+            Values::Micros(v) => {
+                feed.typed(cells(), v, validity, parse_datetime_utc).map(|row| (row, self.dtype, false))
+            }
             Values::String(v) => {
                 feed.strings(cells(), v, validity);
                 None
@@ -150,16 +160,21 @@ impl TypedColumn {
         let name = PlSmallStr::from_string(self.name);
         let validity = self.validity.finish();
         Finished::Column(match self.values {
-            Values::Unknown(state) if state.dtype() == DataType::Null => Column::full_null(name, rows, &PolarsType::Null),
+            Values::Unknown(state) if state.dtype() == DataType::Null => {
+                Column::full_null(name, rows, &PolarsType::Null)
+            }
             // A type that failed once is not tried again: text always fits.
             Values::Unknown(state) if state.dtype() == self.dtype => return Finished::Widened(DataType::String),
             Values::Unknown(state) => return Finished::Widened(state.dtype()),
             Values::Boolean(v) => {
-                BooleanChunked::with_chunk(name, BooleanArray::new(ArrowDataType::Boolean, Bitmap::from(v), validity)).into_column()
+                BooleanChunked::with_chunk(name, BooleanArray::new(ArrowDataType::Boolean, Bitmap::from(v), validity))
+                    .into_column()
             }
             Values::Int64(v) => Int64Chunked::from_vec_validity(name, v, validity).into_column(),
             Values::Float64(v) => Float64Chunked::from_vec_validity(name, v, validity).into_column(),
-            Values::Days(v) => Int32Chunked::from_vec_validity(name, v, validity).into_series().into_date().into_column(),
+            Values::Days(v) => {
+                Int32Chunked::from_vec_validity(name, v, validity).into_series().into_date().into_column()
+            }
             Values::Micros(v) => {
                 let zone = (self.dtype == DataType::DatetimeUtc).then_some(TimeZone::UTC);
                 let series = Int64Chunked::from_vec_validity(name, v, validity).into_series();

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use polars::prelude::{
-    ArrowSchema, Column, DataFrame, ParquetReader, PlSmallStr, PolarsError, Schema as PolarsSchema, SchemaExt, SerReader,
+    ArrowSchema, Column, DataFrame, ParquetReader, PlSmallStr, PolarsError, Schema as PolarsSchema, SchemaExt,
+    SerReader,
 };
 use polars_arrow::datatypes::ArrowDataType;
 use polars_arrow::io::ipc::read::{FileReader, StreamReader, StreamState, read_file_metadata, read_stream_metadata};
@@ -115,7 +116,10 @@ fn check_types(schema: &ArrowSchema, task: &ParseTask) -> Result<(), Failure> {
             return Err(not_stored(&task.source_name, &field.name, &type_name(&field.dtype)));
         }
         if task.schema.get(&field.name).is_none() {
-            return Err(Failure::internal(format!("column `{}` of {} is not in the schema", field.name, task.source_name)));
+            return Err(Failure::internal(format!(
+                "column `{}` of {} is not in the schema",
+                field.name, task.source_name
+            )));
         }
     }
     Ok(())

@@ -3,8 +3,8 @@
 use std::io::Cursor;
 
 use polars::prelude::{
-    Categories, Column, CompatLevel, DataFrame, DataType as PolarsType, IntoColumn, IpcStreamWriter, IpcWriter, NamedFrom, ParquetWriter, SchemaExt, SerWriter, Series,
-    TimeUnit, TimeZone,
+    Categories, Column, CompatLevel, DataFrame, DataType as PolarsType, IntoColumn, IpcStreamWriter, IpcWriter,
+    NamedFrom, ParquetWriter, SchemaExt, SerWriter, Series, TimeUnit, TimeZone,
 };
 use polars_arrow::io::ipc::write::default_ipc_fields;
 use shardmill_common::failure::Failure;
@@ -104,11 +104,16 @@ fn row_groups_and_batches() {
     (0..3).for_each(|row| writer.write_batch(&whole.slice(row, 1)).unwrap());
     writer.finish().unwrap();
     let arrow = file.into_inner();
-    for (format, bytes, last) in [(SourceFormat::Parquet, parquet(&mut frame()), (2, 3)), (SourceFormat::Arrow, arrow, (2, 3))] {
+    for (format, bytes, last) in
+        [(SourceFormat::Parquet, parquet(&mut frame()), (2, 3)), (SourceFormat::Arrow, arrow, (2, 3))]
+    {
         let parsed = parse(bytes.clone(), &groups(format.clone(), last)).unwrap();
         assert_eq!(cells(&parsed, "u64"), ["3"]);
         let (line, raw) = parsed.origin(0);
-        assert!(line == 3 && raw.starts_with("i8=-3, u32=3,") && raw.ends_with("s=a longer value than that"), "{line} {raw}");
+        assert!(
+            line == 3 && raw.starts_with("i8=-3, u32=3,") && raw.ends_with("s=a longer value than that"),
+            "{line} {raw}"
+        );
         let parsed = parse(bytes.clone(), &groups(format.clone(), (0, last.0))).unwrap();
         assert_eq!(cells(&parsed, "u64"), ["1", "2"]);
         assert!(matches!(parse(bytes, &groups(format, (1, 9))), Err(Failure::BadInput { .. })));
@@ -142,14 +147,17 @@ fn message(result: Result<Parsed, Failure>) -> String {
 fn a_fixed_schema_rejects_rows_that_do_not_fit() {
     let parsed = one(column("x", [1.0, 1.5, f64::NAN, 3.0], &PolarsType::Float64), Int64, true).unwrap();
     assert_eq!(cells(&parsed, "x"), ["1", "3"]);
-    assert_eq!(rejected(&parsed), [
-        (2, "x=1.5", "column `x`: `1.5` is not an int64"),
-        (3, "x=NaN", "column `x`: `NaN` is not an int64"),
-    ]);
+    assert_eq!(
+        rejected(&parsed),
+        [(2, "x=1.5", "column `x`: `1.5` is not an int64"), (3, "x=NaN", "column `x`: `NaN` is not an int64"),]
+    );
     assert_eq!(parsed.origin(1).0, 4);
     let texts = column("x", [Some("2024-01-01"), None, Some("soon")], &PolarsType::String);
     let parsed = one(texts, Date, true).unwrap();
-    assert_eq!((cells(&parsed, "x"), types(&parsed)), (vec!["2024-01-01".into(), "~".into()], vec!["x:date".to_owned()]));
+    assert_eq!(
+        (cells(&parsed, "x"), types(&parsed)),
+        (vec!["2024-01-01".into(), "~".into()], vec!["x:date".to_owned()])
+    );
     let why = message(one(column("x", [true], &PolarsType::Boolean), Date, true));
     assert_eq!(why, "people: column `x` has the type bool, and the schema says date");
     let parsed = one(column("x", [vec![0x61u8]], &PolarsType::Binary), Text, true);
@@ -175,7 +183,10 @@ fn what_cannot_be_stored_is_named() {
     let big = Column::from(Series::new("x".into(), [u64::MAX]));
     assert!(message(one(big, Int64, false)).contains("column `x` has a value beyond the range of int64"));
     let list = Column::from(Series::new("x".into(), [Series::new("".into(), [1i64])]));
-    assert!(message(one(list, Text, false)).starts_with("people: column `x` has the type list, which Shardmill does not store"));
+    assert!(
+        message(one(list, Text, false))
+            .starts_with("people: column `x` has the type list, which Shardmill does not store")
+    );
     let bytes = column("x", [vec![0x61u8]], &PolarsType::Binary);
     assert!(message(one(bytes, Text, false)).contains("has the type"));
 }
@@ -184,7 +195,9 @@ fn what_cannot_be_stored_is_named() {
 fn damaged_files_are_the_users_fault() {
     let good = parquet(&mut frame());
     for format in [SourceFormat::Parquet, SourceFormat::Arrow] {
-        for bytes in [vec![], b"ARROW1 and then nothing".to_vec(), b"a,b\n1,2\n".to_vec(), good[..good.len() / 2].to_vec()] {
+        for bytes in
+            [vec![], b"ARROW1 and then nothing".to_vec(), b"a,b\n1,2\n".to_vec(), good[..good.len() / 2].to_vec()]
+        {
             let why = message(parse(bytes, &task(format.clone(), &SCHEMA)));
             assert!(why.starts_with("people cannot be read as "), "{why}");
         }

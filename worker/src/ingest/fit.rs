@@ -1,11 +1,14 @@
 //! Brings the columns of Parquet and Arrow files to the stored types, and from there to the types of the schema.
 
 use polars::prelude::{
-    Column, DataType as PolarsType, Float64Chunked, Int32Chunked, Int64Chunked, IntoColumn, IntoSeries, TimeUnit, TimeZone,
+    Column, DataType as PolarsType, Float64Chunked, Int32Chunked, Int64Chunked, IntoColumn, IntoSeries, TimeUnit,
+    TimeZone,
 };
 use shardmill_common::failure::Failure;
 use shardmill_common::schema::DataType;
-use shardmill_common::text::{is_beyond_float, parse_boolean, parse_date, parse_datetime, parse_datetime_utc, parse_float64, parse_int64};
+use shardmill_common::text::{
+    is_beyond_float, parse_boolean, parse_date, parse_datetime, parse_datetime_utc, parse_float64, parse_int64,
+};
 
 use crate::frame::{our_type, polars_type};
 
@@ -17,12 +20,17 @@ pub(super) fn stored(column: &Column, source: &str, wanted: Option<DataType>) ->
     let cast = |dtype: &PolarsType| column.strict_cast(dtype);
     let widened = match column.dtype() {
         dtype if our_type(dtype).is_some() => Ok(column.clone()),
-        PolarsType::Int8 | PolarsType::Int16 | PolarsType::Int32 | PolarsType::UInt8 | PolarsType::UInt16 | PolarsType::UInt32 => {
-            cast(&PolarsType::Int64)
-        }
+        PolarsType::Int8
+        | PolarsType::Int16
+        | PolarsType::Int32
+        | PolarsType::UInt8
+        | PolarsType::UInt16
+        | PolarsType::UInt32 => cast(&PolarsType::Int64),
         PolarsType::UInt64 => {
             return cast(&PolarsType::Int64).map_err(|_| {
-                Failure::bad_input(format!("{source}: column `{name}` has a value beyond the range of int64; write it as text"))
+                Failure::bad_input(format!(
+                    "{source}: column `{name}` has a value beyond the range of int64; write it as text"
+                ))
             });
         }
         PolarsType::Float32 => cast(&PolarsType::Float64),
@@ -50,14 +58,16 @@ fn to_micros(column: &Column, source: &str, unit: TimeUnit, zoned: bool) -> Resu
         TimeUnit::Microseconds => Ok(ticks.clone()),
         TimeUnit::Milliseconds => ticks
             .iter()
-            .map(|t| t.map(|t| t.checked_mul(1000).ok_or_else(|| refuse("has a time that is out of range"))).transpose())
+            .map(|t| {
+                t.map(|t| t.checked_mul(1000).ok_or_else(|| refuse("has a time that is out of range"))).transpose()
+            })
             .collect(),
         TimeUnit::Nanoseconds => ticks
             .iter()
             .map(|t| match t {
-                Some(t) if t % 1000 != 0 => {
-                    Err(refuse("has times with nanoseconds, of which datetime keeps only microseconds; round them first"))
-                }
+                Some(t) if t % 1000 != 0 => Err(refuse(
+                    "has times with nanoseconds, of which datetime keeps only microseconds; round them first",
+                )),
                 t => Ok(t.map(|t| t / 1000)),
             })
             .collect(),
@@ -101,7 +111,11 @@ pub(super) fn fit(column: &Column, to: DataType) -> Result<Option<Fitted>, Failu
         }
         (Datetime, Date) => {
             let physical = column.as_materialized_series().to_physical_repr();
-            let day = |us: i64| (us.rem_euclid(MICROS_PER_DAY) == 0).then(|| us.div_euclid(MICROS_PER_DAY)).and_then(|d| i32::try_from(d).ok());
+            let day = |us: i64| {
+                (us.rem_euclid(MICROS_PER_DAY) == 0)
+                    .then(|| us.div_euclid(MICROS_PER_DAY))
+                    .and_then(|d| i32::try_from(d).ok())
+            };
             let (values, misfits) = each(physical.i64().map_err(Failure::internal)?.iter(), day);
             part(Int32Chunked::from_iter(values).into_column(), misfits)
         }

@@ -101,7 +101,8 @@ impl Records for JsonRecords<'_> {
     fn fill(&mut self, batch: &mut Batch, rows: usize, rejects: &mut Vec<Reject>) -> bool {
         let data = self.data;
         while batch.starts.len() < rows {
-            let Some(record) = next_record(data, self.at, Grammar::lines(), MAX_RECORD_BYTES, true).filter(|r| r.end > r.start)
+            let Some(record) =
+                next_record(data, self.at, Grammar::lines(), MAX_RECORD_BYTES, true).filter(|r| r.end > r.start)
             else {
                 return false;
             };

@@ -14,10 +14,17 @@ const STRETCH: usize = 64 << 10;
 /// Tells the line and raw text of rows.
 #[derive(Clone, Debug)]
 pub enum Origins {
-    Text { source: Arc<SourceText>, starts: Vec<u32> },
+    Text {
+        source: Arc<SourceText>,
+        starts: Vec<u32>,
+    },
     /// Rows of a Parquet or Arrow file, the first being row `first_row` (from 0). `rows`: which of `frame` they are, if
     /// not all.
-    Rows { first_row: u64, frame: DataFrame, rows: Option<Vec<u32>> },
+    Rows {
+        first_row: u64,
+        frame: DataFrame,
+        rows: Option<Vec<u32>>,
+    },
 }
 
 impl Origins {
@@ -62,7 +69,8 @@ impl SourceText {
     /// The line and raw text of the record that starts there.
     pub(super) fn record(&self, start: u32) -> (u64, String) {
         let start = start as usize;
-        let end = next_record(self.bytes(), start, self.grammar, MAX_RECORD_BYTES, true).map_or(start, |r| r.content_end);
+        let end =
+            next_record(self.bytes(), start, self.grammar, MAX_RECORD_BYTES, true).map_or(start, |r| r.content_end);
         (self.line(start), bounded(self.bytes().get(start..end).unwrap_or_default()))
     }
 

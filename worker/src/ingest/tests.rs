@@ -121,7 +121,10 @@ fn records_that_make_no_row() {
         (8, "6,\"open", "a quote opened here never closes"),
     ];
     assert_eq!(rejected(&parsed), expected);
-    assert_eq!((cells(&parsed, "n"), cells(&parsed, "s")), (vec!["1".into(), "7".into()], vec!["a".into(), "c".into()]));
+    assert_eq!(
+        (cells(&parsed, "n"), cells(&parsed, "s")),
+        (vec!["1".into(), "7".into()], vec!["a".into(), "c".into()])
+    );
     assert_eq!(parsed.rows_read, 7);
     assert_eq!(parsed.origin(1), (9, "7,c".to_owned()));
     // With a fixed schema cells are rejected too, in the order of the source.
@@ -154,7 +157,10 @@ fn widening_keeps_the_text() {
     }
     text.push_str("007,2.5,x,2024-01-01 01:00,0.5,12,1\n");
     let parsed = parse(text.into_bytes(), &csv(&schema)).unwrap();
-    assert_eq!(types(&parsed), ["id:string", "x:float64", "f:string", "d:datetime", "big:string", "n:int64", "ok:int64"]);
+    assert_eq!(
+        types(&parsed),
+        ["id:string", "x:float64", "f:string", "d:datetime", "big:string", "n:int64", "ok:int64"]
+    );
     assert_eq!(parsed.frame.height(), 3001);
     assert_eq!(cells(&parsed, "id")[2998..], ["2998", "2999", "007"]);
     assert_eq!(cells(&parsed, "x")[2999..], ["2999.0", "2.5"]);
@@ -168,13 +174,15 @@ fn widening_keeps_the_text() {
 fn many_batches_with_nulls_in_their_places() {
     let mut text = String::new();
     for n in 0..10_000 {
-        let (a, b) = if n % 3 == 0 { (String::new(), "NA".to_owned()) } else { (n.to_string(), format!("value number {n}")) };
+        let (a, b) =
+            if n % 3 == 0 { (String::new(), "NA".to_owned()) } else { (n.to_string(), format!("value number {n}")) };
         text.push_str(&format!("{a},{b},{n}\n"));
     }
     let parsed = parse(text.into_bytes(), &csv(&[("a", Int64), ("b", Text), ("c", Int64)])).unwrap();
     let (a, b, c) = (cells(&parsed, "a"), cells(&parsed, "b"), cells(&parsed, "c"));
     for n in 0..10_000 {
-        let expected = if n % 3 == 0 { ["~".to_owned(), "~".to_owned()] } else { [n.to_string(), format!("value number {n}")] };
+        let expected =
+            if n % 3 == 0 { ["~".to_owned(), "~".to_owned()] } else { [n.to_string(), format!("value number {n}")] };
         assert_eq!([&a[n], &b[n]], [&expected[0], &expected[1]]);
         assert_eq!(c[n], n.to_string());
     }
@@ -196,7 +204,9 @@ fn columns_by_name_and_missing_ones() {
 fn latin1_is_transcoded() {
     let dialect = Dialect { encoding: Encoding::Latin1, ..Dialect::default() };
     let format = SourceFormat::Csv { dialect, columns: vec!["s".to_owned(), "n".to_owned()] };
-    let parsed = parse(b"caf\xe9 au lait \xe0 Paris,1\n\xff,x\n".to_vec(), &fixed(task(format, &[("s", Text), ("n", Int64)]))).unwrap();
+    let parsed =
+        parse(b"caf\xe9 au lait \xe0 Paris,1\n\xff,x\n".to_vec(), &fixed(task(format, &[("s", Text), ("n", Int64)])))
+            .unwrap();
     assert_eq!(cells(&parsed, "s"), ["café au lait à Paris"]);
     assert_eq!(rejected(&parsed), [(3, "ÿ,x", "column `n`: `x` is not an int64")]);
     assert_eq!(parsed.origin(0), (2, "café au lait à Paris,1".to_owned()));

@@ -20,7 +20,12 @@ use crate::frame::polars_type;
 /// Cells in a batch: 8 bytes each, and the text they point to, stay in the second-level cache.
 const BATCH_CELLS: usize = 16 << 10;
 
-pub(super) fn parse_csv(bytes: Vec<u8>, task: &ParseTask, dialect: &Dialect, columns: &[String]) -> Result<Parsed, Failure> {
+pub(super) fn parse_csv(
+    bytes: Vec<u8>,
+    task: &ParseTask,
+    dialect: &Dialect,
+    columns: &[String],
+) -> Result<Parsed, Failure> {
     let grammar = Grammar::of(dialect).map_err(|why| Failure::bad_input(format!("{}: {why}", task.source_name)))?;
     let source = source_text(bytes, dialect.encoding, grammar, task)?;
     let check_utf8 = simdutf8::basic::from_utf8(source.bytes()).is_err();
@@ -48,13 +53,22 @@ pub(super) fn parse_json_lines(bytes: Vec<u8>, task: &ParseTask, encoding: Encod
     })
 }
 
-fn source_text(bytes: Vec<u8>, encoding: Encoding, grammar: Grammar, task: &ParseTask) -> Result<Arc<SourceText>, Failure> {
+fn source_text(
+    bytes: Vec<u8>,
+    encoding: Encoding,
+    grammar: Grammar,
+    task: &ParseTask,
+) -> Result<Arc<SourceText>, Failure> {
     let bytes = match encoding {
         Encoding::Utf8 => bytes,
         Encoding::Latin1 => latin1_to_utf8(bytes),
     };
     if bytes.len() > MAX_TEXT {
-        return Err(Failure::internal(format!("a chunk of {} has {} bytes, more than 2 GiB", task.source_name, bytes.len())));
+        return Err(Failure::internal(format!(
+            "a chunk of {} has {} bytes, more than 2 GiB",
+            task.source_name,
+            bytes.len()
+        )));
     }
     Ok(Arc::new(SourceText::new(bytes, grammar, task.chunk.first_line)))
 }
@@ -132,7 +146,13 @@ struct Rest {
 }
 
 /// Puts the columns in the schema's order, takes out rows with cells that did not fit, and lists the rejected.
-fn assemble(source: &Arc<SourceText>, task: &ParseTask, in_file: &[Field], columns: Vec<Column>, rest: Rest) -> Result<Parsed, Failure> {
+fn assemble(
+    source: &Arc<SourceText>,
+    task: &ParseTask,
+    in_file: &[Field],
+    columns: Vec<Column>,
+    rest: Rest,
+) -> Result<Parsed, Failure> {
     let Rest { mut starts, mut rejects, bad } = rest;
     let rows = starts.len();
     let rows_read = (rows + rejects.len()) as u64;

@@ -59,7 +59,8 @@ impl Index {
         if !tail.ends_with(MAGIC) {
             return Err(bad("it has no end"));
         }
-        let bytes = count.checked_mul(IndexEntry::BYTES as u64).filter(|b| *b <= len - TAIL).ok_or_else(|| bad("its index"))?;
+        let bytes =
+            count.checked_mul(IndexEntry::BYTES as u64).filter(|b| *b <= len - TAIL).ok_or_else(|| bad("its index"))?;
         let mut index = vec![0u8; bytes as usize];
         file.seek(SeekFrom::Start(len - TAIL - bytes)).and_then(|_| file.read_exact(&mut index)).map_err(bad)?;
         if xxh3_64(&index) != checksum {
@@ -97,7 +98,11 @@ pub fn frames(data: Bytes) -> impl Iterator<Item = Result<DataFrame, Failure>> {
         if cursor.position() >= len {
             return None;
         }
-        Some(IpcStreamReader::new(&mut cursor).finish().map_err(|e| Failure::internal(format!("cannot read a partition: {e}"))))
+        Some(
+            IpcStreamReader::new(&mut cursor)
+                .finish()
+                .map_err(|e| Failure::internal(format!("cannot read a partition: {e}"))),
+        )
     })
 }
 
@@ -145,7 +150,13 @@ mod tests {
             flipped[at] ^= 0x10;
             std::fs::write(&path, &flipped).unwrap();
             let same = (0..3).all(|p| {
-                let expected = if p == 0 { Some(a.vstack(&b).unwrap()) } else if p == 1 { None } else { Some(b.clone()) };
+                let expected = if p == 0 {
+                    Some(a.vstack(&b).unwrap())
+                } else if p == 1 {
+                    None
+                } else {
+                    Some(b.clone())
+                };
                 partition_in_file(&path, p).is_ok_and(|d| to_frame(d).unwrap() == expected)
             });
             assert!(!same, "a flipped bit at {at} was not seen");

@@ -46,12 +46,20 @@ impl ShuffleWriter {
         let rows: usize = frames.iter().map(DataFrame::height).sum();
         if rows > 0 {
             for frame in frames.iter_mut() {
-                IpcStreamWriter::new(&mut self.buffer).with_compression(self.compression).finish(frame).map_err(failed)?;
+                IpcStreamWriter::new(&mut self.buffer)
+                    .with_compression(self.compression)
+                    .finish(frame)
+                    .map_err(failed)?;
             }
         }
         self.file.write_all(&self.buffer).map_err(failed)?;
         let bytes = self.buffer.len() as u64;
-        self.entries.push(IndexEntry { offset: self.offset, bytes, rows: rows as u64, checksum: xxh3_64(&self.buffer) });
+        self.entries.push(IndexEntry {
+            offset: self.offset,
+            bytes,
+            rows: rows as u64,
+            checksum: xxh3_64(&self.buffer),
+        });
         self.offset += bytes;
         Ok(())
     }

@@ -61,7 +61,9 @@ fn row_as_json(frame: &DataFrame, row: usize) -> String {
             Err(_) | Ok(AnyValue::Null) => Value::Null,
             Ok(AnyValue::Boolean(b)) => b.into(),
             Ok(AnyValue::Int64(n)) => n.into(),
-            Ok(AnyValue::Float64(x)) => serde_json::Number::from_f64(x).map_or_else(|| x.to_string().into(), Value::Number),
+            Ok(AnyValue::Float64(x)) => {
+                serde_json::Number::from_f64(x).map_or_else(|| x.to_string().into(), Value::Number)
+            }
             Ok(AnyValue::String(s)) => s.into(),
             Ok(AnyValue::StringOwned(s)) => s.as_str().into(),
             Ok(other) => other.to_string().into(),

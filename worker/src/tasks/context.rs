@@ -68,7 +68,10 @@ impl Context {
             ShardRef::Stored(entry) => Ok(entry.clone()),
             ShardRef::Made { stage, task } => {
                 let place = self.task_place(*stage, *task)?;
-                place.shard.clone().ok_or_else(|| Failure::internal(format!("task {} made no shard", place.attempt.task)))
+                place
+                    .shard
+                    .clone()
+                    .ok_or_else(|| Failure::internal(format!("task {} made no shard", place.attempt.task)))
             }
         }
     }
@@ -78,7 +81,12 @@ impl Context {
         self.open_columns(input, schema, None)
     }
 
-    pub fn open_columns(&self, input: &ShardInput, schema: &Schema, columns: Option<&[String]>) -> Result<DataFrame, Failure> {
+    pub fn open_columns(
+        &self,
+        input: &ShardInput,
+        schema: &Schema,
+        columns: Option<&[String]>,
+    ) -> Result<DataFrame, Failure> {
         self.check()?;
         let entry = self.entry(input)?;
         let frame = shard::open_columns(&self.fetch, &self.place, &entry, schema, columns)?;

@@ -22,7 +22,8 @@ pub fn run(context: &Context, task: &DeliverTask) -> Result<TaskOutput, Failure>
     for data in context.partitions(task.matches, task.partition) {
         for frame in crate::shuffle::frames(data?) {
             let frame = frame?;
-            let (rows, drivers, driver_rows) = (u32s(&frame, "row")?, u32s(&frame, "driver")?, u32s(&frame, "driver_row")?);
+            let (rows, drivers, driver_rows) =
+                (u32s(&frame, "row")?, u32s(&frame, "driver")?, u32s(&frame, "driver_row")?);
             pairs.extend(drivers.into_iter().zip(driver_rows).zip(rows).map(|((d, dr), r)| (d, dr, r)));
         }
     }

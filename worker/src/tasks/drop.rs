@@ -29,8 +29,7 @@ pub fn run(context: &Context, task: &DropTask) -> Result<TaskOutput, Failure> {
                 *slot = false;
             }
         }
-        let mut kept =
-            frame.filter(&BooleanChunked::from_slice("keep".into(), &keep)).map_err(Failure::internal)?;
+        let mut kept = frame.filter(&BooleanChunked::from_slice("keep".into(), &keep)).map_err(Failure::internal)?;
         context.write_shard(&mut kept)?
     } else {
         let stored = stored_rows(&drops, &before, entry.stored_rows);

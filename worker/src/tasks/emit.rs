@@ -115,7 +115,12 @@ fn other_only(context: &Context, task: &EmitTask, mut rows: Vec<u32>) -> Result<
 }
 
 /// No column of the other side is shown: the driver's rows as often as they have partners.
-fn without_delivered(context: &Context, task: &EmitTask, rows: Vec<u32>, both: Vec<bool>) -> Result<Option<DataFrame>, Failure> {
+fn without_delivered(
+    context: &Context,
+    task: &EmitTask,
+    rows: Vec<u32>,
+    both: Vec<bool>,
+) -> Result<Option<DataFrame>, Failure> {
     if rows.is_empty() {
         return Ok(None);
     }
@@ -181,7 +186,12 @@ fn with_delivered(
 }
 
 /// The cells that differ between partners: the keys, the column's name, and both values as text.
-fn changes(context: &Context, task: &EmitTask, delivered: &Option<DataFrame>, keys: usize) -> Result<TaskOutput, Failure> {
+fn changes(
+    context: &Context,
+    task: &EmitTask,
+    delivered: &Option<DataFrame>,
+    keys: usize,
+) -> Result<TaskOutput, Failure> {
     let mut order = partners(delivered)?;
     let mut output = TaskOutput::default();
     let (key_columns, compared) = task.columns.split_at(keys.min(task.columns.len()));
@@ -201,8 +211,10 @@ fn changes(context: &Context, task: &EmitTask, delivered: &Option<DataFrame>, ke
         let mine = named(take(frame.column(name).map_err(Failure::internal)?, &rows)?, merged)?;
         let theirs = delivered.column(&delivered_name(name)).map_err(Failure::internal)?;
         let theirs = named(take(theirs, &places)?, merged)?;
-        let differs: BooleanChunked =
-            mine.as_materialized_series().not_equal_missing(theirs.as_materialized_series()).map_err(Failure::internal)?;
+        let differs: BooleanChunked = mine
+            .as_materialized_series()
+            .not_equal_missing(theirs.as_materialized_series())
+            .map_err(Failure::internal)?;
         let before = found.len();
         found.extend((0u32..).zip(differs.iter()).filter(|(_, d)| *d == Some(true)).map(|(row, _)| (row, n)));
         output.counters.add(format!("changed/{}", merged.name), (found.len() - before) as u64);

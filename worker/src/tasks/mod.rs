@@ -22,7 +22,8 @@ use shardmill_common::task::{TaskKind, TaskOutput};
 pub fn run(context: &Context, kind: &TaskKind) -> Result<TaskOutput, Failure> {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| dispatch(context, kind)));
     let outcome = outcome.unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+        let what =
+            panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
         Err(Failure::internal(format!("a panic: {}", what.unwrap_or_else(|| "without a message".into()))))
     });
     match outcome {

@@ -49,9 +49,8 @@ impl Format {
             }
             return Ok(Format { items, chrono: None });
         }
-        let chrono = StrftimeItems::new(format)
-            .parse_to_owned()
-            .map_err(|_| format!("`{format}` is not a strftime format"))?;
+        let chrono =
+            StrftimeItems::new(format).parse_to_owned().map_err(|_| format!("`{format}` is not a strftime format"))?;
         Ok(Format { items: Vec::new(), chrono: Some(chrono) })
     }
 
@@ -139,7 +138,18 @@ fn fraction(text: &mut &[u8]) -> Option<i64> {
 }
 
 const MONTHS: [&str; 12] = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
 ];
 
 fn month_name(text: &mut &[u8]) -> Option<u32> {
@@ -261,7 +271,8 @@ fn read_with_chrono(items: &[ChronoItem<'static>], text: &str) -> Option<Moment>
     chrono::format::parse(&mut parsed, text, items.iter()).ok()?;
     if let Ok(instant) = parsed.to_datetime() {
         let local = instant.naive_local();
-        let micros = local.time().num_seconds_from_midnight() as i64 * 1_000_000 + i64::from(local.time().nanosecond()) / 1000;
+        let micros =
+            local.time().num_seconds_from_midnight() as i64 * 1_000_000 + i64::from(local.time().nanosecond()) / 1000;
         return Some(Moment { days: days_of(local.date())?, micros, offset: Some(instant.offset().local_minus_utc()) });
     }
     if let Some(seconds) = parsed.timestamp() {

@@ -49,7 +49,9 @@ impl Parser {
             Parser::Float(_) => PolarsType::Float64,
             Parser::Boolean => PolarsType::Boolean,
             Parser::Date(_) => PolarsType::Date,
-            Parser::Datetime(reader) if reader.is_utc() => PolarsType::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)),
+            Parser::Datetime(reader) if reader.is_utc() => {
+                PolarsType::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC))
+            }
             Parser::Datetime(_) => PolarsType::Datetime(TimeUnit::Microseconds, None),
         }
     }

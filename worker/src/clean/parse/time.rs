@@ -16,7 +16,8 @@ pub struct Zone(Tz);
 
 impl Zone {
     pub fn named(name: &str) -> Result<Zone, String> {
-        let unknown = |_| format!("`{name}` is not a time zone; use a name of the IANA database, such as Europe/Berlin or UTC");
+        let unknown =
+            |_| format!("`{name}` is not a time zone; use a name of the IANA database, such as Europe/Berlin or UTC");
         name.parse().map(Zone).map_err(unknown)
     }
 

@@ -159,7 +159,14 @@ impl TextOut {
         // SAFETY: every view is inline, or one of the input's, or points at a whole text appended to a new buffer; pieces
         // are cut at character boundaries, since they were `&str`.
         unsafe {
-            Utf8ViewArray::new_unchecked(ArrowDataType::Utf8View, self.views.into(), buffers.into(), validity, None, bytes)
+            Utf8ViewArray::new_unchecked(
+                ArrowDataType::Utf8View,
+                self.views.into(),
+                buffers.into(),
+                validity,
+                None,
+                bytes,
+            )
         }
     }
 }
@@ -177,7 +184,12 @@ struct Typed<'p> {
 impl Typed<'_> {
     /// Calls `push` with the value of every cell.
     #[inline]
-    fn each<T>(&mut self, input: &Utf8ViewArray, mut parse: impl FnMut(&str) -> Parsed<T>, mut push: impl FnMut(Option<T>)) {
+    fn each<T>(
+        &mut self,
+        input: &Utf8ViewArray,
+        mut parse: impl FnMut(&str) -> Parsed<T>,
+        mut push: impl FnMut(Option<T>),
+    ) {
         let mut scratch = Scratch::default();
         for row in 0..input.len() {
             if input.is_null(row) {
@@ -210,7 +222,11 @@ impl Typed<'_> {
         }
     }
 
-    fn primitive<T: NativeType>(&mut self, input: &Utf8ViewArray, parse: impl FnMut(&str) -> Parsed<T>) -> Box<dyn Array> {
+    fn primitive<T: NativeType>(
+        &mut self,
+        input: &Utf8ViewArray,
+        parse: impl FnMut(&str) -> Parsed<T>,
+    ) -> Box<dyn Array> {
         let mut values: Vec<T> = Vec::with_capacity(input.len());
         let mut validity = BitmapBuilder::with_capacity(input.len());
         self.each(input, parse, |value| {

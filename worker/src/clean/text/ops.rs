@@ -3,7 +3,9 @@
 use memchr::memmem::Finder;
 use regex::{Captures, Regex, Replacer};
 use shardmill_common::rules::{NormalForm, Side};
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick, is_nfd_quick, is_nfkc_quick, is_nfkd_quick};
+use unicode_normalization::{
+    IsNormalized, UnicodeNormalization, is_nfc_quick, is_nfd_quick, is_nfkc_quick, is_nfkd_quick,
+};
 
 /// `text` without white space at its ends.
 #[inline]

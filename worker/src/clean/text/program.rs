@@ -41,7 +41,9 @@ impl Step {
                 let pattern = if *whole { whole_cell(find) } else { find.clone() };
                 TextOp::Regex { find: compile_regex(rule, &pattern)?, with: with.clone() }
             }
-            Op::Replace { find, with, whole: true, .. } => TextOp::ReplaceWhole { find: find.clone(), with: with.clone() },
+            Op::Replace { find, with, whole: true, .. } => {
+                TextOp::ReplaceWhole { find: find.clone(), with: with.clone() }
+            }
             Op::Replace { find, with, .. } => {
                 TextOp::Replace { find: Box::new(Finder::new(find).into_owned()), with: with.clone() }
             }
@@ -127,7 +129,9 @@ pub fn run<'s>(steps: &[Step], source: &'s str, scratch: &'s mut Scratch, counts
                 continue;
             }
             TextOp::NullIfIgnoringCase(values) => {
-                if values.iter().any(|v| v.eq_ignore_ascii_case(text)) || (!text.is_ascii() && values.contains(&text.to_lowercase())) {
+                if values.iter().any(|v| v.eq_ignore_ascii_case(text))
+                    || (!text.is_ascii() && values.contains(&text.to_lowercase()))
+                {
                     *count += 1;
                     return Cell::Null;
                 }
