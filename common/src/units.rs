@@ -22,7 +22,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
         _ => return Err(bad()),
     };
     let bytes = number * factor;
-    if !(bytes.is_finite() && bytes >= 0.0 && bytes < 9e18) {
+    if !(0.0..9e18).contains(&bytes) {
         return Err(bad());
     }
     Ok(bytes as u64)

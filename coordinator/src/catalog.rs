@@ -32,6 +32,14 @@ pub enum Change {
     PutRecord(Box<Record>),
 }
 
+/// What removing versions comes to.
+pub struct Removal {
+    pub changes: Vec<Change>,
+    pub removed: Vec<DatasetRef>,
+    /// Once for each version that had them.
+    pub objects: Vec<ObjectId>,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     names: BTreeMap<DatasetName, NameState>,
@@ -206,7 +214,7 @@ impl Catalog {
     }
 
     /// The changes that remove one version, or all of a name, and what they remove.
-    pub fn remove(&self, dataset: &DatasetRef) -> Result<(Vec<Change>, Vec<DatasetRef>, Vec<ObjectId>), Refusal> {
+    pub fn remove(&self, dataset: &DatasetRef) -> Result<Removal, Refusal> {
         let found = self.find(dataset)?;
         let doomed: Vec<&Manifest> = match dataset.version {
             Some(_) => vec![found],
@@ -218,9 +226,9 @@ impl Catalog {
             let last_version = self.names.get(&dataset.name).map_or(0, |n| n.last_version);
             changes.push(Change::PutName(dataset.name.clone(), NameState { last_version, ..Default::default() }));
         }
-        let references = doomed.iter().map(|m| m.reference()).collect();
+        let removed = doomed.iter().map(|m| m.reference()).collect();
         let objects = doomed.iter().flat_map(|m| m.objects().map(|o| o.id)).collect();
-        Ok((changes, references, objects))
+        Ok(Removal { changes, removed, objects })
     }
 }
 
@@ -257,7 +265,7 @@ mod tests {
         let mut catalog = Catalog::default();
         assert_eq!(publish(&mut catalog, "a", 1), 1);
         assert_eq!(publish(&mut catalog, "a", 2), 2);
-        let (changes, removed, _) = catalog.remove(&"a".parse().unwrap()).unwrap();
+        let Removal { changes, removed, .. } = catalog.remove(&"a".parse().unwrap()).unwrap();
         assert_eq!(removed.len(), 2);
         apply(&mut catalog, changes);
         assert!(catalog.find(&"a".parse().unwrap()).is_err());

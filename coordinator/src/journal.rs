@@ -97,7 +97,15 @@ impl<E: Into<redb::Error>> From<E> for JournalError {
 /// A job that was under way, with the stages that were planned and the tasks that were done.
 pub struct UnfinishedJob {
     pub row: JobRow,
-    pub stages: Vec<(String, Vec<TaskSpec>, Vec<u32>, Vec<(u32, Done)>)>,
+    pub stages: Vec<JournalledStage>,
+}
+
+/// A stage as it was planned, and its tasks that were done.
+pub struct JournalledStage {
+    pub name: String,
+    pub tasks: Vec<TaskSpec>,
+    pub keeps: Vec<u32>,
+    pub done: Vec<(u32, Done)>,
 }
 
 /// What a journal holds when it is opened.
@@ -274,12 +282,12 @@ fn read(db: &Database, meta: &mut Meta) -> Result<Contents, JournalError> {
             let (key, value) = row?;
             let (_, stage) = key.value();
             let planned: StageRow = parse("stages", key.value(), value.value())?;
-            let mut dones = Vec::new();
+            let mut done = Vec::new();
             for row in tasks.range((id, stage, 0)..=(id, stage, u32::MAX))? {
                 let (key, value) = row?;
-                dones.push((key.value().2, parse::<Done>("tasks", key.value(), value.value())?));
+                done.push((key.value().2, parse::<Done>("tasks", key.value(), value.value())?));
             }
-            job.stages.push((planned.name, planned.tasks, planned.keeps, dones));
+            job.stages.push(JournalledStage { name: planned.name, tasks: planned.tasks, keeps: planned.keeps, done });
         }
     }
     Ok(Contents { cluster: meta.cluster, epoch: meta.epoch, next_job, catalog, finished, unfinished })
@@ -321,7 +329,7 @@ mod tests {
         assert_eq!((second.epoch, second.cluster), (2, first.cluster));
         assert_eq!(second.next_job, 8);
         assert_eq!(second.unfinished.len(), 1);
-        assert_eq!(second.unfinished[0].stages[0].0, "hash");
+        assert_eq!(second.unfinished[0].stages[0].name, "hash");
     }
 
     #[test]

@@ -4,7 +4,6 @@ pub mod auth;
 pub mod convert;
 
 /// Generated from `proto/shardmill/v1/shardmill.proto`.
-#[expect(clippy::all, reason = "generated code")]
 pub mod v1 {
     tonic::include_proto!("shardmill.v1");
 }

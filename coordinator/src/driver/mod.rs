@@ -117,11 +117,7 @@ impl Driver {
         let mut infos = BTreeMap::new();
         for job in contents.unfinished {
             let Some(resolved) = job.row.resolved.clone() else { continue };
-            let stages = job
-                .stages
-                .into_iter()
-                .map(|(name, tasks, keeps, dones)| (Stage::new(name, tasks, keeps), dones))
-                .collect();
+            let stages = job.stages.into_iter().map(|s| (Stage::new(s.name, s.tasks, s.keeps), s.done)).collect();
             tracing::info!(job = %job.row.job, kind = resolved.spec.kind(), "taking up an unfinished job");
             scheduler.restore_job(
                 now.0,

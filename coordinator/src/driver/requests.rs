@@ -12,6 +12,7 @@ use shardmill_common::time::Timestamp;
 use tokio::sync::watch;
 
 use super::{Driver, JobInfo};
+use crate::catalog::Removal;
 use crate::jobs::ResolvedJob;
 use crate::journal::{JobRow, Write};
 use crate::scheduler::{Event, Worker};
@@ -188,7 +189,7 @@ impl Driver {
 
     pub fn remove(&mut self, dataset: &DatasetRef) -> Result<Vec<DatasetRef>, Refusal> {
         self.not_being_written(&dataset.name)?;
-        let (changes, removed, objects) = self.catalog.remove(dataset)?;
+        let Removal { changes, removed, objects } = self.catalog.remove(dataset)?;
         for change in changes {
             self.put(change);
         }

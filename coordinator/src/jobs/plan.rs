@@ -260,7 +260,7 @@ mod tests {
             ..Default::default()
         };
         let groups = coalesce([&output, &output].into_iter(), 5, 20);
-        assert_eq!(groups, vec![(0, 2, 20), (2, 4, 40), (4, 5, 2)]);
+        assert_eq!(groups, vec![(0, 2, 20), (2, 3, 40), (3, 5, 2)]);
         let sum: u64 = groups.iter().map(|g| g.2).sum();
         assert_eq!(sum, 62);
     }

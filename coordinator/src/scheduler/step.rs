@@ -411,11 +411,9 @@ impl Scheduler {
             let live = self.live_workers();
             let planner = self.planner;
             // A stage without tasks is done at once, so planning goes on until there is something to run.
-            loop {
-                let Some(job) = self.jobs.get_mut(&id) else { break };
-                if !job.all_done() {
-                    break;
-                }
+            while let Some(job) = self.jobs.get_mut(&id)
+                && job.all_done()
+            {
                 match planner(&job.resolved, &job.views(), live) {
                     Ok(Next::Stage { name, tasks, keeps }) => {
                         let stage = job.stages.len() as u32;

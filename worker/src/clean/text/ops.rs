@@ -235,7 +235,7 @@ mod tests {
         for _ in 0..20_000 {
             let mut text = String::new();
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let (length, ascii) = ((seed >> 40) % 25, (seed >> 33) % 4 != 0);
+            let (length, ascii) = ((seed >> 40) % 25, !(seed >> 33).is_multiple_of(4));
             for _ in 0..length {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 let range = if ascii { 128 } else { alphabet.len() };
