@@ -161,10 +161,10 @@ pub fn to_table(status: &JobStatus, seconds: f64) -> Table {
     if let Some(rows) = status.rows {
         table.pair("rows", show_count(rows));
     }
-    for (name, n) in &status.counters.0 {
-        if name != "rows" || status.rows != Some(*n) {
-            let shown = if name == "rows" { "rows read" } else { name.as_str() };
-            table.pair(&shown.replace('_', " ").replacen('/', ": ", 1), show_count(*n));
+    for (name, n) in status.counters.in_order() {
+        if name != "rows" || status.rows != Some(n) {
+            let shown = if name == "rows" { "rows read" } else { name };
+            table.pair(&shown.replace('_', " ").replacen('/', ": ", 1), show_count(n));
         }
     }
     if let Some(error) = &status.error {

@@ -25,6 +25,17 @@ impl Counters {
         }
     }
 
+    /// Names and sums as people read them: entries of a group by their number, so that rule 2 comes before rule 10.
+    pub fn in_order(&self) -> Vec<(&str, u64)> {
+        let mut all: Vec<(&str, u64)> = self.0.iter().map(|(name, n)| (name.as_str(), *n)).collect();
+        all.sort_by_key(|(name, _)| {
+            let (group, entry) = name.split_once('/').unwrap_or((name, ""));
+            let number: u64 = entry.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+            (group, number, entry)
+        });
+        all
+    }
+
     /// The counters as people and programs see them: `{"rows": 3, "cells_changed": {"1 trim": 2}}`.
     pub fn to_json(&self) -> serde_json::Value {
         let mut out = serde_json::Map::new();
@@ -48,6 +59,16 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn entries_are_ordered_by_number() {
+        let mut a = Counters::default();
+        for name in ["rows", "cells_changed/10 trim", "cells_changed/2 trim"] {
+            a.add(name, 1);
+        }
+        let names: Vec<&str> = a.in_order().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["cells_changed/2 trim", "cells_changed/10 trim", "rows"]);
+    }
 
     #[test]
     fn groups_nest_and_sums_merge() {

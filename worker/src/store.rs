@@ -67,10 +67,8 @@ impl Store {
                 _ => fs::create_dir_all(&dir)?,
             }
         }
-        for byte in 0..=255u8 {
-            fs::create_dir_all(layout.objects().join(format!("{byte:02x}")))?;
-        }
-        sync_dir(&layout.objects())?;
+        fs::create_dir_all(layout.objects())?;
+        sync_dir(layout.root())?;
         Ok(Self { layout, worker, next_tmp: AtomicU64::new(0) })
     }
 
@@ -184,11 +182,13 @@ impl Incoming<'_> {
             file.sync_all()?;
         }
         let target = self.store.layout.object(id);
-        fs::rename(&self.path, &target)?;
-        match target.parent() {
-            Some(dir) => sync_dir(dir),
-            None => Ok(()),
+        let Some(dir) = target.parent() else { return Err(io::Error::other("an object has a folder")) };
+        if !dir.is_dir() {
+            fs::create_dir_all(dir)?;
+            sync_dir(&self.store.layout.objects())?;
         }
+        fs::rename(&self.path, &target)?;
+        sync_dir(dir)
     }
 }
 

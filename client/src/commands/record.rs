@@ -85,8 +85,8 @@ async fn show(context: &Context, client: &Client, job: JobId) -> Result<(), CliE
     }
     if !record.counters.0.is_empty() {
         let mut table = Table::new(&["counter", ">value"]);
-        for (name, n) in &record.counters.0 {
-            table.row([name.as_str(), &show_count(*n)]);
+        for (name, n) in record.counters.in_order() {
+            table.row([name, &show_count(n)]);
         }
         context.out.line(&table.to_string())?;
     }
