@@ -55,7 +55,8 @@ impl Embedded {
             token: setup.token.clone(),
             // Copies on one disk protect from nothing.
             default_replicas: 1,
-            options: coordinator::Options::default(),
+            // Nobody uploaded anything before this start: what no version refers to is left over from a run that broke.
+            options: coordinator::Options { orphan_age: Duration::ZERO, ..Default::default() },
         })
         .await
         .map_err(|e| CliError::failed(e.to_string()))?;
@@ -68,15 +69,17 @@ impl Embedded {
             workers: Vec::new(),
             _lock: lock,
         };
-        for number in 0..setup.workers {
+        // Shards that an earlier command wrote with more workers are in those workers' folders.
+        let workers = setup.workers.max(layout.existing_workers());
+        for number in 0..workers {
             let config = worker::Config {
                 coordinator: cluster.url.clone(),
                 // Whoever reaches the coordinator must reach the workers too.
                 listen: SocketAddr::new(setup.listen.ip(), 0),
                 advertise: None,
                 data_dir: layout.worker(number),
-                slots: setup.slots.unwrap_or_else(|| (machine::cores() / setup.workers).max(1)),
-                memory: setup.memory.unwrap_or_else(|| machine::default_memory() / u64::from(setup.workers)),
+                slots: setup.slots.unwrap_or_else(|| (machine::cores() / workers).max(1)),
+                memory: setup.memory.unwrap_or_else(|| machine::default_memory() / u64::from(workers)),
                 token: setup.token.clone(),
                 local_files: setup.local_files,
             };

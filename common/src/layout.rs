@@ -110,4 +110,9 @@ impl ClusterLayout {
     pub fn worker(&self, number: u32) -> PathBuf {
         self.root.join(format!("worker-{number}"))
     }
+
+    /// How many workers' folders there are: they are numbered from 0 without gaps.
+    pub fn existing_workers(&self) -> u32 {
+        (0..).find(|n| !self.worker(*n).is_dir()).unwrap_or(0)
+    }
 }

@@ -97,6 +97,10 @@ pub enum ToWorker {
     Delete {
         objects: Vec<ObjectId>,
     },
+    /// Read these and report those that are damaged or missing.
+    Verify {
+        objects: Vec<ObjectRef>,
+    },
     /// The job is over: its shuffle files can go.
     Forget {
         job: JobId,

@@ -17,6 +17,8 @@ pub struct Options {
     pub no_worker_timeout: Duration,
     /// Attempts that count before a task fails its job.
     pub max_attempts: u32,
+    /// Objects that nobody refers to are kept this long when their worker joins: their job may still be on its way.
+    pub orphan_age: Duration,
 }
 
 impl Default for Options {
@@ -27,6 +29,7 @@ impl Default for Options {
             repair_after: Duration::from_secs(60),
             no_worker_timeout: Duration::from_secs(60),
             max_attempts: 4,
+            orphan_age: Duration::from_secs(24 * 3600),
         }
     }
 }

@@ -63,7 +63,8 @@ impl Running {
 }
 
 fn scheduler_options(config: &Config) -> SchedulerOptions {
-    let Options { reconnect_grace, heartbeat_timeout, repair_after, no_worker_timeout, max_attempts } = config.options;
+    let Options { reconnect_grace, heartbeat_timeout, repair_after, no_worker_timeout, max_attempts, orphan_age } =
+        config.options;
     let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
     SchedulerOptions {
         reconnect_grace_ms: ms(reconnect_grace),
@@ -71,6 +72,7 @@ fn scheduler_options(config: &Config) -> SchedulerOptions {
         repair_after_ms: ms(repair_after),
         starvation_ms: ms(no_worker_timeout),
         max_attempts,
+        orphan_age_s: orphan_age.as_secs(),
         default_replicas: config.default_replicas,
         ..Default::default()
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::{AttemptId, ClusterId, Incarnation, ObjectId};
+use shardmill_common::manifest::ObjectRef;
 use shardmill_common::message::{AttemptProgress, FromWorker, Hello, PROTOCOL_VERSION, ToWorker};
 use shardmill_common::task::Launch;
 use shardmill_proto::auth::AddToken;
@@ -20,6 +21,7 @@ use tonic::transport::Endpoint;
 
 use crate::fetch::{Fetcher, Where};
 use crate::server::Identity;
+use crate::store::ReadError;
 use crate::tasks::{self, Context, Progress};
 
 const HEARTBEAT: Duration = Duration::from_millis(500);
@@ -263,9 +265,25 @@ impl Agent {
                 }
             }
             ToWorker::Delete { objects } => self.fetch.store.delete(&objects),
+            ToWorker::Verify { objects } => self.verify(objects),
             ToWorker::Forget { job } => self.fetch.store.forget_job(job),
             ToWorker::Welcome { .. } | ToWorker::Refused { .. } => {}
         }
+    }
+
+    /// Reads objects and reports those whose copy here is no good.
+    fn verify(self: &Arc<Self>, objects: Vec<ObjectRef>) {
+        let agent = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let bad: Vec<ObjectId> = objects
+                .iter()
+                .filter(|o| matches!(agent.fetch.store.read(o), Err(ReadError::Missing | ReadError::Damaged(_))))
+                .map(|o| o.id)
+                .collect();
+            if !bad.is_empty() {
+                agent.say(FromWorker::Damaged { objects: bad });
+            }
+        });
     }
 
     fn launch(self: &Arc<Self>, launch: Launch) {

@@ -95,6 +95,12 @@ impl Worker for Door {
                 return Err(Status::aborted("the upload was cut short"));
             }
             let object = incoming.summary(id);
+            match store.read(&object) {
+                Err(ReadError::Missing) => {}
+                // The same upload once more.
+                Ok(_) => return Ok(object),
+                Err(_) => return Err(Status::already_exists(format!("there is another object {id}"))),
+            }
             incoming.publish(id).map_err(|e| failed(&e))?;
             Ok(object)
         });

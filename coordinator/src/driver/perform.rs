@@ -30,6 +30,10 @@ impl Driver {
             }
             Action::Kill { worker, attempt } => self.outbox.push((worker, ToWorker::Kill { attempt })),
             Action::Delete { worker, objects } => self.outbox.push((worker, ToWorker::Delete { objects })),
+            Action::Verify { worker, objects } => self.outbox.push((worker, ToWorker::Verify { objects })),
+            Action::Hangup { worker } => {
+                self.sessions.remove(&worker);
+            }
             Action::Forget { worker, job } => self.outbox.push((worker, ToWorker::Forget { job })),
             Action::Journal(op) => {
                 // The coordinator's own jobs are planned anew after a restart.

@@ -113,6 +113,15 @@ pub enum Action {
         worker: WorkerId,
         objects: Vec<ObjectId>,
     },
+    /// Read these and report those that are damaged.
+    Verify {
+        worker: WorkerId,
+        objects: Vec<ObjectRef>,
+    },
+    /// Close the session of a worker that fell silent: if it lives, it opens another one and says what it has.
+    Hangup {
+        worker: WorkerId,
+    },
     /// A job is over: shuffle files of it can go.
     Forget {
         worker: WorkerId,

@@ -5,23 +5,71 @@ use shardmill_common::ids::{AttemptId, JobId, ObjectId, TaskId, WorkerId};
 use shardmill_common::manifest::ObjectRef;
 use shardmill_common::spec::{JobSpec, RepairSpec};
 
+use super::event::Action;
 use super::job::{Job, JobEnd, TaskState};
 use super::objects::Object;
 use super::state::{FIRST_INTERNAL_JOB, Scheduler};
 use super::workers::Presence;
 use crate::jobs::ResolvedJob;
 
+/// A tick that comes this late tells that the coordinator stood still.
+const OWN_PAUSE_MS: i64 = 5_000;
+/// How often some objects are verified, and how many: slow enough not to be felt.
+const SCRUB_INTERVAL_MS: i64 = 10_000;
+const SCRUB_BATCH: usize = 16;
 /// How often the objects are looked through.
 const REPAIR_INTERVAL_MS: i64 = 2_000;
 
 impl Scheduler {
     pub(super) fn tick(&mut self) {
+        self.forgive_own_absence();
         self.judge_workers();
         self.judge_jobs();
         self.start_backups();
         if self.now.saturating_sub(self.repair_checked) >= REPAIR_INTERVAL_MS {
             self.repair_checked = self.now;
             self.repair();
+        }
+        if self.now - self.scrubbed >= SCRUB_INTERVAL_MS {
+            self.scrubbed = self.now;
+            self.scrub();
+        }
+    }
+
+    /// If the coordinator itself stood still, nobody's silence in that time proves anything.
+    fn forgive_own_absence(&mut self) {
+        let gap = self.ticked.map_or(0, |ticked| self.now - ticked);
+        self.ticked = Some(self.now);
+        if gap <= OWN_PAUSE_MS {
+            return;
+        }
+        for w in self.workers.values_mut() {
+            w.last_seen += gap;
+            if let Presence::Away { since, .. } = &mut w.presence {
+                *since += gap;
+            }
+        }
+        for job in self.jobs.values_mut() {
+            job.starved_since = job.starved_since.map(|since| since + gap);
+        }
+    }
+
+    /// Has the next few objects read and checked at every worker that holds them.
+    fn scrub(&mut self) {
+        let after = self.scrub_cursor;
+        let next: Vec<(ObjectId, ObjectRef)> = self
+            .objects
+            .iter()
+            .filter(|(id, o)| o.published > 0 && after.is_none_or(|after| *id > after))
+            .filter_map(|(id, o)| Some((id, o.reference.clone()?)))
+            .take(SCRUB_BATCH)
+            .collect();
+        // At the end of the table it begins again.
+        self.scrub_cursor = next.last().map(|(id, _)| *id);
+        for (id, object) in next {
+            for worker in self.live_holders(id) {
+                self.actions.push(Action::Verify { worker, objects: vec![object.clone()] });
+            }
         }
     }
 
@@ -37,6 +85,7 @@ impl Scheduler {
         }
         for worker in lost {
             self.lose(worker);
+            self.actions.push(Action::Hangup { worker });
         }
     }
 

@@ -29,6 +29,11 @@ pub struct Scheduler {
     pub(super) objects: Objects,
     /// When repairs were last looked for.
     pub(super) repair_checked: i64,
+    /// When time was last looked at.
+    pub(super) ticked: Option<i64>,
+    /// When objects were last verified, and the one up to which they were.
+    pub(super) scrubbed: i64,
+    pub(super) scrub_cursor: Option<ObjectId>,
     /// Actions of the step under way.
     pub(super) actions: Vec<Action>,
 }
@@ -46,6 +51,9 @@ impl Scheduler {
             jobs: BTreeMap::new(),
             objects: Objects::default(),
             repair_checked: 0,
+            ticked: None,
+            scrubbed: 0,
+            scrub_cursor: None,
             actions: Vec::new(),
         }
     }

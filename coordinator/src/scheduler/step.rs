@@ -338,12 +338,20 @@ impl Scheduler {
         }
     }
 
-    /// A bad copy is deleted, so that a repair can write it anew; a made object with no copy left is made again.
+    /// A bad copy is deleted, so that a repair can write it anew, but never the last one: what is left of it may still be of
+    /// use to somebody. A made object with no copy left is made again.
     fn damaged(&mut self, worker: WorkerId, objects: &[ObjectId]) {
+        let mut doomed = Vec::new();
         for id in objects {
             self.objects.remove_holder(*id, worker);
+            let is_published = self.objects.get(*id).is_some_and(|o| o.published > 0);
+            if !is_published || self.objects.holders(*id).next().is_some() {
+                doomed.push(*id);
+            }
         }
-        self.actions.push(Action::Delete { worker, objects: objects.to_vec() });
+        if !doomed.is_empty() {
+            self.actions.push(Action::Delete { worker, objects: doomed });
+        }
         self.repair_checked = i64::MIN;
         self.reset_lost_outputs();
     }

@@ -186,6 +186,18 @@ fn results_do_not_depend_on_the_number_of_workers() {
 }
 
 #[test]
+fn shards_are_found_whatever_number_of_workers_wrote_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut sm = Shardmill::embedded(dir.path());
+    let lines = pseudo_rows(3, 3_000);
+    sm.write("in.csv", csv(&lines));
+    sm.extra = vec!["--workers".into(), "4".into()];
+    sm.ok(&["ingest", "d", "in.csv", "--shard-size", "4KiB"]);
+    sm.extra.clear();
+    assert_eq!(sm.csv("d"), csv(&lines));
+}
+
+#[test]
 fn a_late_cell_widens_its_column_and_keeps_every_text() {
     let dir = tempfile::tempdir().unwrap();
     let sm = Shardmill::embedded(dir.path());

@@ -161,7 +161,7 @@ impl Sim {
                     w.shuffles.retain(|a| a.task.job != job);
                 }
             }
-            Action::Journal(_) => {}
+            Action::Journal(_) | Action::Verify { .. } | Action::Hangup { .. } => {}
             Action::Publish { job, publication } => {
                 let mut objects = Vec::new();
                 for object in publication.drafts.iter().flat_map(|d| &d.shards).flat_map(ShardEntry::objects) {
@@ -542,6 +542,43 @@ fn jobs_end_well_whatever_happens_to_workers() {
         }
     }
     assert!(faults > seeds, "only {faults} faults fired in {seeds} runs: the simulation proves nothing");
+}
+
+#[test]
+fn a_coordinator_that_stood_still_blames_nobody() {
+    let mut sim = Sim::new(2);
+    sim.add_worker();
+    sim.add_worker();
+    sim.step(Event::Tick);
+    sim.now += 120_000;
+    sim.step(Event::Tick);
+    assert_eq!(sim.scheduler.live_workers(), 2);
+    // Ticks that come as they should make silence count again.
+    for _ in 0..120 {
+        sim.now += 200;
+        sim.step(Event::Tick);
+    }
+    assert_eq!(sim.scheduler.live_workers(), 0);
+}
+
+#[test]
+fn every_published_object_is_verified_in_turn() {
+    let mut sim = Sim::new(3);
+    sim.add_worker();
+    sim.add_worker();
+    let dataset = sim.dataset("a", 40);
+    let mut verified = BTreeSet::new();
+    for _ in 0..2_000 {
+        sim.now += 200;
+        sim.heartbeats();
+        for action in sim.scheduler.step(sim.now, Event::Tick) {
+            if let Action::Verify { worker, objects } = action {
+                verified.extend(objects.into_iter().map(|o| (worker, o.id)));
+            }
+        }
+    }
+    let expected = dataset.shards.len() * 2;
+    assert_eq!(verified.len(), expected);
 }
 
 #[test]
