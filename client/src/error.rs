@@ -14,7 +14,7 @@ pub enum CliError {
     #[error("{0}")]
     Failed(String),
     /// A job ended as failed or cancelled: exit status 1.
-    #[error("job {} {}: {}", .0.job, .0.state.name(), .0.error.as_deref().unwrap_or("no reason was given"))]
+    #[error("job {} {}", .0.job, ended(.0))]
     Job(Box<JobStatus>),
     /// No cluster answered: exit status 3.
     #[error("{0}")]
@@ -25,6 +25,14 @@ pub enum CliError {
     /// The reader of standard output went away, as `head` does; that is its right.
     #[error("standard output was closed")]
     OutputClosed,
+}
+
+/// How a job ended, with the reason if there is one.
+fn ended(status: &JobStatus) -> String {
+    match &status.error {
+        Some(why) => format!("{}: {why}", status.state.name()),
+        None => status.state.name().to_owned(),
+    }
 }
 
 impl CliError {

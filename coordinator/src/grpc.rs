@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{Stream, StreamExt};
 use serde::Serialize;
-use shardmill_common::failure::Refusal;
+use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::ids::{Incarnation, JobId, WorkerId};
 use shardmill_common::message::{FromWorker, Hello, PROTOCOL_VERSION, ToWorker};
 use shardmill_common::status::JobStatus;
@@ -69,7 +69,10 @@ async fn listen(handle: &Handle, mut stream: Streaming<Json>, worker: WorkerId, 
                 Event::Succeeded { worker, incarnation, attempt, output, seconds }
             }
             Ok(FromWorker::Failed { attempt, failure }) => {
-                tracing::warn!(%attempt, %worker, %failure, "attempt failed");
+                // A user's error is the user's to read, and is told to them.
+                if !matches!(failure, Failure::BadInput { .. } | Failure::Killed) {
+                    tracing::warn!(%attempt, %worker, %failure, "attempt failed");
+                }
                 Event::Failed { worker, incarnation, attempt, failure }
             }
             Ok(FromWorker::Damaged { objects }) => {

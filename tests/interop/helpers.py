@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NAN = float("nan")
 INF = float("inf")
 # No command here works on more than some megabytes.
-COMMAND_SECONDS = 180
+COMMAND_SECONDS = 60
 
 
 def binary() -> str:

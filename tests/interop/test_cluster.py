@@ -4,7 +4,6 @@ A fault must fire: each test proves that the job was running when a process was 
 it was not. The result must be that of the undisturbed run, which the other tests compare with pandas; here pandas is asked too.
 """
 
-import json
 import random
 import subprocess
 import time
@@ -12,11 +11,11 @@ import time
 import pytest
 
 from helpers import (
-    COMMAND_SECONDS, Failed, assert_rows, assert_table, concat, generate, height, outcome, rows_of, take, to_pandas, wait_until, write,
+    COMMAND_SECONDS, assert_table, concat, generate, outcome, take, to_pandas, wait_until, write,
 )  # fmt: skip
 from test_compare import assert_compared
 
-ROWS = 6000
+ROWS = 15_000
 RULES = """
 [[rule]]
 op = "case"
@@ -106,11 +105,18 @@ def finish(process, args):
 
 
 def settle(cluster, workers=3):
-    """All workers are up, and every shard has its replicas again."""
-    for worker in cluster.workers:
-        if not worker.alive:
-            worker.start()
-    cluster.wait_for_workers(workers)
+    """Starts what was killed and waits until every worker has joined. A worker that starts again has a port of its own."""
+    before = {n["url"] for n in cluster.shardmill.run("nodes", "list")["nodes"]}
+    dead = [worker for worker in cluster.workers if not worker.alive]
+    for worker in dead:
+        worker.start()
+
+    def joined():
+        alive = {n["url"] for n in cluster.shardmill.run("nodes", "list")["nodes"] if n["state"] == "alive"}
+        return len(alive) == workers and len(alive - before) == len(dead)
+
+    if dead:
+        wait_until(joined, 40, "worker that joins again", 0.1)
 
 
 JOBS = ["ingest", "dedup", "compare", "clean"]
@@ -182,7 +188,7 @@ def test_the_coordinator_killed_in_the_middle_keeps_everything(own_cluster, sour
             result = finish(process, args)
             assert result["job"] == found and result["counters"] == quiet["counters"]
             assert mill.run("job", "wait", found)["state"] == "done"
-        settle(cluster, 2)
+        cluster.wait_for_workers(2)
         after = {d["dataset"] for d in mill.run("dataset", "list")["datasets"]}
         assert before < after
         assert mill.csv(name) == wanted, f"attempt {attempt}: the rows differ"

@@ -2,10 +2,12 @@
 
 import datetime as dt
 import math
+import random
 import re
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
@@ -159,8 +161,6 @@ def test_files_are_joined_by_column_name(mill, tmp_path):
 
 def test_numbers_are_read_to_the_last_bit(mill, tmp_path):
     """Python's `float` is correctly rounded, and so is pandas."""
-    import random
-
     rng = random.Random(5)
     texts = ["0.1", "1e22", "1e23", "2.2250738585072011e-308", "4.9e-324", "1.7976931348623157e308", "9007199254740992.5", "-0.0", ".5", "5."]
     texts += [f"{rng.uniform(-1, 1):.{rng.randrange(1, 25)}f}" for _ in range(300)]
@@ -198,7 +198,8 @@ def test_standard_input(mill):
     assert_table(mill.table("t"), {"a": [1, 2], "b": ["x", None]})
 
 
-def test_parquet_types_are_mapped(mill, tmp_path):
+@pytest.mark.parametrize("extension", ["parquet", "arrow"])
+def test_types_of_binary_files_are_mapped(mill, tmp_path, extension):
     table = pa.table({
         "i8": pa.array([1, None, -128], pa.int8()),
         "u32": pa.array([2**32 - 1, 0, None], pa.uint32()),
@@ -206,14 +207,16 @@ def test_parquet_types_are_mapped(mill, tmp_path):
         "ms": pa.array([dt.datetime(2024, 1, 1, 1, 2, 3, 4000), None, dt.datetime(1950, 5, 5)], pa.timestamp("ms")),
         "ns": pa.array([dt.datetime(2024, 1, 1, 1, 2, 3, 4), None, dt.datetime(1950, 5, 5)], pa.timestamp("ns")),
         "tz": pa.array([dt.datetime(2024, 1, 1, 12), None, dt.datetime(2024, 7, 1, 12)], pa.timestamp("us", tz="Europe/Berlin")),
+        "d64": pa.array([dt.date(2024, 1, 1), None, dt.date(1950, 5, 5)], pa.date64()),
         "cat": pa.array(["a", None, "b"]).dictionary_encode(),
         "large": pa.array(["x", "", None], pa.large_string()),
         "nothing": pa.nulls(3),
     })  # fmt: skip
-    pq.write_table(table, tmp_path / "t.parquet")
-    mill.ingest("t", tmp_path / "t.parquet")
+    path = tmp_path / f"t.{extension}"
+    (pq.write_table if extension == "parquet" else feather.write_feather)(table, path)
+    mill.ingest("t", path)
     assert mill.types("t") == {
-        "i8": "int64", "u32": "int64", "f32": "float64", "ms": "datetime", "ns": "datetime", "tz": "datetime_utc",
+        "i8": "int64", "u32": "int64", "f32": "float64", "ms": "datetime", "ns": "datetime", "tz": "datetime_utc", "d64": "date",
         "cat": "string", "large": "string", "nothing": "string",
     }  # fmt: skip
     assert_rows(mill.rows("t"), rows_of(table))

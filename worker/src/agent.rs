@@ -312,7 +312,7 @@ impl Agent {
             agent.say(match outcome {
                 Ok(output) => FromWorker::Succeeded { attempt, output: Box::new(output), seconds },
                 Err(failure) => {
-                    if !matches!(failure, Failure::Killed) {
+                    if !matches!(failure, Failure::Killed | Failure::BadInput { .. }) {
                         tracing::warn!(%attempt, %failure, "attempt failed");
                     }
                     FromWorker::Failed { attempt, failure }

@@ -18,7 +18,7 @@ use crate::table::{LINE_BREAK, Table};
 use crate::text::clip;
 
 /// A cell of more characters is cut on the terminal.
-const CELL: usize = 60;
+const CELL: usize = 100;
 
 #[derive(Clone, Debug, Args)]
 pub struct HeadArgs {

@@ -15,7 +15,7 @@ pub struct LocalArgs {
     /// Where commands (--cluster) and Arrow Flight clients connect
     #[arg(long, env = "SHARDMILL_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:7077", value_parser = address)]
     listen: SocketAddr,
-    /// Where health, metrics and the page for people are; without it, nowhere
+    /// Where health (/healthz), metrics (/metrics) and JSON for programs (/v1/...) are; without it, nowhere
     #[arg(long, env = "SHARDMILL_HTTP", value_name = "ADDR", value_parser = address)]
     http: Option<SocketAddr>,
     /// Let other machines connect without TLS
@@ -54,7 +54,7 @@ pub async fn run(context: &Context, args: LocalArgs) -> Result<(), CliError> {
         cluster.url
     ));
     if let Some(http) = cluster.http {
-        context.out.hint(&format!("web page and metrics: http://{http}"));
+        context.out.hint(&format!("health and metrics: http://{http}/healthz, http://{http}/metrics"));
     }
     let ended = tokio::select! {
         () = context.interrupt.wait() => None,

@@ -58,7 +58,6 @@ pub async fn run(context: &Context, args: WorkerArgs) -> Result<(), CliError> {
     })
     .await
     .map_err(|e| CliError::failed(e.to_string()))?;
-    tracing::info!(grpc = %running.grpc, coordinator = %args.coordinator, "worker is up");
     let ended = tokio::select! {
         () = context.interrupt.wait() => None,
         reason = running.ended() => Some(reason),

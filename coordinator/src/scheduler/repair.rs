@@ -24,6 +24,7 @@ impl Scheduler {
     pub(super) fn tick(&mut self) {
         self.forgive_own_absence();
         self.judge_workers();
+        self.reset_missing_inputs();
         self.judge_jobs();
         self.start_backups();
         if self.now.saturating_sub(self.repair_checked) >= REPAIR_INTERVAL_MS {

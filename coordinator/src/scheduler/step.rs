@@ -1,5 +1,7 @@
 //! `step`: one event in, the actions it causes out.
 
+use std::collections::BTreeSet;
+
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::{AttemptId, Incarnation, JobId, ObjectId, TaskId, WorkerId};
 use shardmill_common::manifest::ShardEntry;
@@ -10,7 +12,7 @@ use super::event::{Action, Event, Joined, JournalOp};
 use super::job::{Done, Job, JobEnd, TaskState};
 use super::state::Scheduler;
 use super::workers::{Presence, Worker};
-use crate::jobs::Next;
+use crate::jobs::{Next, Publication};
 
 impl Scheduler {
     /// Takes one event and returns what is to be done, in this order. `now` is in milliseconds and never goes back.
@@ -90,7 +92,8 @@ impl Scheduler {
             // A new incarnation has none of the shuffle files and attempts of the one before.
             self.lose(id);
         }
-        let draining = self.workers.get(&id).is_some_and(|w| w.draining);
+        // A worker that was drained and started again is wanted again.
+        let draining = returns && self.workers.get(&id).is_some_and(|w| w.draining);
         let running =
             if returns { self.workers.remove(&id).map(|w| w.running).unwrap_or_default() } else { Default::default() };
         // What it runs and we do not know (or gave away) is stopped; what we think it runs and it does not is lost.
@@ -410,6 +413,37 @@ impl Scheduler {
         for task in lost {
             self.lose_output(task);
         }
+        self.reset_missing_inputs();
+    }
+
+    /// A task that is to be made again needs its own inputs again, which nobody may have needed any more when they were lost.
+    pub(super) fn reset_missing_inputs(&mut self) {
+        loop {
+            let missing: BTreeSet<TaskId> = self.jobs.values().flat_map(|job| self.missing_inputs(job)).collect();
+            if missing.is_empty() {
+                break;
+            }
+            for task in missing {
+                self.lose_output(task);
+            }
+        }
+    }
+
+    /// Tasks whose shuffle output a waiting task reads and that vanished with its worker.
+    fn missing_inputs(&self, job: &Job) -> Vec<TaskId> {
+        let waiting = job.stages.iter().flat_map(|s| s.waiting.iter().filter_map(|n| s.task(*n)));
+        let ranges: BTreeSet<(u32, u32, u32)> =
+            waiting.flat_map(|t| t.spec.reads.iter().map(|r| (r.stage, r.from, r.to))).collect();
+        let tasks = ranges.into_iter().flat_map(|(stage, from, to)| (from..to).map(move |task| (stage, task)));
+        tasks
+            .filter(|(stage, task)| {
+                job.done(*stage, *task).is_some_and(|done| {
+                    done.output.shuffle.is_some()
+                        && !(self.is_current(done.worker, done.incarnation) && self.is_not_lost(done.worker))
+                })
+            })
+            .map(|(stage, task)| TaskId { job: job.id, stage, task })
+            .collect()
     }
 
     /// Plans what follows in every job whose stages are all done.
@@ -435,6 +469,11 @@ impl Scheduler {
                         job.stages.push(super::job::Stage::new(name, tasks, keeps));
                     }
                     Ok(Next::Publish(publication)) => {
+                        if !self.is_at_hand(&publication) {
+                            // Its holder may come back; if not, what it held is made again.
+                            break;
+                        }
+                        let Some(job) = self.jobs.get_mut(&id) else { break };
                         job.publishing = true;
                         self.actions.push(Action::Publish { job: id, publication });
                         break;
@@ -450,6 +489,14 @@ impl Scheduler {
                 }
             }
         }
+    }
+
+    /// Whether every object that was made for this publication is on a worker that answers.
+    fn is_at_hand(&self, publication: &Publication) -> bool {
+        let objects = publication.drafts.iter().flat_map(|d| &d.shards).flat_map(ShardEntry::objects);
+        objects
+            .filter(|o| self.objects.get(o.id).is_none_or(|known| known.published == 0))
+            .all(|o| self.objects.holders(o.id).any(|w| self.is_alive(w)))
     }
 
     /// Removes a job with all that only it needed. With `None` it was published.

@@ -29,6 +29,8 @@ const ROWS: u64 = 1000;
 struct SimWorker {
     incarnation: Incarnation,
     up: bool,
+    /// It will not come back.
+    gone: bool,
     objects: BTreeSet<ObjectId>,
     shuffles: BTreeSet<AttemptId>,
     running: BTreeMap<AttemptId, Launch>,
@@ -90,6 +92,7 @@ impl Sim {
         let worker = SimWorker {
             incarnation,
             up: true,
+            gone: false,
             objects: BTreeSet::new(),
             shuffles: BTreeSet::new(),
             running: BTreeMap::new(),
@@ -317,6 +320,12 @@ impl Sim {
                 let alive = self.workers.values().filter(|w| w.up).count();
                 if !calm && alive > 1 && self.rng.random_ratio(1, 400) {
                     self.kill(id);
+                    // Of many workers some never come back, but not with the last copy of anything.
+                    let others = self.workers.values().filter(|w| !w.gone).count();
+                    let up = |o| self.workers.values().any(|w| w.up && w.objects.contains(o));
+                    if others > 3 && self.published.iter().all(up) && self.rng.random_ratio(1, 2) {
+                        self.workers.get_mut(&id).unwrap().gone = true;
+                    }
                 } else if !calm && self.rng.random_ratio(1, 600) {
                     // The session breaks and is opened again by the same process.
                     self.faults += 1;
@@ -325,7 +334,7 @@ impl Sim {
                     self.now += self.rng.random_range(0..3_000);
                     self.join(id);
                 }
-            } else if calm || self.rng.random_ratio(1, 50) {
+            } else if !self.workers[&id].gone && (calm || self.rng.random_ratio(1, 50)) {
                 self.workers.get_mut(&id).unwrap().up = true;
                 self.join(id);
             }
@@ -390,7 +399,7 @@ impl Sim {
 
     /// A published dataset of some shards, each on two workers.
     fn dataset(&mut self, name: &str, shards: usize) -> Manifest {
-        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        let ids: Vec<WorkerId> = self.workers.iter().filter(|(_, w)| w.up).map(|(id, _)| *id).collect();
         let mut entries = Vec::new();
         let mut objects = Vec::new();
         for n in 0..shards {
@@ -458,7 +467,7 @@ fn ingest_spec() -> JobSpec {
 
 fn simulate(seed: u64) -> u64 {
     let mut sim = Sim::new(seed);
-    for _ in 0..sim.rng.random_range(2..6) {
+    for _ in 0..sim.rng.random_range(2..7) {
         sim.add_worker();
     }
     let (a, b) = (sim.dataset("a", 6), sim.dataset("b", 5));
@@ -492,11 +501,11 @@ fn simulate(seed: u64) -> u64 {
         assert!(matches!(end, Ok(()) | Err(JobEnd::Cancelled)), "{job}: {end:?}");
     }
     // Once the faults are over, every object has its copies and nothing is left that nobody refers to.
-    sim.run_until(
-        "full replication",
-        |s| s.workers.values().all(|w| w.up) && s.scheduler.under_replicated() == 0,
-        true,
-    );
+    let replicated = |s: &Sim| {
+        let copies = |o| s.workers.values().filter(|w| w.up && w.objects.contains(o)).count();
+        s.workers.values().all(|w| w.up || w.gone) && s.published.iter().all(|o| copies(o) >= 2)
+    };
+    sim.run_until("full replication", replicated, true);
     sim.run_until("an empty mailbox", |s| s.mail.is_empty(), true);
     for (id, w) in &sim.workers {
         for object in &w.objects {
@@ -506,7 +515,7 @@ fn simulate(seed: u64) -> u64 {
         }
     }
     for object in &sim.published {
-        let copies = sim.workers.values().filter(|w| w.objects.contains(object)).count();
+        let copies = sim.workers.values().filter(|w| w.up && w.objects.contains(object)).count();
         assert!(copies >= 2, "{object} has {copies} copies");
     }
     // The next job succeeds: no slot or object leaked.
