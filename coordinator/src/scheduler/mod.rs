@@ -7,6 +7,7 @@ pub mod invariants;
 mod job;
 mod objects;
 mod options;
+mod outputs;
 mod repair;
 mod state;
 mod step;
