@@ -53,6 +53,8 @@ fi
 flock -u 9
 exec 9>&-
 
+# Nothing is left in the source tree.
+export PYTHONDONTWRITEBYTECODE=1
 cd "$root"
 echo "interop: $SHARDMILL_BIN"
 exec "$venv/bin/python" -m pytest tests/interop -q -p no:cacheprovider "$@"

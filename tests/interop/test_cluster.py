@@ -11,7 +11,7 @@ import time
 import pytest
 
 from helpers import (
-    COMMAND_SECONDS, assert_table, concat, generate, outcome, take, to_pandas, wait_until, write,
+    COMMAND_SECONDS, Failed, assert_table, binary, concat, environment, generate, outcome, take, to_pandas, wait_until, write,
 )  # fmt: skip
 from test_compare import assert_compared
 
@@ -90,17 +90,22 @@ def commands(folder, rules, n):
 def running_job(cluster):
     """The id of a job that the coordinator has accepted and not ended."""
     for job in cluster.shardmill.run("job", "list")["jobs"]:
-        if job["state"] in ("running", "queued", "pending", "waiting"):
+        if job["state"] == "running":
             return job["job"]
     return None
 
 
-def finish(process, args):
+def finish(cluster, process, args):
+    """What the command says, within a bound; where it does not end, the stages at which its job stands."""
     try:
         stdout, stderr = process.communicate(timeout=COMMAND_SECONDS)
     except subprocess.TimeoutExpired:
+        job = running_job(cluster) or "j1"
+        plain = [binary(), "--cluster", cluster.url, "job", "show", job]
+        stages = subprocess.run(plain, capture_output=True, env=environment(), timeout=COMMAND_SECONDS).stdout.decode()
         process.kill()
-        raise AssertionError(f"{args[0]} hangs: {process.communicate()[1].decode()[-3000:]}") from None
+        process.communicate()
+        raise AssertionError(f"{args[0]} hangs:\n{stages}\n{cluster.coordinator.tail()}") from None
     return outcome(args, process.returncode, stdout, stderr)
 
 
@@ -145,7 +150,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(own_cluster, source, tmp_
         victim = rng.choice(cluster.workers)
         victim.kill()
         fired += process.poll() is None
-        result = finish(process, args)
+        result = finish(cluster, process, args)
         assert result["counters"] == quiet["counters"]
         assert mill.csv(name) == wanted, f"seed {seed}, attempt {attempt}: the rows differ"
         settle(cluster)
@@ -168,7 +173,7 @@ def test_the_coordinator_killed_in_the_middle_keeps_everything(own_cluster, sour
     args, calm = commands(folder, rules, "calm")[job]
     quiet = mill.run(*args)
     wanted = mill.csv(calm)
-    fired = 0
+    fired, gave_up = 0, []
     for attempt in range(5):
         args, name = commands(folder, rules, attempt)[job]
         before = {d["dataset"] for d in mill.run("dataset", "list")["datasets"]}
@@ -181,12 +186,15 @@ def test_the_coordinator_killed_in_the_middle_keeps_everything(own_cluster, sour
         time.sleep(0.2 * attempt)
         cluster.coordinator.start()
         if found is None:
-            finish(process, args)
+            finish(cluster, process, args)
         else:
             fired += 1
-            # The command follows the job through the restart; so does another that asks by the job's id.
-            result = finish(process, args)
-            assert result["job"] == found and result["counters"] == quiet["counters"]
+            try:
+                result = finish(cluster, process, args)
+                assert result["job"] == found and result["counters"] == quiet["counters"]
+            except Failed as failed:
+                gave_up.append(str(failed))
+            cluster.wait_for_workers(2)
             assert mill.run("job", "wait", found)["state"] == "done"
         cluster.wait_for_workers(2)
         after = {d["dataset"] for d in mill.run("dataset", "list")["datasets"]}
@@ -197,6 +205,8 @@ def test_the_coordinator_killed_in_the_middle_keeps_everything(own_cluster, sour
     assert fired, "the coordinator was not killed while the job ran"
     assert_table(mill.table("l"), left)
     assert_table(mill.table("r"), right)
+    # The job went on; so should the command that follows it.
+    assert not gave_up, gave_up[0]
 
 
 def test_the_job_goes_on_without_its_command(own_cluster, source):
