@@ -169,11 +169,15 @@ fn a_dead_workers_shards_are_copied_again_and_a_returning_one_brings_its_own() {
     let lines = pseudo_rows(5, 3_000);
     sm.write("in.csv", csv(&lines));
     sm.ok(&["ingest", "d", "in.csv", "--shard-size", "10KiB"]);
-    cluster.kill_worker(0);
     let names = |n: usize| -> BTreeSet<_> {
         objects(&dir.path().join(format!("worker-{n}"))).iter().map(|p| p.file_name().map(ToOwned::to_owned)).collect()
     };
-    let all: BTreeSet<_> = (0..3).flat_map(names).collect();
+    // What was uploaded is deleted when its job is done, a moment after the command hears of it.
+    let shards = sm.ok(&["dataset", "show", "d"])["shards"].as_u64().unwrap() as usize;
+    let everything = || (0..3).flat_map(names).collect::<BTreeSet<_>>();
+    cluster.wait("the uploads to be deleted", || everything().len() == shards);
+    let all = everything();
+    cluster.kill_worker(0);
     cluster.wait("the copies to be made again", || names(1) == all && names(2) == all);
     cluster.kill_worker(1);
     assert_eq!(sm.csv("d"), csv(&lines), "two of three workers died one after the other");
