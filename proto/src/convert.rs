@@ -35,13 +35,17 @@ pub fn refusal_to_status(refusal: Refusal) -> Status {
 /// The refusal in a status, or `None` where the peer could not be reached at all.
 pub fn status_to_refusal(status: &Status) -> Option<Refusal> {
     let message = status.message().to_owned();
+    // A status that has a cause was made here, of a connection that broke; a peer's answer has none.
+    if std::error::Error::source(status).is_some() {
+        return None;
+    }
     Some(match status.code() {
         Code::InvalidArgument | Code::OutOfRange => Refusal::Invalid(message),
         Code::NotFound => Refusal::NotFound(message),
         Code::AlreadyExists => Refusal::Conflict(message),
         Code::FailedPrecondition | Code::ResourceExhausted => Refusal::Unavailable(message),
         Code::PermissionDenied | Code::Unauthenticated => Refusal::Denied(message),
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => return None,
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => return None,
         _ => Refusal::Internal(message),
     })
 }
@@ -62,5 +66,8 @@ mod tests {
             assert_eq!(status_to_refusal(&refusal_to_status(refusal.clone())), Some(refusal));
         }
         assert_eq!(status_to_refusal(&Status::unavailable("gone")), None);
+        assert_eq!(status_to_refusal(&Status::unknown("transport error")), None);
+        let broken = Status::from_error(Box::new(std::io::Error::other("connection reset")));
+        assert_eq!(status_to_refusal(&broken), None);
     }
 }

@@ -199,6 +199,18 @@ def test_outliers_and_ranges(numeric, rule, column, on_error):
         assert mill.table("u.rejects").column("line").to_pylist() == [n + 1 for n, w in enumerate(wrong) if w]
 
 
+def test_the_deviation_is_that_of_the_population(mill, tmp_path):
+    """Of few values ddof 0 and ddof 1 differ: the 10 is 3.0 deviations away, not 2.85."""
+    truth = {"x": [0.0] * 9 + [10.0], "n": list(range(10))}
+    series = pd.Series(truth["x"])
+    far = {ddof: (10 - series.mean()) / series.std(ddof=ddof) for ddof in (0, 1)}
+    assert far[0] > 2.9 > far[1]
+    write(tmp_path / "x.csv", truth)
+    mill.ingest("t", tmp_path / "x.csv")
+    mill.clean("t", "u", '[[rule]]\nop = "zscore"\ncolumns = ["x"]\nlimit = 2.9\n')
+    assert_table(mill.table("u"), {**truth, "x": [0.0] * 9 + [None]})
+
+
 def test_clip(numeric):
     mill, truth = numeric
     rules = '[[rule]]\nop = "clip"\ncolumns = ["x"]\nmin = -10.0\nmax = 50.0\n[[rule]]\nop = "clip"\ncolumns = ["i"]\nmin = 0\n'

@@ -149,11 +149,11 @@ def test_types_that_are_mapped(cluster, client):
     assert_rows(rows_of(got), rows_of(table))
 
 
-def test_a_date64_is_a_date(cluster, client):
+def test_a_date64_is_an_instant(cluster, client):
     table = pa.table({"d": pa.array([dt.date(1960, 2, 29), None], pa.date64())})
     put(client, "dated", table)
-    assert cluster.shardmill.types("dated") == {"d": "date"}
-    assert_table(cluster.shardmill.table("dated"), {"d": [dt.date(1960, 2, 29), None]})
+    assert cluster.shardmill.types("dated") == {"d": "datetime"}
+    assert_table(cluster.shardmill.table("dated"), {"d": [dt.datetime(1960, 2, 29), None]})
 
 
 def test_a_table_without_rows_is_put(cluster, client):

@@ -35,7 +35,7 @@ pub struct ExportArgs {
     #[arg(long, env = "SHARDMILL_EXPORT_PARTS", value_parser = FalseyValueParser::new())]
     parts: bool,
     /// What stands for null in CSV and TSV [default: nothing; an empty string is written as ""]
-    #[arg(long, env = "SHARDMILL_EXPORT_NULL", value_name = "MARK")]
+    #[arg(long, env = "SHARDMILL_EXPORT_NULL", value_name = "MARK", allow_hyphen_values = true)]
     null: Option<String>,
     /// Replace what exists
     #[arg(long, env = "SHARDMILL_EXPORT_FORCE", value_parser = FalseyValueParser::new())]

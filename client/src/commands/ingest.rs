@@ -77,7 +77,7 @@ pub struct IngestArgs {
     #[arg(long, env = "SHARDMILL_INGEST_SCHEMA", value_name = "SCHEMA")]
     schema: Option<String>,
     /// A text that means null, besides the empty cell; may be repeated
-    #[arg(long, env = "SHARDMILL_INGEST_NULL", value_name = "MARK")]
+    #[arg(long, env = "SHARDMILL_INGEST_NULL", value_name = "MARK", allow_hyphen_values = true)]
     null: Vec<String>,
     /// Rows that may be rejected before the job fails: a count or a percentage
     #[arg(long, env = "SHARDMILL_INGEST_MAX_REJECTS", value_name = "LIMIT", default_value = "1%")]

@@ -77,7 +77,9 @@ fn stored_type(dtype: &ArrowType) -> Option<DataType> {
         ArrowType::Boolean => DataType::Boolean,
         t if t.is_integer() => DataType::Int64,
         t if t.is_floating() => DataType::Float64,
-        ArrowType::Date32 | ArrowType::Date64 => DataType::Date,
+        ArrowType::Date32 => DataType::Date,
+        // Milliseconds: the engine reads it as an instant, as it may hold one.
+        ArrowType::Date64 => DataType::Datetime,
         ArrowType::Timestamp(_, None) => DataType::Datetime,
         ArrowType::Timestamp(_, Some(_)) => DataType::DatetimeUtc,
         ArrowType::Utf8 | ArrowType::LargeUtf8 | ArrowType::Utf8View => DataType::String,
