@@ -52,6 +52,9 @@ impl Progress {
         let first = self.template.is_empty();
         self.template = template;
         if let Ok(style) = ProgressStyle::with_template(template) {
+            // Bytes of one stage are no tasks of the next.
+            self.bar.set_position(0);
+            self.bar.reset_eta();
             self.bar.set_style(style);
         }
         if first {
