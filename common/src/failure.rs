@@ -23,9 +23,6 @@ pub enum Failure {
     /// The attempt was told to stop.
     #[error("stopped")]
     Killed,
-    /// The attempt ran longer than its limit.
-    #[error("ran longer than {seconds} s")]
-    TimedOut { seconds: u64 },
     /// The disk of the worker is full.
     #[error("no space left on worker {worker}: {message}")]
     DiskFull { worker: WorkerId, message: String },
@@ -51,7 +48,7 @@ impl Failure {
     /// Whether the attempt counts against the task's limit: faults of others do not.
     pub fn counts(&self) -> bool {
         match self {
-            Failure::Internal { .. } | Failure::TimedOut { .. } | Failure::DiskFull { .. } => true,
+            Failure::Internal { .. } | Failure::DiskFull { .. } => true,
             // A bad copy is dropped and another one read; a holder that is away is waited for.
             Failure::ObjectUnavailable { bad_copies, .. } => !bad_copies.is_empty(),
             Failure::BadInput { .. } | Failure::FetchFailed { .. } | Failure::WorkerLost { .. } | Failure::Killed => {

@@ -75,7 +75,6 @@ pub struct CleanTask {
     /// For rejects: the dataset's name and the rows before this shard.
     pub source_name: String,
     pub first_row: u64,
-    pub hash: Option<HashPlan>,
 }
 
 /// Applies `rules` but the last, and summarises this shard for the last one.

@@ -26,7 +26,6 @@ pub struct NameState {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     PutName(DatasetName, NameState),
-    RemoveName(DatasetName),
     PutVersion(Box<Manifest>),
     RemoveVersion(DatasetName, u32),
     PutRecord(Box<Record>),
@@ -53,9 +52,6 @@ impl Catalog {
         match change {
             Change::PutName(name, state) => {
                 self.names.insert(name, state);
-            }
-            Change::RemoveName(name) => {
-                self.names.remove(&name);
             }
             Change::PutVersion(manifest) => {
                 self.versions.entry(manifest.name.clone()).or_default().insert(manifest.version, *manifest);

@@ -213,9 +213,6 @@ fn put_change(tx: &WriteTransaction, change: &Change) -> Result<(), JournalError
         Change::PutName(name, state) => {
             tx.open_table(NAMES)?.insert(name.as_str(), json(state)?.as_slice())?;
         }
-        Change::RemoveName(name) => {
-            tx.open_table(NAMES)?.remove(name.as_str())?;
-        }
         Change::PutVersion(manifest) => {
             tx.open_table(VERSIONS)?.insert((manifest.name.as_str(), manifest.version), json(manifest)?.as_slice())?;
         }

@@ -1,6 +1,5 @@
 //! Performing the scheduler's actions: into the journal's next batch, into the workers' outbox, into the catalog.
 
-use shardmill_common::failure::Failure;
 use shardmill_common::ids::JobId;
 use shardmill_common::message::ToWorker;
 use shardmill_common::record::{Ending, Record};
@@ -85,7 +84,7 @@ impl Driver {
         let Some(info) = self.infos.get(&job.id) else { return };
         let now = Timestamp::now();
         let (state, ending, error) = match end {
-            JobEnd::Failed(failure) => (JobState::Failed, Ending::Failed, Some(message(&failure))),
+            JobEnd::Failed(failure) => (JobState::Failed, Ending::Failed, Some(failure.to_string())),
             JobEnd::Cancelled => (JobState::Cancelled, Ending::Cancelled, None),
             JobEnd::Quiet => return,
         };
@@ -117,11 +116,6 @@ impl Driver {
             self.finished.pop_first();
         }
     }
-}
-
-/// A failure as the user reads it.
-fn message(failure: &Failure) -> String {
-    failure.to_string()
 }
 
 fn record_of(

@@ -40,7 +40,6 @@ pub fn next(spec: &CleanSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Re
                     statistics: statistics.clone(),
                     source_name: input.reference().to_string(),
                     first_row,
-                    hash: None,
                 };
                 first_row += shard.entry.rows();
                 shard.task(TaskKind::Clean(task), Vec::new())

@@ -5,7 +5,6 @@ use shardmill_common::failure::Failure;
 use shardmill_common::task::{CleanTask, ShardRef, TaskOutput};
 
 use super::Context;
-use super::hash::shuffle_hashes;
 use super::parse::{Reject, write_rejects};
 use crate::clean;
 use crate::frame::schema_of;
@@ -35,7 +34,6 @@ pub fn run(context: &Context, task: &CleanTask) -> Result<TaskOutput, Failure> {
     counters.add("rows_out", frame.height() as u64);
     counters.add("rejected", rejects.len() as u64);
     let schema = schema_of(&frame)?;
-    let shuffle = task.hash.as_ref().map(|plan| shuffle_hashes(context, &frame, plan)).transpose()?;
     let shard = match &task.input.shard {
         // Nothing is copied that did not change.
         ShardRef::Stored(entry) if cleaned.unchanged => entry.clone(),
@@ -45,7 +43,6 @@ pub fn run(context: &Context, task: &CleanTask) -> Result<TaskOutput, Failure> {
         shard: Some(shard),
         rejects: write_rejects(context, &task.source_name, &rejects)?,
         schema: Some(schema),
-        shuffle,
         counters,
         ..Default::default()
     })
