@@ -9,6 +9,7 @@ use shardmill_common::failure::Refusal;
 use shardmill_common::ids::{JobId, ObjectId, WorkerId};
 use shardmill_common::manifest::{Manifest, ObjectRef};
 use shardmill_common::message::{LocatedManifest, UploadTargets};
+use shardmill_common::model::{Model, ModelDetail, ModelName, ModelRef, ModelSummary};
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::record::Record;
 use shardmill_common::spec::Submission;
@@ -158,6 +159,39 @@ impl Client {
     pub async fn remove(&self, dataset: &DatasetRef) -> Result<Vec<DatasetRef>, ClientError> {
         let request = self.request(dataset)?;
         self.answer(self.coordinator.clone().remove(request).await)
+    }
+
+    /// Every version of a model, or of all models, the newest first.
+    pub async fn models(&self, name: Option<&ModelName>) -> Result<Vec<ModelSummary>, ClientError> {
+        let request = self.request(&name)?;
+        self.answer(self.coordinator.clone().list_models(request).await)
+    }
+
+    /// A model version with its aliases and evaluations.
+    pub async fn model_detail(&self, model: &ModelRef) -> Result<ModelDetail, ClientError> {
+        let request = self.request(model)?;
+        self.answer(self.coordinator.clone().get_model(request).await)
+    }
+
+    pub async fn model(&self, model: &ModelRef) -> Result<Model, ClientError> {
+        Ok(self.model_detail(model).await?.model)
+    }
+
+    /// Lets an alias point at a version, or takes it away.
+    pub async fn set_alias(&self, name: &ModelName, alias: &str, version: Option<u32>) -> Result<(), ClientError> {
+        let request = self.request(&(name, alias, version))?;
+        self.answer(self.coordinator.clone().set_alias(request).await)
+    }
+
+    /// Lets an alias point at the version it pointed at before; returns that version.
+    pub async fn rollback(&self, name: &ModelName, alias: &str) -> Result<u32, ClientError> {
+        let request = self.request(&(name, alias))?;
+        self.answer(self.coordinator.clone().rollback(request).await)
+    }
+
+    pub async fn remove_model(&self, model: &ModelRef) -> Result<Vec<ModelRef>, ClientError> {
+        let request = self.request(model)?;
+        self.answer(self.coordinator.clone().remove_model(request).await)
     }
 
     /// One job's record, or all, newest first.

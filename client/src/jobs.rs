@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use shardmill_common::ids::JobId;
+use shardmill_common::model::Round;
 use shardmill_common::name::DatasetRef;
 use shardmill_common::spec::{JobSpec, Submission};
 use shardmill_common::status::{JobState, JobStatus};
@@ -35,8 +36,13 @@ pub async fn run(context: &Context, client: &Client, spec: JobSpec) -> Result<Jo
 pub async fn follow(context: &Context, client: &Client, job: JobId, own: bool) -> Result<JobStatus, CliError> {
     let mut bar = context.out.progress();
     let mut told = 0;
+    let mut rounds = 0;
     let mut seen = |status: &JobStatus| {
         show(&mut bar, status);
+        for round in status.rounds.iter().skip(rounds) {
+            bar.pause(|| context.out.hint(&round_line(round)));
+        }
+        rounds = rounds.max(status.rounds.len());
         for notice in status.notices.iter().skip(told) {
             bar.pause(|| context.out.notice(notice));
         }
@@ -114,6 +120,17 @@ fn show(bar: &mut Progress, status: &JobStatus) {
     }
 }
 
+/// A round of a training, for people.
+fn round_line(round: &Round) -> String {
+    format!(
+        "round {}: loss {:.9}, gradient {:.1e}, {}",
+        round.round,
+        round.loss,
+        round.gradient,
+        text::seconds(round.seconds)
+    )
+}
+
 /// Prints the end of a job that was done: the object for programs, or a table and what to look at next for people.
 pub fn report(context: &Context, status: &JobStatus) -> Result<(), CliError> {
     let seconds = context.out.elapsed();
@@ -130,6 +147,9 @@ fn hints(context: &Context, status: &JobStatus) {
             .out
             .hint(&format!("{rows} rejected; to see them and why: shardmill dataset head {}", dataset.name.rejects()));
     }
+    if let Some(model) = &status.model {
+        context.out.hint(&format!("what it learnt: shardmill model show {model}"));
+    }
     context.out.hint(&format!("how it was made: shardmill record show {}", status.job));
 }
 
@@ -143,6 +163,10 @@ pub fn to_json(status: &JobStatus, seconds: f64) -> Value {
         "counters": status.counters.to_json(),
         "seconds": text::round(seconds),
     });
+    if let (Some(model), Value::Object(map)) = (&status.model, &mut object) {
+        map.insert("model".to_owned(), model.to_string().into());
+        map.insert("rounds".to_owned(), json!(status.rounds));
+    }
     if let (Some(error), Value::Object(map)) = (&status.error, &mut object) {
         map.insert("error".to_owned(), error.clone().into());
     }
@@ -157,6 +181,13 @@ pub fn to_table(status: &JobStatus, seconds: f64) -> Table {
     }
     if let Some(dataset) = &status.dataset {
         table.pair("dataset", dataset.to_string());
+    }
+    if let Some(model) = &status.model {
+        table.pair("model", model.to_string());
+    }
+    if let Some(last) = status.rounds.last().filter(|_| status.model.is_some()) {
+        table.pair("rounds", show_count(status.rounds.len() as u64));
+        table.pair("loss", last.loss.to_string());
     }
     if let Some(rows) = status.rows {
         table.pair("rows", show_count(rows));

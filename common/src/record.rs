@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counters::Counters;
 use crate::ids::JobId;
+use crate::model::{Evaluation, ModelRef};
 use crate::name::DatasetRef;
 use crate::spec::{JobSpec, Source};
 use crate::time::Timestamp;
@@ -45,6 +46,12 @@ pub struct Record {
     pub counters: Counters,
     /// The versions it published: the dataset first, then its rejects.
     pub outputs: Vec<OutputRecord>,
+    /// The model version it trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelRef>,
+    /// What it found out about a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Evaluation>,
     pub who: String,
     pub submitted: Timestamp,
     pub started: Timestamp,

@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::{Manifest, ObjectRef, ShardEntry};
+use crate::model::{Model, ModelRef, TrainSpec};
 use crate::name::{DatasetName, DatasetRef};
 use crate::rules::RuleSet;
 use crate::schema::Schema;
+use crate::task::PredictOutputs;
 use crate::text::Dialect;
 use crate::time::Timestamp;
 use crate::units::RejectLimit;
@@ -18,6 +20,10 @@ pub enum JobSpec {
     Clean(CleanSpec),
     Dedup(DedupSpec),
     Compare(CompareSpec),
+    Split(SplitSpec),
+    Train(Box<TrainSpec>),
+    Predict(PredictSpec),
+    Evaluate(EvaluateSpec),
     /// Publishes shards that a client wrote straight to workers (Arrow Flight's `do_put`).
     Register(RegisterSpec),
     /// Copies objects to workers that lack them; made by the coordinator itself.
@@ -31,20 +37,40 @@ impl JobSpec {
             JobSpec::Clean(_) => "clean",
             JobSpec::Dedup(_) => "dedup",
             JobSpec::Compare(_) => "compare",
+            JobSpec::Split(_) => "split",
+            JobSpec::Train(_) => "train",
+            JobSpec::Predict(_) => "predict",
+            JobSpec::Evaluate(_) => "evaluate",
             JobSpec::Register(_) => "register",
             JobSpec::Repair(_) => "repair",
         }
     }
 
-    /// The dataset the job will publish a version of.
-    pub fn output(&self) -> Option<&DatasetName> {
+    /// The datasets the job will publish versions of.
+    pub fn outputs(&self) -> Vec<&DatasetName> {
         match self {
-            JobSpec::Ingest(s) => Some(&s.output),
-            JobSpec::Clean(s) => Some(&s.output),
-            JobSpec::Dedup(s) => Some(&s.output),
-            JobSpec::Compare(s) => Some(&s.output),
-            JobSpec::Register(s) => Some(&s.output),
-            JobSpec::Repair(_) => None,
+            JobSpec::Ingest(s) => vec![&s.output],
+            JobSpec::Clean(s) => vec![&s.output],
+            JobSpec::Dedup(s) => vec![&s.output],
+            JobSpec::Compare(s) => vec![&s.output],
+            JobSpec::Register(s) => vec![&s.output],
+            JobSpec::Predict(s) => vec![&s.output],
+            JobSpec::Split(s) => s.into.iter().map(|side| &side.output).collect(),
+            JobSpec::Train(_) | JobSpec::Evaluate(_) | JobSpec::Repair(_) => vec![],
+        }
+    }
+
+    /// Copies that were asked for.
+    pub fn replicas(&self) -> Option<u32> {
+        match self {
+            JobSpec::Ingest(s) => s.replicas,
+            JobSpec::Clean(s) => s.replicas,
+            JobSpec::Dedup(s) => s.replicas,
+            JobSpec::Compare(s) => s.replicas,
+            JobSpec::Register(s) => s.replicas,
+            JobSpec::Predict(s) => s.replicas,
+            JobSpec::Split(s) => s.replicas,
+            JobSpec::Train(_) | JobSpec::Evaluate(_) | JobSpec::Repair(_) => None,
         }
     }
 
@@ -54,6 +80,10 @@ impl JobSpec {
             JobSpec::Clean(s) => vec![&s.input],
             JobSpec::Dedup(s) => vec![&s.input],
             JobSpec::Compare(s) => vec![&s.left, &s.right],
+            JobSpec::Split(s) => vec![&s.input],
+            JobSpec::Train(s) => vec![&s.input],
+            JobSpec::Predict(s) => vec![&s.input],
+            JobSpec::Evaluate(s) => vec![&s.input],
             JobSpec::Ingest(_) | JobSpec::Register(_) | JobSpec::Repair(_) => vec![],
         }
     }
@@ -208,6 +238,48 @@ pub struct CompareSpec {
     /// Report differing cells of keys in both instead of merged rows.
     pub changes: bool,
     pub replicas: Option<u32>,
+}
+
+/// One side of a split and its share of the rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SplitSide {
+    pub output: DatasetName,
+    pub share: f64,
+}
+
+/// Puts every row into one of several datasets, at random but the same way on every cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SplitSpec {
+    pub input: DatasetRef,
+    pub into: Vec<SplitSide>,
+    pub stratify: Option<String>,
+    pub seed: u64,
+    pub replicas: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PredictSpec {
+    pub model: ModelRef,
+    pub input: DatasetRef,
+    pub output: DatasetName,
+    /// Columns of the input to keep; `None` means all.
+    pub keep: Option<Vec<String>>,
+    pub outputs: PredictOutputs,
+    pub replicas: Option<u32>,
+    /// The version meant; resolved by the coordinator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<Box<Model>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvaluateSpec {
+    pub model: ModelRef,
+    pub input: DatasetRef,
+    /// `None`: the column the model learnt.
+    pub label: Option<String>,
+    /// The version meant; resolved by the coordinator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<Box<Model>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

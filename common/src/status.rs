@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counters::Counters;
 use crate::ids::{JobId, WorkerId};
+use crate::model::{ModelRef, Round};
 use crate::name::DatasetRef;
 use crate::time::Timestamp;
 
@@ -59,6 +60,12 @@ pub struct JobStatus {
     #[serde(default)]
     pub dataset: Option<DatasetRef>,
     pub rows: Option<u64>,
+    /// The model it trained.
+    #[serde(default)]
+    pub model: Option<ModelRef>,
+    /// The rounds of a training so far.
+    #[serde(default)]
+    pub rounds: Vec<Round>,
     #[serde(default)]
     pub error: Option<String>,
     pub who: String,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::counters::Counters;
 use crate::ids::{AttemptId, ObjectId, WorkerId};
 use crate::manifest::{ObjectRef, ShardEntry};
+use crate::model::{Encoder, Learn, LinfaFit, Model, Target};
 use crate::rules::{Rule, RuleStatistics};
 use crate::schema::{DataType, Schema};
 use crate::spec::{Chunk, How, Keep, SourceFormat, Validate};
@@ -192,6 +193,151 @@ pub struct CopyTask {
     pub made: Vec<TaskRange>,
 }
 
+/// The part of a permutation of rows that one side of a split takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitGroup {
+    /// The stratum; `None` for rows without a value there, or where nothing is stratified.
+    pub value: Option<String>,
+    /// Rows of the group in the shards before this one, and in all.
+    pub first: u64,
+    pub total: u64,
+    /// The side takes the rows whose place in the group's permutation is in `from..to`.
+    pub from: u64,
+    pub to: u64,
+}
+
+/// Keeps one side's rows of a shard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SplitTask {
+    pub input: ShardInput,
+    pub schema: Schema,
+    /// The column to stratify by; without it there is one group.
+    pub stratify: Option<String>,
+    pub groups: Vec<SplitGroup>,
+    pub seed: u64,
+}
+
+/// Counts a shard's rows by the values of a column (as text; at most `limit` different ones).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CountTask {
+    pub input: ShardInput,
+    pub schema: Schema,
+    pub column: String,
+    pub limit: u64,
+}
+
+/// The result of a count task: values in order, with their rows; `None` is null.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counts {
+    pub values: Vec<(Option<String>, u64)>,
+    pub too_many: bool,
+}
+
+/// What kind of label a training expects.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelKind {
+    Class(String),
+    Number(String),
+}
+
+/// Looks at a shard's raw columns before training. Its `result` is a `model::Profile`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProfileTask {
+    pub input: ShardInput,
+    pub schema: Schema,
+    pub label: Option<LabelKind>,
+    pub weight_column: Option<String>,
+    pub numeric: Vec<String>,
+    pub categorical: Vec<String>,
+    /// A row without a value in one of these is left out.
+    pub required: Vec<String>,
+    pub max_categories: u64,
+    /// For messages: the dataset's name and the rows before this shard.
+    pub source_name: String,
+    pub first_row: u64,
+}
+
+/// One round of training over one shard. Its `result` is a `model::Learnt`.
+///
+/// Rows without a label, and rows without a value of a feature that has no filling, are left out. The encoded features stay
+/// in the worker's memory, under the shard and the digest of what they were made with, as long as there is room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LearnTask {
+    pub input: ShardInput,
+    pub schema: Schema,
+    pub encoder: Encoder,
+    /// What is learnt; `None` for clusters.
+    pub target: Option<Target>,
+    pub weight_column: Option<String>,
+    /// By class; empty: 1 each.
+    pub class_weights: Vec<f64>,
+    pub learn: Learn,
+    pub source_name: String,
+    pub first_row: u64,
+}
+
+/// Fits on one worker that reads every shard. Its `result` is a `model::LinfaResult`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FitTask {
+    pub inputs: Vec<ShardInput>,
+    pub schema: Schema,
+    pub encoder: Encoder,
+    pub target: Target,
+    pub fit: LinfaFit,
+    pub source_name: String,
+}
+
+/// Which columns a prediction adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PredictOutputs {
+    /// `prediction`.
+    pub label: bool,
+    /// `probability_<class>` for each class.
+    pub probability: bool,
+}
+
+/// Predicts the rows of one shard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PredictTask {
+    pub input: ShardInput,
+    pub schema: Schema,
+    /// Without curvature and spec base.
+    pub model: Box<Model>,
+    /// Columns of the input that the output keeps, in this order.
+    pub keep: Vec<String>,
+    pub outputs: PredictOutputs,
+    pub source_name: String,
+    pub first_row: u64,
+}
+
+/// Predicts a shard's rows and compares with their labels. Its `result` is the worker's sums; for classes it also writes the
+/// scores to the shuffle, a partition for each (class, bucket of scores).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AssessTask {
+    pub input: ShardInput,
+    pub schema: Schema,
+    pub model: Box<Model>,
+    /// `None` for clusters.
+    pub label: Option<String>,
+    /// Buckets of scores a class, a power of two.
+    pub buckets: u32,
+    pub source_name: String,
+    pub first_row: u64,
+}
+
+/// Sums the ROC and precision-recall curves over the scores of partitions `from..to`, all of one class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RankTask {
+    pub runs: TaskRange,
+    pub partitions: (u32, u32),
+    /// Positives and negatives of this class with scores above these partitions, and in all.
+    pub positives_above: u64,
+    pub negatives_above: u64,
+    pub positives: u64,
+    pub negatives: u64,
+}
+
 /// Tasks `from..to` of one stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TaskRange {
@@ -236,6 +382,14 @@ pub enum TaskKind {
     Match(MatchTask),
     Deliver(DeliverTask),
     Emit(EmitTask),
+    Count(CountTask),
+    Split(SplitTask),
+    Profile(Box<ProfileTask>),
+    Learn(Box<LearnTask>),
+    Fit(Box<FitTask>),
+    Predict(Box<PredictTask>),
+    Assess(Box<AssessTask>),
+    Rank(RankTask),
     Copy(CopyTask),
 }
 

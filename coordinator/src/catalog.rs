@@ -246,7 +246,7 @@ mod tests {
 
     fn publish(catalog: &mut Catalog, name: &str, job: u64) -> u32 {
         let draft = Draft { name: name.parse().unwrap(), schema: Schema::default(), shards: vec![] };
-        let publication = Publication { drafts: vec![draft], source_rows: vec![] };
+        let publication = Publication { drafts: vec![draft], ..Default::default() };
         let (changes, manifests) = catalog.publish(&publication, &["sum".into()], 1, JobId(job), Timestamp(0));
         changes.into_iter().for_each(|c| catalog.apply(c));
         manifests[0].version

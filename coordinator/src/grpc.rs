@@ -8,6 +8,7 @@ use serde::Serialize;
 use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::ids::{Incarnation, JobId, WorkerId};
 use shardmill_common::message::{FromWorker, Hello, PROTOCOL_VERSION, ToWorker};
+use shardmill_common::model::ModelName;
 use shardmill_common::status::JobStatus;
 use shardmill_common::task::Peer;
 use shardmill_proto::v1::Json;
@@ -181,6 +182,31 @@ impl Coordinator for Door {
     async fn rename(&self, request: Request<Json>) -> Answer {
         let (from, to) = decode(request.get_ref())?;
         self.ask(move |d| d.rename(&from, &to)).await
+    }
+
+    async fn list_models(&self, request: Request<Json>) -> Answer {
+        let name: Option<ModelName> = decode(request.get_ref())?;
+        self.ask(move |d| d.models(name.as_ref())).await
+    }
+
+    async fn get_model(&self, request: Request<Json>) -> Answer {
+        let model = decode(request.get_ref())?;
+        self.ask(move |d| d.model(&model)).await
+    }
+
+    async fn set_alias(&self, request: Request<Json>) -> Answer {
+        let (name, alias, version): (ModelName, String, Option<u32>) = decode(request.get_ref())?;
+        self.ask(move |d| d.set_alias(&name, &alias, version)).await
+    }
+
+    async fn rollback(&self, request: Request<Json>) -> Answer {
+        let (name, alias): (ModelName, String) = decode(request.get_ref())?;
+        self.ask(move |d| d.rollback(&name, &alias)).await
+    }
+
+    async fn remove_model(&self, request: Request<Json>) -> Answer {
+        let model = decode(request.get_ref())?;
+        self.ask(move |d| d.remove_model(&model)).await
     }
 
     async fn remove(&self, request: Request<Json>) -> Answer {

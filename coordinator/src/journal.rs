@@ -10,16 +10,20 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shardmill_common::ids::{ClusterId, JobId};
 use shardmill_common::manifest::Manifest;
+use shardmill_common::model::{Model, ModelName};
 use shardmill_common::name::DatasetName;
 use shardmill_common::record::Record;
 use shardmill_common::status::JobStatus;
-use shardmill_common::task::TaskSpec;
 use shardmill_common::time::Timestamp;
 
 use crate::catalog::{Catalog, Change, NameState};
-use crate::jobs::ResolvedJob;
-use crate::scheduler::{Done, JournalOp};
+use crate::jobs::{Planned, ResolvedJob};
+use crate::registry::{ModelChange, ModelState, Registry};
+use crate::scheduler::{Done, JournalOp, Stage};
 
+const MODEL_NAMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("model names");
+const MODELS: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("models");
+const EVALUATIONS: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("evaluations");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const NAMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("names");
 const VERSIONS: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("versions");
@@ -29,7 +33,7 @@ const STAGES: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("sta
 const TASKS: TableDefinition<'_, (u64, u32, u32), &[u8]> = TableDefinition::new("tasks");
 
 /// The layout of the tables; a journal of another one is refused.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What the journal keeps of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,11 +49,11 @@ pub struct JobRow {
     pub status: Option<JobStatus>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct StageRow {
-    name: String,
-    tasks: Vec<TaskSpec>,
-    keeps: Vec<u32>,
+    planned: Planned,
+    /// Tasks that were done and are not needed any more.
+    forgotten: u32,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,6 +68,7 @@ struct Meta {
 #[derive(Clone, Debug)]
 pub enum Write {
     Catalog(Change),
+    Registry(ModelChange),
     Job(Box<JobRow>),
     /// The job is final: its stages and tasks are not needed any more.
     EndJob(Box<JobRow>),
@@ -102,10 +107,16 @@ pub struct UnfinishedJob {
 
 /// A stage as it was planned, and its tasks that were done.
 pub struct JournalledStage {
-    pub name: String,
-    pub tasks: Vec<TaskSpec>,
-    pub keeps: Vec<u32>,
+    pub planned: Planned,
+    pub forgotten: u32,
     pub done: Vec<(u32, Done)>,
+}
+
+impl JournalledStage {
+    /// The stage as the scheduler keeps it; its tasks that were done are put in by the caller.
+    pub fn restored(&self, now: i64) -> Stage {
+        Stage { forgotten: self.forgotten, ..Stage::new(self.planned.clone(), now) }
+    }
 }
 
 /// What a journal holds when it is opened.
@@ -114,6 +125,7 @@ pub struct Contents {
     pub epoch: u64,
     pub next_job: u64,
     pub catalog: Catalog,
+    pub registry: Registry,
     pub finished: Vec<JobStatus>,
     pub unfinished: Vec<UnfinishedJob>,
 }
@@ -154,6 +166,9 @@ impl Journal {
                 tx.open_table(JOBS)?;
                 tx.open_table(STAGES)?;
                 tx.open_table(TASKS)?;
+                tx.open_table(MODEL_NAMES)?;
+                tx.open_table(MODELS)?;
+                tx.open_table(EVALUATIONS)?;
                 found
             };
             let mut meta = found.unwrap_or(Meta { format: FORMAT, cluster: ClusterId::fresh(), epoch: 0 });
@@ -178,6 +193,7 @@ impl Journal {
         for write in writes {
             match write {
                 Write::Catalog(change) => put_change(&tx, change)?,
+                Write::Registry(change) => put_model(&tx, change)?,
                 Write::Job(row) => {
                     tx.open_table(JOBS)?.insert(row.job.0, json(row)?.as_slice())?;
                 }
@@ -226,11 +242,66 @@ fn put_change(tx: &WriteTransaction, change: &Change) -> Result<(), JournalError
     Ok(())
 }
 
+fn put_model(tx: &WriteTransaction, change: &ModelChange) -> Result<(), JournalError> {
+    match change {
+        ModelChange::PutState(name, state) => {
+            tx.open_table(MODEL_NAMES)?.insert(name.as_str(), json(state)?.as_slice())?;
+        }
+        ModelChange::PutModel(model) => {
+            tx.open_table(MODELS)?.insert((model.name.as_str(), model.version), json(model)?.as_slice())?;
+        }
+        ModelChange::RemoveModel(name, version) => {
+            tx.open_table(MODELS)?.remove((name.as_str(), *version))?;
+            tx.open_table(EVALUATIONS)?.remove((name.as_str(), *version))?;
+        }
+        ModelChange::PutEvaluations(name, version, evaluations) => {
+            tx.open_table(EVALUATIONS)?.insert((name.as_str(), *version), json(evaluations)?.as_slice())?;
+        }
+    }
+    Ok(())
+}
+
+fn read_registry(tx: &redb::ReadTransaction) -> Result<Registry, JournalError> {
+    let mut registry = Registry::default();
+    for row in tx.open_table(MODEL_NAMES)?.iter()? {
+        let (key, value) = row?;
+        let state: ModelState = parse("model names", key.value(), value.value())?;
+        let name: ModelName = parse("model names", key.value(), &json(&key.value())?)?;
+        registry.apply(ModelChange::PutState(name, state));
+    }
+    for row in tx.open_table(MODELS)?.iter()? {
+        let (key, value) = row?;
+        let model: Model = parse("models", key.value(), value.value())?;
+        registry.apply(ModelChange::PutModel(Box::new(model)));
+    }
+    for row in tx.open_table(EVALUATIONS)?.iter()? {
+        let (key, value) = row?;
+        let (name, version) = key.value();
+        let evaluations = parse("evaluations", key.value(), value.value())?;
+        let name: ModelName = parse("evaluations", key.value(), &json(&name)?)?;
+        registry.apply(ModelChange::PutEvaluations(name, version, evaluations));
+    }
+    Ok(registry)
+}
+
 fn put_progress(tx: &WriteTransaction, op: &JournalOp) -> Result<(), JournalError> {
     match op {
-        JournalOp::StagePlanned { job, stage, name, tasks, keeps } => {
-            let row = StageRow { name: name.clone(), tasks: tasks.clone(), keeps: keeps.clone() };
-            tx.open_table(STAGES)?.insert((job.0, *stage), json(&row)?.as_slice())?;
+        JournalOp::StagePlanned { job, stage, planned } => {
+            let mut stages = tx.open_table(STAGES)?;
+            for forgotten in &planned.forgets {
+                let key = (job.0, *forgotten);
+                let old = stages.get(key)?.map(|v| parse::<StageRow>("stages", key, v.value())).transpose()?;
+                let Some(old) = old else { continue };
+                let row = StageRow {
+                    forgotten: old.forgotten + old.planned.tasks.len() as u32,
+                    planned: Planned { tasks: Vec::new(), memo: None, ..old.planned },
+                };
+                stages.insert(key, json(&row)?.as_slice())?;
+                tx.open_table(TASKS)?
+                    .retain_in((job.0, *forgotten, 0)..=(job.0, *forgotten, u32::MAX), |_, _| false)?;
+            }
+            let row = StageRow { planned: (**planned).clone(), forgotten: 0 };
+            stages.insert((job.0, *stage), json(&row)?.as_slice())?;
         }
         JournalOp::TaskDone { job, stage, task, done } => {
             tx.open_table(TASKS)?.insert((job.0, *stage, *task), json(done)?.as_slice())?;
@@ -284,10 +355,11 @@ fn read(db: &Database, meta: &mut Meta) -> Result<Contents, JournalError> {
                 let (key, value) = row?;
                 done.push((key.value().2, parse::<Done>("tasks", key.value(), value.value())?));
             }
-            job.stages.push(JournalledStage { name: planned.name, tasks: planned.tasks, keeps: planned.keeps, done });
+            job.stages.push(JournalledStage { planned: planned.planned, forgotten: planned.forgotten, done });
         }
     }
-    Ok(Contents { cluster: meta.cluster, epoch: meta.epoch, next_job, catalog, finished, unfinished })
+    let registry = read_registry(&tx)?;
+    Ok(Contents { cluster: meta.cluster, epoch: meta.epoch, next_job, catalog, registry, finished, unfinished })
 }
 
 #[cfg(test)]
@@ -316,9 +388,7 @@ mod tests {
             .write(&[Write::Progress(JournalOp::StagePlanned {
                 job: JobId(7),
                 stage: 0,
-                name: "hash".into(),
-                tasks: vec![],
-                keeps: vec![],
+                planned: Box::new(Planned { name: "hash".into(), ..Default::default() }),
             })])
             .unwrap();
         drop(journal);
@@ -326,7 +396,7 @@ mod tests {
         assert_eq!((second.epoch, second.cluster), (2, first.cluster));
         assert_eq!(second.next_job, 8);
         assert_eq!(second.unfinished.len(), 1);
-        assert_eq!(second.unfinished[0].stages[0].name, "hash");
+        assert_eq!(second.unfinished[0].stages[0].planned.name, "hash");
     }
 
     #[test]

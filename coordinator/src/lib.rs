@@ -8,8 +8,10 @@ mod grpc;
 mod http;
 pub mod jobs;
 mod journal;
+mod registry;
 pub mod scheduler;
 mod server;
+mod train;
 
 pub use config::{Config, Options, StartError};
 pub use server::{Running, start};

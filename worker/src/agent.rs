@@ -23,6 +23,7 @@ use crate::fetch::{Fetcher, Where};
 use crate::server::Identity;
 use crate::store::ReadError;
 use crate::tasks::{self, Context, Progress};
+use crate::train::Sessions;
 
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// Between attempts to reach a coordinator: soon at first, then less often.
@@ -51,6 +52,8 @@ pub struct Facts {
 pub struct Agent {
     facts: Facts,
     fetch: Arc<Fetcher>,
+    /// Encoded shards between rounds of training; they outlive the jobs and go when idle.
+    sessions: Arc<Sessions>,
     attempts: Mutex<HashMap<AttemptId, RunningAttempt>>,
     /// The session's outgoing side, while there is one.
     out: Mutex<Option<mpsc::UnboundedSender<FromWorker>>>,
@@ -83,9 +86,12 @@ async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
 impl Agent {
     pub fn new(facts: Facts, fetch: Arc<Fetcher>) -> Arc<Self> {
         let cluster = Mutex::new(facts.identity.cluster);
+        // The other half is for the attempts.
+        let sessions = Arc::new(Sessions::new(facts.memory / 2));
         Arc::new(Self {
             facts,
             fetch,
+            sessions,
             attempts: Mutex::default(),
             out: Mutex::default(),
             unsent: Mutex::default(),
@@ -304,7 +310,8 @@ impl Agent {
                 cancelled,
                 progress,
                 agent.facts.local_files,
-            );
+            )
+            .with_sessions(agent.sessions.clone());
             let outcome = tasks::run(&context, &launch.kind);
             let seconds = started.elapsed().as_secs_f64();
             tracing::debug!(%attempt, seconds, ok = outcome.is_ok(), "attempt ended");

@@ -9,11 +9,13 @@ mod flight;
 pub mod frame;
 mod hash;
 pub mod ingest;
+mod model;
 mod server;
 mod shard;
 mod shuffle;
 mod store;
 mod tasks;
+mod train;
 
 pub use config::{Config, StartError};
 pub use server::{Running, start};

@@ -110,12 +110,12 @@ pub async fn run(context: &Context, args: ExportArgs) -> Result<(), CliError> {
     })
 }
 
-fn shown_path(to: &str) -> String {
+pub(super) fn shown_path(to: &str) -> String {
     std::path::absolute(Path::new(to)).map_or_else(|_| to.to_owned(), |p| p.display().to_string())
 }
 
 /// Hands rows from the workers to a writing thread; Ctrl-C stops both and leaves no file behind.
-async fn export(
+pub(super) async fn export(
     context: &Context,
     client: &Client,
     located: shardmill_common::message::LocatedManifest,

@@ -220,7 +220,7 @@ pub async fn run(context: &Context, args: IngestArgs) -> Result<(), CliError> {
     .await
 }
 
-fn joined<T>(result: Result<Result<T, CliError>, tokio::task::JoinError>) -> Result<T, CliError> {
+pub(super) fn joined<T>(result: Result<Result<T, CliError>, tokio::task::JoinError>) -> Result<T, CliError> {
     result.map_err(|e| CliError::failed(format!("reading the sources was stopped: {e}")))?
 }
 
@@ -233,7 +233,7 @@ async fn taken(session: &Session, name: &DatasetName) -> Result<HashSet<String>,
 }
 
 /// The pass over the sources, with its progress bar; Ctrl-C stops the readers.
-async fn prepare(context: &Context, looked: Looked, plan: Plan) -> Result<Prepared, CliError> {
+pub(super) async fn prepare(context: &Context, looked: Looked, plan: Plan) -> Result<Prepared, CliError> {
     let (found, total, pulse) = (looked.sources.len(), total_bytes(&looked.sources), plan.pulse.clone());
     let mut work = tokio::spawn(async move {
         let (passed, plan) = joined(tokio::task::spawn_blocking(move || Ok((pass(looked, &plan)?, plan))).await)?;

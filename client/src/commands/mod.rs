@@ -9,12 +9,25 @@ mod dataset_head;
 mod dataset_show;
 mod dedup;
 mod demo;
+mod evaluate;
+mod evaluate_text;
 mod export;
 mod ingest;
 mod job;
 mod local;
+mod model;
+mod model_compare;
+mod model_export;
+mod model_show;
+mod model_text;
 mod nodes;
+mod predict;
+mod predict_file;
+mod predict_rejects;
 mod record;
+mod split;
+mod train;
+mod train_options;
 mod version;
 mod worker;
 
@@ -34,9 +47,21 @@ pub enum Command {
     Dedup(dedup::DedupArgs),
     /// Compare two datasets row by row, or key by key
     Compare(compare::CompareArgs),
+    /// Learn a model from a dataset
+    #[command(subcommand)]
+    Train(train::TrainCommand),
+    /// Put every row of a dataset into one of several, at random but repeatably
+    Split(split::SplitArgs),
+    /// Predict the rows of a dataset or a file with a model
+    Predict(predict::PredictArgs),
+    /// See how well a model does on a dataset whose labels are known
+    Evaluate(evaluate::EvaluateArgs),
     /// List, show, export, rename and remove datasets
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
+    /// List, show, compare, export and remove trained models, and point aliases at them
+    #[command(subcommand)]
+    Model(model::ModelCommand),
     /// List, show, wait for and cancel jobs
     #[command(subcommand)]
     Job(job::JobCommand),
@@ -65,7 +90,12 @@ impl Command {
             Command::Clean(args) => clean::run(context, args).await,
             Command::Dedup(args) => dedup::run(context, args).await,
             Command::Compare(args) => compare::run(context, args).await,
+            Command::Train(command) => command.run(context).await,
+            Command::Split(args) => split::run(context, args).await,
+            Command::Predict(args) => predict::run(context, args).await,
+            Command::Evaluate(args) => evaluate::run(context, args).await,
             Command::Dataset(command) => command.run(context).await,
+            Command::Model(command) => command.run(context).await,
             Command::Job(command) => command.run(context).await,
             Command::Record(command) => command.run(context).await,
             Command::Nodes(command) => command.run(context).await,

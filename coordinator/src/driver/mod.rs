@@ -18,7 +18,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::catalog::Catalog;
 use crate::journal::{Contents, JobRow, Journal, JournalError, Write};
-use crate::scheduler::{Event, Joined, Scheduler, SchedulerOptions, Stage};
+use crate::registry::Registry;
+use crate::scheduler::{Event, Joined, Scheduler, SchedulerOptions};
 
 /// How often time is looked at.
 const TICK: Duration = Duration::from_millis(200);
@@ -97,6 +98,7 @@ struct JobInfo {
 pub struct Driver {
     scheduler: Scheduler,
     catalog: Catalog,
+    registry: Registry,
     journal: Journal,
     next_job: u64,
     infos: BTreeMap<JobId, JobInfo>,
@@ -117,7 +119,7 @@ impl Driver {
         let mut infos = BTreeMap::new();
         for job in contents.unfinished {
             let Some(resolved) = job.row.resolved.clone() else { continue };
-            let stages = job.stages.into_iter().map(|s| (Stage::new(s.name, s.tasks, s.keeps), s.done)).collect();
+            let stages = job.stages.into_iter().map(|s| (s.restored(now.0), s.done)).collect();
             tracing::info!(job = %job.row.job, kind = resolved.spec.kind(), "taking up an unfinished job");
             scheduler.restore_job(
                 now.0,
@@ -134,6 +136,7 @@ impl Driver {
         let driver = Self {
             scheduler,
             catalog: contents.catalog,
+            registry: contents.registry,
             journal,
             next_job: contents.next_job,
             infos,
@@ -238,7 +241,7 @@ impl Driver {
             .jobs()
             .filter(|j| !matches!(j.resolved.spec, JobSpec::Repair(_)))
             .find(|j| {
-                j.resolved.spec.output().is_some_and(|o| o == name || o.rejects() == *name || name.rejects() == *o)
+                j.resolved.spec.outputs().into_iter().any(|o| o == name || o.rejects() == *name || name.rejects() == *o)
             })
             .map(|j| j.id)
     }

@@ -2,6 +2,7 @@
 
 use shardmill_common::ids::JobId;
 use shardmill_common::message::ToWorker;
+use shardmill_common::model::Evaluation;
 use shardmill_common::record::{Ending, Record};
 use shardmill_common::spec::JobSpec;
 use shardmill_common::status::{JobState, JobStatus};
@@ -11,6 +12,7 @@ use super::{Driver, FINISHED_KEPT};
 use crate::catalog::{Change, output_record};
 use crate::jobs::{Publication, ResolvedJob};
 use crate::journal::{JobRow, Write};
+use crate::registry::ModelChange;
 use crate::scheduler::{Action, Event, Job, JobEnd};
 
 impl Driver {
@@ -72,10 +74,27 @@ impl Driver {
         status.rows = manifests.first().map(|m| m.rows());
         let mut record = record_of(&job.resolved, &spec, &status, &info.row, info.started, Ending::Done, now);
         record.outputs = manifests.iter().map(output_record).collect();
-        let objects = manifests.iter().flat_map(|m| m.objects().map(|o| (o.clone(), m.replicas))).collect();
         for change in changes {
             self.put(change);
         }
+        if let Some(model) = &publication.model {
+            let (changes, reference) = self.registry.publish((**model).clone(), id, now);
+            changes.into_iter().for_each(|change| self.put_model(change));
+            status.rounds = model.training.rounds.clone();
+            status.notices.extend(model.training.notices.iter().cloned());
+            status.rows = Some(model.training.rows);
+            status.model = Some(reference.clone());
+            record.model = Some(reference);
+        }
+        if let Some(evaluation) = &publication.evaluation {
+            let evaluation = Evaluation { job: id, created: now, ..(**evaluation).clone() };
+            status.rows = Some(evaluation.rows);
+            if let Some(change) = self.registry.evaluated(evaluation.clone()) {
+                self.put_model(change);
+            }
+            record.evaluation = Some(evaluation);
+        }
+        let objects = manifests.iter().flat_map(|m| m.objects().map(|o| (o.clone(), m.replicas))).collect();
         self.finish(status, record);
         self.step(Event::Published { job: Some(id), objects });
     }
@@ -102,6 +121,11 @@ impl Driver {
     pub(super) fn put(&mut self, change: Change) {
         self.writes.push(Write::Catalog(change.clone()));
         self.catalog.apply(change);
+    }
+
+    pub(super) fn put_model(&mut self, change: ModelChange) {
+        self.writes.push(Write::Registry(change.clone()));
+        self.registry.apply(change);
     }
 
     fn finish(&mut self, status: JobStatus, record: Record) {
@@ -136,7 +160,16 @@ fn record_of(
         sources = std::mem::take(&mut ingest.sources);
         inputs.extend(ingest.base.take().map(|b| b.reference()));
     }
+    match &mut parameters {
+        // A model that a job refers to is in the registry, not in the record.
+        JobSpec::Train(train) => train.base = None,
+        JobSpec::Predict(predict) => predict.resolved = None,
+        JobSpec::Evaluate(evaluate) => evaluate.resolved = None,
+        _ => {}
+    }
     Record {
+        model: None,
+        evaluation: None,
         job: status.job,
         kind: status.kind.clone(),
         ending,

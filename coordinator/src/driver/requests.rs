@@ -4,6 +4,7 @@ use shardmill_common::failure::Refusal;
 use shardmill_common::ids::{JobId, ObjectId, WorkerId};
 use shardmill_common::manifest::Manifest;
 use shardmill_common::message::{LocatedManifest, UploadTargets};
+use shardmill_common::model::{Model, ModelDetail, ModelName, ModelRef, ModelSummary};
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::record::Record;
 use shardmill_common::spec::{JobSpec, Submission};
@@ -52,21 +53,12 @@ impl Driver {
 
     /// Puts versions in the place of bare names, and refuses what cannot work.
     fn resolve(&self, mut spec: JobSpec) -> Result<ResolvedJob, Refusal> {
-        let asked = match &spec {
-            JobSpec::Ingest(s) => s.replicas,
-            JobSpec::Clean(s) => s.replicas,
-            JobSpec::Dedup(s) => s.replicas,
-            JobSpec::Compare(s) => s.replicas,
-            JobSpec::Register(s) => s.replicas,
-            JobSpec::Repair(_) => return Err(Refusal::Denied("repairs are the coordinator's own".into())),
-        };
-        let replicas = self.replicas(asked)?;
-        if let Some(output) = spec.output()
-            && let Some(job) = self.writer_of(output)
-        {
-            return Err(Refusal::Conflict(format!(
-                "`{output}` is being written by job {job}: wait for it, or cancel it"
-            )));
+        if matches!(spec, JobSpec::Repair(_)) {
+            return Err(Refusal::Denied("repairs are the coordinator's own".into()));
+        }
+        let replicas = self.replicas(spec.replicas())?;
+        for output in spec.outputs() {
+            self.not_being_written(output)?;
         }
         let mut inputs = Vec::new();
         let mut pin = |dataset: &mut DatasetRef| -> Result<(), Refusal> {
@@ -89,9 +81,68 @@ impl Driver {
                     s.base = self.catalog.find(&DatasetRef { name: s.output.clone(), version: None }).ok().cloned();
                 }
             }
+            JobSpec::Split(s) => pin(&mut s.input)?,
+            JobSpec::Train(s) => {
+                pin(&mut s.input)?;
+                if s.warm_start.is_some() && s.update.is_some() {
+                    return Err(Refusal::Invalid("a training starts from a version or updates one, not both".into()));
+                }
+                s.base = None;
+                if let Some(reference) = s.warm_start.as_mut().or(s.update.as_mut()) {
+                    let model = self.registry.find(reference)?;
+                    *reference = model.reference();
+                    s.base = Some(Box::new(model.clone()));
+                }
+            }
+            JobSpec::Predict(s) => {
+                pin(&mut s.input)?;
+                s.resolved = Some(Box::new(self.pinned(&mut s.model)?));
+            }
+            JobSpec::Evaluate(s) => {
+                pin(&mut s.input)?;
+                s.resolved = Some(Box::new(self.pinned(&mut s.model)?));
+            }
             JobSpec::Register(_) | JobSpec::Repair(_) => {}
         }
         Ok(ResolvedJob { spec, inputs, replicas })
+    }
+
+    /// The model version meant, without what only a later training needs; the reference is made to name it by number.
+    fn pinned(&self, reference: &mut ModelRef) -> Result<Model, Refusal> {
+        let model = self.registry.find(reference)?;
+        *reference = model.reference();
+        Ok(Model { curvature: None, ..model.clone() })
+    }
+
+    pub fn models(&self, name: Option<&ModelName>) -> Result<Vec<ModelSummary>, Refusal> {
+        self.registry.summaries(name)
+    }
+
+    pub fn model(&self, model: &ModelRef) -> Result<ModelDetail, Refusal> {
+        self.registry.detail(model)
+    }
+
+    /// Lets an alias point at a version, or takes it away.
+    pub fn set_alias(&mut self, name: &ModelName, alias: &str, version: Option<u32>) -> Result<(), Refusal> {
+        let alias = shardmill_common::model::alias(alias).map_err(Refusal::Invalid)?;
+        let change = match version {
+            Some(version) => self.registry.alias(name, &alias, version)?,
+            None => self.registry.unalias(name, &alias)?,
+        };
+        self.put_model(change);
+        Ok(())
+    }
+
+    pub fn rollback(&mut self, name: &ModelName, alias: &str) -> Result<u32, Refusal> {
+        let (change, version) = self.registry.rollback(name, alias)?;
+        self.put_model(change);
+        Ok(version)
+    }
+
+    pub fn remove_model(&mut self, model: &ModelRef) -> Result<Vec<ModelRef>, Refusal> {
+        let (changes, removed) = self.registry.remove(model)?;
+        changes.into_iter().for_each(|change| self.put_model(change));
+        Ok(removed)
     }
 
     fn replicas(&self, asked: Option<u32>) -> Result<u32, Refusal> {

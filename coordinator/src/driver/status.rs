@@ -22,7 +22,7 @@ impl Driver {
     }
 
     pub(super) fn running_status(&self, job: &Job, row: &JobRow) -> JobStatus {
-        let stages = job.stages.iter().map(stage_status).collect();
+        let stages = stage_statuses(&job.stages);
         let (mut bytes_total, mut bytes_done, mut rows_done) = (0, 0, 0);
         if let Some(stage) = job.stages.last() {
             for task in &stage.tasks {
@@ -64,6 +64,8 @@ impl Driver {
             rows_done,
             dataset: None,
             rows: None,
+            model: None,
+            rounds: crate::jobs::rounds(&job.resolved, &job.views()),
             error: None,
             who: row.who.clone(),
             submitted: row.submitted,
@@ -104,15 +106,30 @@ impl Driver {
     }
 }
 
-fn stage_status(stage: &Stage) -> StageStatus {
-    let running = stage.tasks.iter().filter(|t| matches!(t.state, TaskState::Running(_))).count();
-    StageStatus {
-        name: stage.name.clone(),
-        tasks: stage.tasks.len() as u64,
-        running: running as u64,
-        done: u64::from(stage.done),
-        retried: stage.retried,
+/// The stages, those of one name that follow each other (the rounds of a training) as one.
+fn stage_statuses(stages: &[Stage]) -> Vec<StageStatus> {
+    let mut statuses: Vec<StageStatus> = Vec::new();
+    for stage in stages {
+        let running = stage.tasks.iter().filter(|t| matches!(t.state, TaskState::Running(_))).count() as u64;
+        let (tasks, done) = (stage.tasks.len() as u64, u64::from(stage.done));
+        let forgotten = u64::from(stage.forgotten);
+        match statuses.last_mut().filter(|last| last.name == stage.name) {
+            Some(last) => {
+                last.tasks += tasks + forgotten;
+                last.running += running;
+                last.done += done + forgotten;
+                last.retried += stage.retried;
+            }
+            None => statuses.push(StageStatus {
+                name: stage.name.clone(),
+                tasks: tasks + forgotten,
+                running,
+                done: done + forgotten,
+                retried: stage.retried,
+            }),
+        }
     }
+    statuses
 }
 
 /// Bytes of input that a task reads from outside the job.
@@ -129,7 +146,14 @@ fn input_bytes(kind: &TaskKind) -> u64 {
         TaskKind::Drop(t) => of(&t.input),
         TaskKind::Deliver(t) => of(&t.input),
         TaskKind::Emit(t) => of(&t.input),
+        TaskKind::Count(t) => of(&t.input),
+        TaskKind::Split(t) => of(&t.input),
+        TaskKind::Profile(t) => of(&t.input),
+        TaskKind::Learn(t) => of(&t.input),
+        TaskKind::Fit(t) => t.inputs.iter().map(of).sum(),
+        TaskKind::Predict(t) => of(&t.input),
+        TaskKind::Assess(t) => of(&t.input),
         TaskKind::Copy(t) => t.objects.iter().map(|o| o.bytes).sum(),
-        TaskKind::MergeStatistics(_) | TaskKind::Duplicates(_) | TaskKind::Match(_) => 0,
+        TaskKind::MergeStatistics(_) | TaskKind::Duplicates(_) | TaskKind::Match(_) | TaskKind::Rank(_) => 0,
     }
 }

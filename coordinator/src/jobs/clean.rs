@@ -45,7 +45,7 @@ pub fn next(spec: &CleanSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Re
                 shard.task(TaskKind::Clean(task), Vec::new())
             })
             .collect();
-        return Ok(Next::Stage { name: CLEAN.into(), tasks, keeps: Vec::new() });
+        return Ok(Next::stage(CLEAN, tasks, Vec::new()));
     };
     let outputs = whole(stages, clean).tasks().map(|(s, t)| output(stages, s, t)).collect::<Result<Vec<_>, _>>()?;
     let schema = if shards.is_empty() {
@@ -62,7 +62,7 @@ pub fn next(spec: &CleanSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Re
     if !rejects.is_empty() {
         drafts.push(Draft { name: spec.output.rejects(), schema: rejects_schema(), shards: rejects });
     }
-    Ok(Next::Publish(Box::new(Publication { drafts, source_rows: Vec::new() })))
+    Ok(Next::Publish(Box::new(Publication { drafts, ..Default::default() })))
 }
 
 /// The schema of what comes out when no row went in: a column whose type only the engine could tell is text.
@@ -113,7 +113,7 @@ pub fn gather_statistics(
                 shard.task(TaskKind::Statistics(task), Vec::new())
             })
             .collect();
-        return Ok(Statistics::Next(Next::Stage { name: SUMMARISE.into(), tasks, keeps: Vec::new() }));
+        return Ok(Statistics::Next(Next::stage(SUMMARISE, tasks, Vec::new())));
     }
     let runs = summaries.last().map_or(TaskRange { stage: 0, from: 0, to: 0 }, |s| whole(stages, *s));
     let partials = runs
@@ -126,5 +126,5 @@ pub fn gather_statistics(
         objects: Vec::new(),
         memory: 64 << 20,
     };
-    Ok(Statistics::Next(Next::Stage { name: MERGE.into(), tasks: vec![task], keeps: vec![runs.stage] }))
+    Ok(Statistics::Next(Next::stage(MERGE, vec![task], vec![runs.stage])))
 }

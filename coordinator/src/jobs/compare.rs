@@ -205,7 +205,7 @@ pub fn next(spec: &CompareSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> 
                     shard.task(TaskKind::Deliver(task), vec![matches])
                 })
                 .collect();
-            return Ok(Next::Stage { name: DELIVER.into(), tasks, keeps: vec![matching] });
+            return Ok(Next::stage(DELIVER, tasks, vec![matching]));
         };
         delivered = Some(whole(stages, deliver));
     }
@@ -234,7 +234,7 @@ pub fn next(spec: &CompareSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> 
         }
         let mut keeps = vec![matching];
         keeps.extend(delivered.map(|d| d.stage));
-        return Ok(Next::Stage { name: MERGE.into(), tasks, keeps });
+        return Ok(Next::stage(MERGE, tasks, keeps));
     };
     let shards = whole(stages, merge)
         .tasks()
@@ -245,7 +245,7 @@ pub fn next(spec: &CompareSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> 
         schema: output_schema(&plan, spec),
         shards: shards.into_iter().flatten().filter(|s| s.rows() > 0).collect(),
     };
-    Ok(Next::Publish(Box::new(Publication { drafts: vec![draft], source_rows: Vec::new() })))
+    Ok(Next::Publish(Box::new(Publication { drafts: vec![draft], ..Default::default() })))
 }
 
 fn output_schema(plan: &Plan<'_>, spec: &CompareSpec) -> Schema {
@@ -273,7 +273,7 @@ fn hash_stage(plan: &Plan<'_>, left: &[ShardAt], right: &[ShardAt]) -> Next {
     };
     let mut tasks: Vec<TaskSpec> = left.iter().enumerate().map(|(n, s)| hash(s, n, &plan.left.schema, false)).collect();
     tasks.extend(right.iter().enumerate().map(|(n, s)| hash(s, n, &plan.right.schema, !plan.keys_are_rows)));
-    Next::Stage { name: HASH.into(), tasks, keeps: Vec::new() }
+    Next::stage(HASH, tasks, Vec::new())
 }
 
 fn first_rows(manifest: &Manifest) -> Vec<u64> {
@@ -324,5 +324,5 @@ fn match_stage(
             memory: rows * 120 + (4 << 20),
         })
         .collect();
-    Ok(Next::Stage { name: MATCH.into(), tasks, keeps: vec![left.stage] })
+    Ok(Next::stage(MATCH, tasks, vec![left.stage]))
 }

@@ -61,7 +61,7 @@ pub fn next(spec: &DedupSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Re
                 schema: input.schema.clone(),
                 shards: shards.into_iter().map(|s| s.entry).filter(|e| e.rows() > 0).collect(),
             }],
-            source_rows: Vec::new(),
+            ..Default::default()
         }))),
     }
 }
@@ -79,7 +79,7 @@ pub fn hash_stage(shards: &[ShardAt], schema: &Schema, keys: Option<&[String]>, 
             shard.task(TaskKind::Hash(task), Vec::new())
         })
         .collect();
-    Next::Stage { name: HASH.into(), tasks, keeps }
+    Next::stage(HASH, tasks, keeps)
 }
 
 /// How far the dropping of duplicates has come.
@@ -118,7 +118,7 @@ pub fn drop_duplicates(
                 shards[*n].task(TaskKind::Drop(task), vec![range])
             })
             .collect();
-        return Ok(Progress::Next(Next::Stage { name: DROP.into(), tasks, keeps: vec![found] }));
+        return Ok(Progress::Next(Next::stage(DROP, tasks, vec![found])));
     };
     let mut shards = shards.to_vec();
     for (task, n) in (0u32..).zip(touched) {
@@ -144,7 +144,7 @@ fn find_stage(hashes: &[(u32, u32)], keep: Keep, stages: &[StageView<'_>]) -> Re
         .collect();
     let mut keeps: Vec<u32> = hashes.iter().map(|(s, _)| *s).collect();
     keeps.dedup();
-    Ok(Next::Stage { name: FIND.into(), tasks, keeps })
+    Ok(Next::stage(FIND, tasks, keeps))
 }
 
 /// `rows_in` from the hash stage, `duplicates` from the find stage, `rows_out` what is between.

@@ -145,7 +145,7 @@ fn finish(
             *sum += p.output.counters.get("rows_read");
         }
     }
-    Ok(Next::Publish(Box::new(Publication { drafts, source_rows })))
+    Ok(Next::Publish(Box::new(Publication { drafts, source_rows, ..Default::default() })))
 }
 
 /// The sampled columns, in the types that the base's columns of the same name join them to.
@@ -210,7 +210,7 @@ fn parse_stage(
         })
         .collect();
     // The hashes of chunks parsed earlier are still wanted.
-    Next::Stage { name: PARSE.into(), tasks, keeps: vec![0] }
+    Next::stage(PARSE, tasks, vec![0])
 }
 
 fn check_rejects(spec: &IngestSpec, parsed: &BTreeMap<u32, Parsed<'_>>) -> Result<(), Failure> {

@@ -3,15 +3,20 @@
 mod clean;
 mod compare;
 mod dedup;
+mod evaluate;
 mod ingest;
 mod plan;
+mod predict;
 mod register;
 mod repair;
+mod split;
+mod train;
 
-pub use plan::{Draft, Next, Publication, ResolvedJob, StageView, input_objects};
+pub use plan::{Draft, Next, Planned, Publication, ResolvedJob, StageView, input_objects};
 
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::{Failure, Refusal};
+use shardmill_common::model::Round;
 use shardmill_common::spec::JobSpec;
 
 /// Whether the job makes sense on these inputs: unknown columns and the like are refused before anything runs.
@@ -21,6 +26,10 @@ pub fn check(job: &ResolvedJob) -> Result<(), Refusal> {
         JobSpec::Clean(spec) => clean::check(spec, job),
         JobSpec::Dedup(spec) => dedup::check(spec, job),
         JobSpec::Compare(spec) => compare::check(spec, job),
+        JobSpec::Split(spec) => split::check(spec, job),
+        JobSpec::Train(spec) => train::check(spec, job),
+        JobSpec::Predict(spec) => predict::check(spec, job),
+        JobSpec::Evaluate(spec) => evaluate::check(spec, job),
         JobSpec::Register(spec) => register::check(spec),
         JobSpec::Repair(_) => Ok(()),
     }
@@ -34,6 +43,10 @@ pub fn next(job: &ResolvedJob, stages: &[StageView<'_>], live_workers: u32) -> R
         JobSpec::Clean(spec) => clean::next(spec, job, stages),
         JobSpec::Dedup(spec) => dedup::next(spec, job, stages),
         JobSpec::Compare(spec) => compare::next(spec, job, stages),
+        JobSpec::Split(spec) => split::next(spec, job, stages),
+        JobSpec::Train(spec) => train::next(spec, job, stages),
+        JobSpec::Predict(spec) => predict::next(spec, job, stages),
+        JobSpec::Evaluate(spec) => evaluate::next(spec, job, stages),
         JobSpec::Register(spec) => register::next(spec),
         JobSpec::Repair(spec) => repair::next(spec, stages),
     }?;
@@ -48,12 +61,27 @@ pub fn counters(job: &ResolvedJob, stages: &[StageView<'_>]) -> Counters {
     match &job.spec {
         JobSpec::Ingest(spec) => ingest::counters(spec, stages),
         JobSpec::Dedup(_) => dedup::counters(stages),
-        JobSpec::Clean(_) | JobSpec::Compare(_) | JobSpec::Register(_) | JobSpec::Repair(_) => {
+        JobSpec::Split(spec) => split::counters(spec, job, stages),
+        JobSpec::Clean(_)
+        | JobSpec::Compare(_)
+        | JobSpec::Train(_)
+        | JobSpec::Predict(_)
+        | JobSpec::Evaluate(_)
+        | JobSpec::Register(_)
+        | JobSpec::Repair(_) => {
             let mut sum = Counters::default();
             for output in stages.iter().flat_map(StageView::outputs) {
                 sum.merge(&output.counters);
             }
             sum
         }
+    }
+}
+
+/// The rounds of a training so far.
+pub fn rounds(job: &ResolvedJob, stages: &[StageView<'_>]) -> Vec<Round> {
+    match &job.spec {
+        JobSpec::Train(_) => train::rounds(stages),
+        _ => Vec::new(),
     }
 }

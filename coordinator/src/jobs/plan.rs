@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::ObjectId;
 use shardmill_common::manifest::{Manifest, ObjectRef, ShardEntry};
+use shardmill_common::model::{Evaluation, Model};
 use shardmill_common::name::DatasetName;
 use shardmill_common::schema::Schema;
 use shardmill_common::spec::{ChunkPlace, JobSpec};
@@ -22,6 +23,9 @@ pub struct ResolvedJob {
 /// A stage as planners see it: its tasks, with the output of those that are done.
 pub struct StageView<'a> {
     pub name: &'a str,
+    pub memo: Option<&'a serde_json::Value>,
+    /// From its planning to its last task's end, as far as this coordinator saw it.
+    pub seconds: f64,
     pub tasks: Vec<(&'a TaskKind, Option<&'a TaskOutput>)>,
 }
 
@@ -46,20 +50,41 @@ pub struct Publication {
     pub drafts: Vec<Draft>,
     /// Rows read from each source, by its number.
     pub source_rows: Vec<u64>,
+    /// A trained model; the catalog gives it its number, job and time.
+    pub model: Option<Box<Model>>,
+    pub evaluation: Option<Box<Evaluation>>,
+}
+
+/// A stage as it was planned.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    pub name: String,
+    pub tasks: Vec<TaskSpec>,
+    /// Earlier stages whose shuffle output this or a later stage still reads.
+    pub keeps: Vec<u32>,
+    /// What the planner wants to know again when this stage is done: the state of an optimiser, which holds all that
+    /// earlier rounds found.
+    #[serde(default)]
+    pub memo: Option<serde_json::Value>,
+    /// Earlier stages whose tasks made neither shards nor shuffle files and whose results the memo holds: they are dropped.
+    #[serde(default)]
+    pub forgets: Vec<u32>,
 }
 
 /// What follows the stages that are done.
 #[derive(Clone, Debug)]
 pub enum Next {
-    Stage {
-        name: String,
-        tasks: Vec<TaskSpec>,
-        /// Earlier stages whose shuffle output this or a later stage still reads.
-        keeps: Vec<u32>,
-    },
+    Stage(Box<Planned>),
     Publish(Box<Publication>),
     /// Done, with nothing to publish.
     Quiet,
+}
+
+impl Next {
+    /// A stage that needs no memory of its own.
+    pub fn stage(name: &str, tasks: Vec<TaskSpec>, keeps: Vec<u32>) -> Next {
+        Next::Stage(Box::new(Planned { name: name.into(), tasks, keeps, ..Default::default() }))
+    }
 }
 
 /// A shard of a dataset in the making: how a task refers to it, and what it is as far as is known now.
@@ -117,7 +142,13 @@ pub fn input_objects(job: &ResolvedJob) -> Vec<ObjectRef> {
         }
         JobSpec::Register(spec) => objects.extend(spec.shards.iter().flat_map(ShardEntry::objects).cloned()),
         JobSpec::Repair(spec) => objects.extend(spec.objects.iter().cloned()),
-        JobSpec::Clean(_) | JobSpec::Dedup(_) | JobSpec::Compare(_) => {}
+        JobSpec::Clean(_)
+        | JobSpec::Dedup(_)
+        | JobSpec::Compare(_)
+        | JobSpec::Split(_)
+        | JobSpec::Train(_)
+        | JobSpec::Predict(_)
+        | JobSpec::Evaluate(_) => {}
     }
     objects
 }
@@ -241,11 +272,7 @@ pub fn copies_first(
             }
         }
     }
-    if tasks.is_empty() {
-        Next::Publish(publication)
-    } else {
-        Next::Stage { name: COPY.into(), tasks, keeps: Vec::new() }
-    }
+    if tasks.is_empty() { Next::Publish(publication) } else { Next::stage(COPY, tasks, Vec::new()) }
 }
 
 #[cfg(test)]

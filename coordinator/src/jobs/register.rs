@@ -14,5 +14,5 @@ pub fn check(spec: &RegisterSpec) -> Result<(), String> {
 
 pub fn next(spec: &RegisterSpec) -> Result<Next, Failure> {
     let draft = Draft { name: spec.output.clone(), schema: spec.schema.clone(), shards: spec.shards.clone() };
-    Ok(Next::Publish(Box::new(Publication { drafts: vec![draft], source_rows: Vec::new() })))
+    Ok(Next::Publish(Box::new(Publication { drafts: vec![draft], ..Default::default() })))
 }

@@ -20,5 +20,5 @@ pub fn next(spec: &RepairSpec, stages: &[StageView<'_>]) -> Result<Next, Failure
             memory: object.bytes + (4 << 20),
         })
         .collect();
-    Ok(Next::Stage { name: COPY.into(), tasks, keeps: Vec::new() })
+    Ok(Next::stage(COPY, tasks, Vec::new()))
 }

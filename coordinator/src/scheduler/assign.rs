@@ -7,12 +7,14 @@ use shardmill_common::ids::{AttemptId, JobId, ObjectId, TaskId, WorkerId};
 use shardmill_common::task::{Launch, TaskKind, TaskOutput, TaskPlace, TaskRange, TaskSpec};
 
 use super::event::{Action, JournalOp};
-use super::job::{Done, Job, Running, Task, TaskState};
+use super::job::{Done, Job, Running, Stage, Task, TaskState};
 use super::state::Scheduler;
 use super::workers::Worker;
 
 /// Waiting tasks looked through for one whose data is at the worker.
 const LOCALITY_WINDOW: usize = 64;
+/// For so long after a round began its tasks wait for the workers that ran them in the round before.
+const HOME_WAIT_MS: i64 = 1000;
 
 /// Whether a task could start.
 enum Readiness {
@@ -73,7 +75,7 @@ impl Scheduler {
                     if task.failed_on.contains(&worker) && self.others_could(job, task) {
                         continue;
                     }
-                    if !self.is_ready(job, &task.spec) {
+                    if !self.is_ready(job, &task.spec) || self.belongs_elsewhere(job, stage, *task_number, worker) {
                         continue;
                     }
                     let found = TaskId { job: id, stage: number as u32, task: *task_number };
@@ -92,6 +94,14 @@ impl Scheduler {
             }
         }
         None
+    }
+
+    /// Whether a training task had better wait for the worker that has its features in memory: that one is busy with other
+    /// tasks of the round, and will take it soon.
+    fn belongs_elsewhere(&self, job: &Job, stage: &Stage, task: u32, worker: WorkerId) -> bool {
+        stage.task(task).is_some_and(|t| matches!(t.spec.kind, TaskKind::Learn(_)))
+            && self.now - stage.planned_at < HOME_WAIT_MS
+            && job.homes.get(&task).is_some_and(|home| *home != worker && self.is_alive(*home))
     }
 
     fn others_could(&self, job: &Job, task: &Task) -> bool {

@@ -4,10 +4,10 @@ use shardmill_common::failure::Failure;
 use shardmill_common::ids::{AttemptId, Incarnation, JobId, ObjectId, WorkerId};
 use shardmill_common::manifest::ObjectRef;
 use shardmill_common::message::{AttemptProgress, StoredObject};
-use shardmill_common::task::{Launch, Peer, TaskOutput, TaskSpec};
+use shardmill_common::task::{Launch, Peer, TaskOutput};
 
 use super::job::{Done, Job, JobEnd};
-use crate::jobs::{Next, Publication, ResolvedJob, StageView};
+use crate::jobs::{Next, Planned, Publication, ResolvedJob, StageView};
 
 /// Decides what comes after the stages that are done; pure.
 pub type Planner = fn(&ResolvedJob, &[StageView<'_>], live_workers: u32) -> Result<Next, Failure>;
@@ -94,7 +94,7 @@ pub enum Event {
 /// What the journal keeps of a job's progress. Losing the newest of these costs work, never data.
 #[derive(Clone, Debug)]
 pub enum JournalOp {
-    StagePlanned { job: JobId, stage: u32, name: String, tasks: Vec<TaskSpec>, keeps: Vec<u32> },
+    StagePlanned { job: JobId, stage: u32, planned: Box<Planned> },
     TaskDone { job: JobId, stage: u32, task: u32, done: Box<Done> },
     TaskLost { job: JobId, stage: u32, task: u32 },
 }

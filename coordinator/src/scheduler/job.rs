@@ -1,6 +1,6 @@
 //! Jobs, stages and tasks as the scheduler keeps them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use shardmill_common::counters::Counters;
@@ -9,7 +9,7 @@ use shardmill_common::ids::{AttemptId, Incarnation, JobId, ObjectId, TaskId, Wor
 use shardmill_common::manifest::ShardEntry;
 use shardmill_common::task::{TaskKind, TaskOutput, TaskRange, TaskSpec};
 
-use crate::jobs::ResolvedJob;
+use crate::jobs::{Planned, ResolvedJob};
 
 /// How a job ended, if it published nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,12 +78,19 @@ pub struct Stage {
     pub waiting: BTreeSet<u32>,
     pub done: u32,
     pub retried: u64,
+    pub memo: Option<serde_json::Value>,
+    /// Tasks that were done and dropped: a later stage's memo holds what they found.
+    pub forgotten: u32,
+    pub planned_at: i64,
+    /// When its last task ended, if that was since the coordinator started.
+    pub finished_at: Option<i64>,
 }
 
 impl Stage {
-    pub fn new(name: String, specs: Vec<TaskSpec>, keeps: Vec<u32>) -> Self {
-        let waiting = (0..specs.len() as u32).collect();
-        let tasks = specs
+    pub fn new(planned: Planned, now: i64) -> Self {
+        let waiting = (0..planned.tasks.len() as u32).collect();
+        let tasks = planned
+            .tasks
             .into_iter()
             .map(|spec| Task {
                 spec,
@@ -94,7 +101,34 @@ impl Stage {
                 failed_on: Vec::new(),
             })
             .collect();
-        Self { name, tasks, keeps, waiting, done: 0, retried: 0 }
+        Self {
+            name: planned.name,
+            tasks,
+            keeps: planned.keeps,
+            waiting,
+            done: 0,
+            retried: 0,
+            memo: planned.memo,
+            forgotten: 0,
+            planned_at: now,
+            finished_at: None,
+        }
+    }
+
+    /// Drops the tasks of a stage that is done and left no files behind; says whether it did.
+    fn forget(&mut self) -> bool {
+        let left_files = |t: &Task| match &t.state {
+            TaskState::Done(done) => !done.output.wrote.is_empty() || done.output.shuffle.is_some(),
+            _ => true,
+        };
+        if self.tasks.iter().any(left_files) {
+            return false;
+        }
+        self.forgotten += self.tasks.len() as u32;
+        self.tasks = Vec::new();
+        self.memo = None;
+        self.done = 0;
+        true
     }
 
     pub fn is_done(&self) -> bool {
@@ -122,6 +156,8 @@ pub struct Job {
     pub starved_for: Option<String>,
     /// The plan is complete and handed to the catalog.
     pub publishing: bool,
+    /// The worker that last ran a training task of this number: it has the shard's features in memory.
+    pub homes: BTreeMap<u32, WorkerId>,
 }
 
 impl Job {
@@ -136,6 +172,7 @@ impl Job {
             starved_since: None,
             starved_for: None,
             publishing: false,
+            homes: BTreeMap::new(),
         }
     }
 
@@ -145,6 +182,14 @@ impl Job {
 
     pub fn task_mut(&mut self, id: TaskId) -> Option<&mut Task> {
         self.stages.get_mut(id.stage as usize)?.tasks.get_mut(id.task as usize)
+    }
+
+    /// Adds a planned stage, and drops the tasks of those it makes superfluous; returns which were dropped.
+    pub(super) fn plan(&mut self, planned: Planned, now: i64) -> Vec<u32> {
+        let mut forgotten = planned.forgets.clone();
+        forgotten.retain(|f| self.stages.get_mut(*f as usize).is_some_and(Stage::forget));
+        self.stages.push(Stage::new(planned, now));
+        forgotten
     }
 
     /// The winning attempt of a task.
@@ -177,6 +222,8 @@ impl Job {
             .iter()
             .map(|stage| crate::jobs::StageView {
                 name: &stage.name,
+                memo: stage.memo.as_ref(),
+                seconds: stage.finished_at.map_or(0.0, |end| (end - stage.planned_at) as f64 / 1000.0),
                 tasks: stage
                     .tasks
                     .iter()

@@ -240,8 +240,14 @@ impl Scheduler {
             _ => Vec::new(),
         };
         task_.state = TaskState::Done(done.clone());
+        if matches!(task_.spec.kind, TaskKind::Learn(_)) {
+            job.homes.insert(task, worker);
+        }
         stage_.waiting.remove(&task);
         stage_.done += 1;
+        if stage_.is_done() {
+            stage_.finished_at = Some(self.now);
+        }
         job.running -= losers.len() as u32;
         for (loser, attempt) in losers {
             if let Some(w) = self.workers.get_mut(&loser) {
@@ -320,16 +326,10 @@ impl Scheduler {
                 && job.all_done()
             {
                 match planner(&job.resolved, &job.views(), live) {
-                    Ok(Next::Stage { name, tasks, keeps }) => {
+                    Ok(Next::Stage(mut planned)) => {
                         let stage = job.stages.len() as u32;
-                        self.actions.push(Action::Journal(JournalOp::StagePlanned {
-                            job: id,
-                            stage,
-                            name: name.clone(),
-                            tasks: tasks.clone(),
-                            keeps: keeps.clone(),
-                        }));
-                        job.stages.push(super::job::Stage::new(name, tasks, keeps));
+                        planned.forgets = job.plan((*planned).clone(), self.now);
+                        self.actions.push(Action::Journal(JournalOp::StagePlanned { job: id, stage, planned }));
                     }
                     Ok(Next::Publish(publication)) => {
                         if !self.is_at_hand(&publication) {

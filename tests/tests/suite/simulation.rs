@@ -22,6 +22,8 @@ use shardmill_coordinator::jobs::{self, ResolvedJob};
 use shardmill_coordinator::scheduler::{Action, Event, JobEnd, Joined, Scheduler, SchedulerOptions, invariants};
 use uuid::Uuid;
 
+use crate::training;
+
 /// Runs of the simulation in the ordinary test; `SHARDMILL_SEEDS` asks for more.
 const SEEDS: u64 = 300;
 const ROWS: u64 = 1000;
@@ -173,6 +175,17 @@ impl Sim {
                     self.published.insert(object.id);
                     objects.push((object.clone(), 2));
                 }
+                if let Some(model) = &publication.model {
+                    let parameters = serde_json::to_string(&model.parameters).unwrap();
+                    assert_eq!(
+                        *training::BITS.get_or_init(|| parameters.clone()),
+                        parameters,
+                        "other faults, other bits"
+                    );
+                    self.ended.insert(job, Ok(()));
+                    self.step(Event::Published { job: Some(job), objects });
+                    return;
+                }
                 let rows: u64 = publication.drafts[0].shards.iter().map(ShardEntry::rows).sum();
                 assert!(rows > 0);
                 self.ended.insert(job, Ok(()));
@@ -262,6 +275,14 @@ impl Sim {
             }
             TaskKind::Copy(task) => {
                 output.wrote.clone_from(&task.objects);
+                shuffled = false;
+            }
+            TaskKind::Profile(task) => {
+                output.result = Some(serde_json::to_value(training::profile(task.input.ordinal)).unwrap());
+                shuffled = false;
+            }
+            TaskKind::Learn(task) => {
+                output.result = Some(serde_json::to_value(training::learn(task)).unwrap());
                 shuffled = false;
             }
             other => panic!("the simulation does not know {other:?}"),
@@ -491,12 +512,15 @@ fn simulate(seed: u64) -> u64 {
         replicas: None,
     };
     sim.submit(3, JobSpec::Compare(compare), vec![a, b]);
+    let mut t = sim.dataset("t", 5);
+    t.schema = training::schema();
+    sim.submit(4, training::spec(&t), vec![t]);
     if sim.rng.random_ratio(1, 4) {
-        let job = JobId(sim.rng.random_range(1..4));
+        let job = JobId(sim.rng.random_range(1..5));
         let delay = sim.rng.random_range(0..2_000);
         sim.post(delay, Event::Cancel { job });
     }
-    sim.run_until("the end of all jobs", |s| s.ended.len() == 3, false);
+    sim.run_until("the end of all jobs", |s| s.ended.len() == 4, false);
     for (job, end) in &sim.ended {
         assert!(matches!(end, Ok(()) | Err(JobEnd::Cancelled)), "{job}: {end:?}");
     }
@@ -526,9 +550,9 @@ fn simulate(seed: u64) -> u64 {
         options: DedupOptions::default(),
         replicas: None,
     };
-    sim.submit(4, JobSpec::Dedup(again), vec![c]);
-    sim.run_until("one more job", |s| s.ended.contains_key(&JobId(4)), true);
-    assert_eq!(sim.ended[&JobId(4)], Ok(()));
+    sim.submit(5, JobSpec::Dedup(again), vec![c]);
+    sim.run_until("one more job", |s| s.ended.contains_key(&JobId(5)), true);
+    assert_eq!(sim.ended[&JobId(5)], Ok(()));
     sim.faults
 }
 

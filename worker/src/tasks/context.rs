@@ -15,6 +15,7 @@ use shardmill_common::task::{ShardInput, ShardRef, TaskPlace, TaskRange};
 use crate::fetch::{Fetcher, Where};
 use crate::shard;
 use crate::shuffle::ShuffleWriter;
+use crate::train::Sessions;
 
 /// How far an attempt has come.
 #[derive(Debug, Default)]
@@ -32,6 +33,8 @@ pub struct Context {
     pub cancelled: Arc<AtomicBool>,
     /// Source files may be read by path.
     pub local_files: bool,
+    /// Encoded shards that rounds of training share; without [`Context::with_sessions`] nothing is kept.
+    pub sessions: Arc<Sessions>,
     written: Mutex<Vec<ObjectRef>>,
 }
 
@@ -45,7 +48,22 @@ impl Context {
         progress: Arc<Progress>,
         local_files: bool,
     ) -> Self {
-        Self { attempt, fetch, place, places, progress, cancelled, local_files, written: Mutex::default() }
+        Self {
+            attempt,
+            fetch,
+            place,
+            places,
+            progress,
+            cancelled,
+            local_files,
+            sessions: Arc::default(),
+            written: Mutex::default(),
+        }
+    }
+
+    /// Shares encoded shards with the worker's other attempts.
+    pub fn with_sessions(self, sessions: Arc<Sessions>) -> Self {
+        Self { sessions, ..self }
     }
 
     pub fn is_cancelled(&self) -> bool {

@@ -4,7 +4,8 @@ use polars::prelude::{BooleanChunked, NewChunkedArray};
 use roaring::RoaringBitmap;
 use shardmill_common::failure::Failure;
 use shardmill_common::manifest::ShardEntry;
-use shardmill_common::task::{DropTask, TaskOutput};
+use shardmill_common::schema::Schema;
+use shardmill_common::task::{DropTask, ShardInput, TaskOutput};
 
 use super::Context;
 use super::hash::u32s;
@@ -18,25 +19,33 @@ pub fn run(context: &Context, task: &DropTask) -> Result<TaskOutput, Failure> {
             drops.extend(u32s(&frame?, "row")?);
         }
     }
-    let entry = context.entry(&task.input)?;
-    let before = deletions(&context.fetch, &context.place, &entry)?.unwrap_or_default();
-    let gone = before.len() + drops.len();
-    let shard = if gone * 3 >= entry.stored_rows {
-        let frame = context.open(&task.input, &task.schema)?;
-        let mut keep = vec![true; frame.height()];
-        for row in &drops {
-            if let Some(slot) = keep.get_mut(row as usize) {
-                *slot = false;
-            }
-        }
-        let mut kept = frame.filter(&BooleanChunked::from_slice("keep".into(), &keep)).map_err(Failure::internal)?;
-        context.write_shard(&mut kept)?
-    } else {
-        let stored = stored_rows(&drops, &before, entry.stored_rows);
-        let vector = context.write_deletions(&(before | stored))?;
-        ShardEntry { deletions: Some(vector), ..entry }
-    };
+    let shard = drop_rows(context, &task.input, &task.schema, &drops)?;
     Ok(TaskOutput { shard: Some(shard), schema: Some(task.schema.clone()), ..Default::default() })
+}
+
+/// The shard without these rows, numbered as the version shows them.
+pub fn drop_rows(
+    context: &Context,
+    input: &ShardInput,
+    schema: &Schema,
+    drops: &RoaringBitmap,
+) -> Result<ShardEntry, Failure> {
+    let entry = context.entry(input)?;
+    let before = deletions(&context.fetch, &context.place, &entry)?.unwrap_or_default();
+    if (before.len() + drops.len()) * 3 < entry.stored_rows {
+        let stored = stored_rows(drops, &before, entry.stored_rows);
+        let vector = context.write_deletions(&(before | stored))?;
+        return Ok(ShardEntry { deletions: Some(vector), ..entry });
+    }
+    let frame = context.open(input, schema)?;
+    let mut keep = vec![true; frame.height()];
+    for row in drops {
+        if let Some(slot) = keep.get_mut(row as usize) {
+            *slot = false;
+        }
+    }
+    let mut kept = frame.filter(&BooleanChunked::from_slice("keep".into(), &keep)).map_err(Failure::internal)?;
+    context.write_shard(&mut kept)
 }
 
 /// Numbers among the rows shown, as numbers among the rows stored.

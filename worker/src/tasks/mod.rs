@@ -1,16 +1,25 @@
 //! What a worker can do: one file a kind of task. A task is a plain function from its spec and its inputs to its output; it
 //! talks to other tasks through files alone.
 
+mod assess;
 mod clean;
 mod context;
 mod copy;
+mod count;
 mod deliver;
 mod drop;
 mod duplicates;
 mod emit;
+mod fit;
 mod hash;
+mod learn;
 mod matching;
 mod parse;
+mod predict;
+mod profile;
+mod rank;
+mod raw;
+mod split;
 mod statistics;
 
 pub use context::{Context, Progress};
@@ -54,6 +63,14 @@ fn dispatch(context: &Context, kind: &TaskKind) -> Result<TaskOutput, Failure> {
         TaskKind::Match(task) => matching::run(context, task),
         TaskKind::Deliver(task) => deliver::run(context, task),
         TaskKind::Emit(task) => emit::run(context, task),
+        TaskKind::Count(task) => count::run(context, task),
+        TaskKind::Split(task) => split::run(context, task),
+        TaskKind::Profile(task) => profile::run(context, task),
+        TaskKind::Learn(task) => learn::run(context, task),
+        TaskKind::Fit(task) => fit::run(context, task),
+        TaskKind::Predict(task) => predict::run(context, task),
+        TaskKind::Assess(task) => assess::run(context, task),
+        TaskKind::Rank(task) => rank::run(context, task),
         TaskKind::Copy(task) => copy::run(context, task),
     }
 }

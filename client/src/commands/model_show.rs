@@ -1,0 +1,161 @@
+//! `model show`: how a version was trained, what it learnt, and how well it did.
+
+use clap::Args;
+use clap::builder::FalseyValueParser;
+use shardmill_common::model::{Evaluation, Model, ModelDetail, ModelRef};
+use shardmill_common::units::show_count;
+
+use super::model_text::{Learnt, short};
+use crate::api::Client;
+use crate::cli::Context;
+use crate::error::CliError;
+use crate::model_export::{plain_object, without_empty};
+use crate::table::Table;
+
+/// Features, and classes or centres, that are shown without --all.
+const ROWS: usize = 40;
+const COLUMNS: usize = 8;
+/// The latest evaluations that are shown.
+const EVALUATIONS: usize = 4;
+
+#[derive(Clone, Debug, Args)]
+pub struct ShowArgs {
+    /// NAME, NAME@VERSION or NAME@ALIAS
+    model: ModelRef,
+    /// Show every coefficient
+    #[arg(long, env = "SHARDMILL_MODEL_SHOW_ALL", value_parser = FalseyValueParser::new())]
+    all: bool,
+}
+
+pub async fn run(context: &Context, client: &Client, args: ShowArgs) -> Result<(), CliError> {
+    let detail = client.model_detail(&args.model).await?;
+    let object = plain_object(&detail).map_err(CliError::failed)?;
+    context.out.result(object, || summary(&detail))?;
+    if context.out.json {
+        return Ok(());
+    }
+    coefficients(context, &detail.model, args.all)?;
+    if !detail.evaluations.is_empty() {
+        context.out.line(&metrics(&detail.evaluations).to_string())?;
+    }
+    Ok(())
+}
+
+fn summary(detail: &ModelDetail) -> Table {
+    let model = &detail.model;
+    let training = &model.training;
+    let mut table = Table::pairs();
+    table.pair("model", model.reference().to_string());
+    if !detail.aliases.is_empty() {
+        table.pair("aliases", detail.aliases.join(", "));
+    }
+    table.pair("algorithm", &model.algorithm);
+    table.pair("data", model.data.to_string());
+    if let Some(label) = model.target.label() {
+        table.pair("label", format!("{} ({})", label.column, label.dtype));
+    }
+    let classes = model.target.classes();
+    if !classes.is_empty() {
+        let names: Vec<String> = classes.iter().take(ROWS).map(ToString::to_string).collect();
+        let more = if classes.len() > ROWS { ", ..." } else { "" };
+        table.pair("classes", format!("{}: {}{more}", classes.len(), names.join(", ")));
+    }
+    let (columns, width) = (model.features.features.len() as u64, model.features.width() as u64);
+    table.pair("features", format!("{} from {} column(s)", show_count(width), show_count(columns)));
+    table.pair("rows", show_count(training.rows));
+    if training.rows_skipped > 0 {
+        table.pair("rows skipped", show_count(training.rows_skipped));
+    }
+    if let Some(parent) = &model.parent {
+        table.pair("parent", parent.to_string());
+    }
+    table.pair("solver", &training.solver);
+    let rounds = training.rounds.len();
+    let end = if training.converged { "converged" } else { "did not converge" };
+    table.pair("rounds", format!("{rounds}, {end}"));
+    if let Some(last) = training.rounds.last() {
+        table.pair("loss", short(last.loss));
+    }
+    for notice in &training.notices {
+        table.pair("notice", notice);
+    }
+    table.pair("options", options(model));
+    table.pair("created", model.created.to_string());
+    table.pair("made by", format!("{} (shardmill record show {})", model.job, model.job));
+    table.pair("program", &model.program);
+    table
+}
+
+/// The options that say something, as one line of JSON.
+fn options(model: &Model) -> String {
+    let mut value = serde_json::to_value(&model.spec.algorithm).unwrap_or_default();
+    if let Some(all) = value.as_object_mut() {
+        all.remove("algorithm");
+        if let Ok(preparation) = serde_json::to_value(&model.spec.preparation) {
+            all.insert("preparation".to_owned(), preparation);
+        }
+        all.insert("weight_column".to_owned(), serde_json::json!(model.spec.weight_column));
+        all.insert("seed".to_owned(), model.spec.seed.into());
+    }
+    without_empty(value).to_string()
+}
+
+fn coefficients(context: &Context, model: &Model, all: bool) -> Result<(), CliError> {
+    let learnt = Learnt::of(model);
+    let (rows, columns) = if all { (usize::MAX, usize::MAX) } else { (ROWS, COLUMNS) };
+    let shown = &learnt.columns[..learnt.columns.len().min(columns)];
+    let names = std::iter::once("feature".to_owned()).chain(shown.iter().map(|(name, _)| name.clone()));
+    let right = std::iter::once(false).chain(shown.iter().map(|_| true));
+    let mut table = Table::of_columns(names.collect(), right.collect());
+    for (at, feature) in learnt.features.iter().take(rows).enumerate() {
+        let numbers = shown.iter().map(|(_, numbers)| numbers.get(at).map(|x| short(*x)).unwrap_or_default());
+        table.row(std::iter::once(feature.clone()).chain(numbers));
+    }
+    context.out.line(&table.to_string())?;
+    let cut = |what: &str, have: usize, limit: usize| {
+        (have > limit).then(|| format!("{limit} of {} {what} are shown: --all shows them all", show_count(have as u64)))
+    };
+    let notes = [cut("rows", learnt.features.len(), rows), cut("columns", learnt.columns.len(), columns)];
+    notes.into_iter().flatten().try_for_each(|note| context.out.line(&note))
+}
+
+/// A row a metric, a column each of the latest evaluations.
+fn metrics(evaluations: &[Evaluation]) -> Table {
+    let latest = &evaluations[evaluations.len().saturating_sub(EVALUATIONS)..];
+    let names = std::iter::once("metric".to_owned()).chain(latest.iter().map(|e| format!("on {}", e.data)));
+    let mut table =
+        Table::of_columns(names.collect(), std::iter::once(false).chain(latest.iter().map(|_| true)).collect());
+    table.row(std::iter::once("rows".to_owned()).chain(latest.iter().map(|e| show_count(e.rows))));
+    let mut known: Vec<&String> = latest.iter().flat_map(|e| e.metrics.keys()).collect();
+    known.sort();
+    known.dedup();
+    for name in known {
+        let numbers = latest.iter().map(|e| e.metrics.get(name).map(|x| short(*x)).unwrap_or_default());
+        table.row(std::iter::once(name.clone()).chain(numbers));
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model_export::samples;
+
+    #[test]
+    fn a_version_is_told_with_its_options_and_metrics() {
+        let mut detail = samples::detail("three");
+        let shown = summary(&detail).to_string();
+        for part in ["three@3", "champion", "3: ant, bee, cow", "people@1", "converged", "\"clusters\":4"] {
+            assert!(shown.contains(part), "{part} is not in\n{shown}");
+        }
+        assert!(!shown.contains("null"), "{shown}");
+        let evaluation: Evaluation = serde_json::from_value(serde_json::json!({
+            "model": "three@3", "data": "test@2", "label": "y", "rows": 1234, "rows_skipped": 0,
+            "metrics": {"accuracy": 0.875}, "job": "j9", "created": "2026-01-01T00:00:00.000Z",
+        }))
+        .unwrap();
+        detail.evaluations = vec![evaluation; 6];
+        let shown = metrics(&detail.evaluations).to_string();
+        assert!(shown.contains("on test@2") && shown.contains("0.875000") && shown.contains("1,234"), "{shown}");
+    }
+}

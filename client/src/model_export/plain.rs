@@ -1,0 +1,97 @@
+//! A model as one JSON object with every number that prediction needs: what `model show --json` prints, described field by field in
+//! docs/models.md.
+
+use serde_json::{Map, Value, json};
+use shardmill_common::model::{ModelDetail, Parameters};
+
+use super::Reason;
+use super::formulas::variances;
+
+pub fn object(detail: &ModelDetail) -> Result<Value, Reason> {
+    let model = &detail.model;
+    let names: Vec<String> = model.features.outputs().into_iter().map(|o| o.name).collect();
+    let mut object = json!({
+        "name": model.name,
+        "version": model.version,
+        "model": model.reference(),
+        "algorithm": model.algorithm,
+        "label": model.target.label().map(|l| &l.column),
+        "label_type": model.target.label().map(|l| l.dtype),
+        "classes": model.target.classes(),
+        "columns": model.features.columns(),
+        "feature_names": names,
+        "encoder": model.features,
+        "training": model.training,
+        "evaluations": detail.evaluations,
+        "metrics": detail.evaluations.last().map(|e| json!(e.metrics)).unwrap_or_else(|| json!({})),
+        "aliases": detail.aliases,
+        "data": model.data,
+        "parent": model.parent,
+        "spec": model.spec,
+        "program": model.program,
+        "job": model.job,
+        "created": model.created,
+    });
+    if let (Value::Object(object), Value::Object(learnt)) = (&mut object, parameters(&model.parameters)) {
+        object.extend(learnt);
+    }
+    Ok(object)
+}
+
+/// What was learnt, under names that scikit-learn's users know: one row of coefficients is a flat list, several are a list of lists.
+fn parameters(parameters: &Parameters) -> Value {
+    match parameters {
+        Parameters::Logistic { coefficients, intercept } => match (coefficients.as_slice(), intercept.as_slice()) {
+            ([row], [b]) => json!({"coefficients": row, "intercept": b}),
+            _ => json!({"coefficients": coefficients, "intercept": intercept}),
+        },
+        Parameters::Linear { coefficients, intercept } => {
+            json!({"coefficients": coefficients, "intercept": intercept})
+        }
+        Parameters::NaiveBayes { weights, priors, means, squares, epsilon } => json!({
+            "priors": priors, "class_weights": weights, "means": means, "variances": variances(weights, squares, *epsilon),
+            "epsilon": epsilon,
+        }),
+        Parameters::KMeans { centers, inertia, sizes } => {
+            json!({"centers": centers, "inertia": inertia, "sizes": sizes})
+        }
+    }
+}
+
+/// The parts of an object that people read as text, without nulls and empty things.
+pub fn without_empty(value: Value) -> Value {
+    match value {
+        Value::Object(all) => Value::Object(
+            all.into_iter().map(|(k, v)| (k, without_empty(v))).filter(|(_, v)| !is_empty(v)).collect::<Map<_, _>>(),
+        ),
+        other => other,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(all) => all.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn two_classes_have_a_flat_list_and_more_have_rows() {
+        let of = |name: &str| object(&samples::detail(name)).unwrap();
+        let binary = of("binary");
+        assert_eq!(binary["model"], "binary@3");
+        assert!(binary["intercept"].is_f64());
+        assert_eq!(binary["coefficients"].as_array().unwrap().len(), binary["feature_names"].as_array().unwrap().len());
+        assert_eq!(of("three")["coefficients"].as_array().unwrap().len(), 3);
+        assert_eq!(of("three")["metrics"], json!({}));
+        assert!(of("bayes")["variances"][0][0].as_f64().unwrap() > 0.0);
+        assert!(of("clusters")["centers"][0].is_array());
+    }
+}

@@ -1,0 +1,29 @@
+//! Models: what a trained version is, how raw columns become its numbers, and what its parameters mean.
+
+mod assessment;
+mod encoder;
+mod evaluation;
+mod learn;
+mod packed;
+mod reference;
+mod spec;
+mod version;
+
+pub use assessment::{
+    Assessment, BinSums, CALIBRATION_BINS, CURVE_POINTS, CarefulSum, ClassSums, ClusterSums, NumberSums, Ranking, Sums,
+};
+pub use encoder::{Encoder, Encoding, Feature, Filling, OutputColumn, Scaling};
+pub use evaluation::{CalibrationBin, Curve, Evaluation};
+pub use learn::{
+    CategoryCounts, CentroidSums, ClassMoments, GlmRound, GlmSums, LabelProfile, Learn, Learnt, LinfaFit, LinfaResult,
+    Link, Moments, NumericProfile, Profile, SeedRound, Seeds,
+};
+pub use packed::Packed;
+pub use reference::{ModelName, ModelRef, Which, alias};
+pub use spec::{
+    Algorithm, Categories, ClassWeight, ConstantFeature, Imputation, KMeansOptions, LinearOptions, LogisticOptions,
+    NaiveBayesOptions, Penalty, Preparation, Solver, TrainSpec, Unknown, Unlabelled,
+};
+pub use version::{
+    ClassValue, Curvature, Label, Model, ModelDetail, ModelSummary, Parameters, Round, Target, Training,
+};

@@ -1,0 +1,181 @@
+//! A model version: immutable, and all that prediction, evaluation and export need.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::encoder::Encoder;
+use super::evaluation::Evaluation;
+use super::packed::Packed;
+use super::reference::{ModelName, ModelRef};
+use super::spec::TrainSpec;
+use crate::ids::JobId;
+use crate::name::DatasetRef;
+use crate::schema::DataType;
+use crate::time::Timestamp;
+
+/// A class: a value of the label's column. All classes of a model have one type; they are ordered by value, as
+/// scikit-learn's `classes_` are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ClassValue {
+    Boolean(bool),
+    Int64(i64),
+    String(String),
+}
+
+impl fmt::Display for ClassValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClassValue::Boolean(b) => write!(f, "{b}"),
+            ClassValue::Int64(n) => write!(f, "{n}"),
+            ClassValue::String(s) => f.write_str(s),
+        }
+    }
+}
+
+/// The column that was learnt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Label {
+    pub column: String,
+    #[serde(rename = "type")]
+    pub dtype: DataType,
+}
+
+/// What a model puts out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Target {
+    /// One of these; the last of two is the positive one.
+    Class {
+        label: Label,
+        classes: Vec<ClassValue>,
+    },
+    Number {
+        label: Label,
+    },
+    /// A number from 0.
+    Cluster {
+        clusters: u32,
+    },
+}
+
+impl Target {
+    pub fn label(&self) -> Option<&Label> {
+        match self {
+            Target::Class { label, .. } | Target::Number { label } => Some(label),
+            Target::Cluster { .. } => None,
+        }
+    }
+
+    pub fn classes(&self) -> &[ClassValue] {
+        match self {
+            Target::Class { classes, .. } => classes,
+            Target::Number { .. } | Target::Cluster { .. } => &[],
+        }
+    }
+}
+
+/// What was learnt. Rows and columns follow the classes and `Encoder::outputs`; encoded features go in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "form", rename_all = "snake_case")]
+pub enum Parameters {
+    /// `z = coefficients . x + intercept`, a row a class; for two classes one row, of the second class. The probability is
+    /// the logistic function of `z` for two classes, softmax for more.
+    Logistic { coefficients: Vec<Vec<f64>>, intercept: Vec<f64> },
+    /// The prediction is `coefficients . x + intercept`.
+    Linear { coefficients: Vec<f64>, intercept: f64 },
+    /// Gaussian naive Bayes. Of each class: the weight of its rows, and of each feature mean and sum of squared deviations.
+    /// The variance is `squares / weight + epsilon`.
+    NaiveBayes { weights: Vec<f64>, priors: Vec<f64>, means: Vec<Vec<f64>>, squares: Vec<Vec<f64>>, epsilon: f64 },
+    /// The cluster is the nearest centre, by squared distance, the first of several.
+    KMeans { centers: Vec<Vec<f64>>, inertia: f64, sizes: Vec<u64> },
+}
+
+/// The objective's second derivatives at the optimum, data terms only (no penalty): what a later update knows of the data
+/// that is gone. In the order of the parameters: class by class, each its coefficients and then its intercept if it has one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Curvature {
+    pub size: u32,
+    /// The upper triangle, row by row.
+    pub upper: Packed,
+}
+
+/// One round of training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Round {
+    pub round: u32,
+    /// The objective, a mean over rows (weights included), penalty included; for kmeans the inertia.
+    pub loss: f64,
+    /// The largest component of its gradient, features scaled to unit variance; for kmeans the share that centres moved.
+    pub gradient: f64,
+    pub seconds: f64,
+}
+
+/// How a training went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    pub rows: u64,
+    pub rows_skipped: u64,
+    pub rounds: Vec<Round>,
+    pub converged: bool,
+    /// The solver that ran.
+    pub solver: String,
+    /// What a person should know: features left out, rows skipped, no convergence.
+    pub notices: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    pub name: ModelName,
+    /// 0 until it is published.
+    pub version: u32,
+    /// `logistic`, `linear`, `naive-bayes` or `kmeans`.
+    pub algorithm: String,
+    pub target: Target,
+    pub features: Encoder,
+    pub parameters: Parameters,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curvature: Option<Curvature>,
+    pub training: Training,
+    /// The dataset version it was trained on.
+    pub data: DatasetRef,
+    /// The version it continues or started from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ModelRef>,
+    /// All that was asked for, enough to train it again (`base` left out).
+    pub spec: TrainSpec,
+    /// The version of the program.
+    pub program: String,
+    pub job: JobId,
+    pub created: Timestamp,
+}
+
+impl Model {
+    pub fn reference(&self) -> ModelRef {
+        ModelRef::version(self.name.clone(), self.version)
+    }
+}
+
+/// A model version with what is known of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelDetail {
+    pub model: Model,
+    /// The aliases that point at it.
+    pub aliases: Vec<String>,
+    /// Oldest first.
+    pub evaluations: Vec<Evaluation>,
+}
+
+/// A model version in a list, with the aliases that point at it and its latest evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelSummary {
+    pub model: ModelRef,
+    pub algorithm: String,
+    pub data: DatasetRef,
+    pub rows: u64,
+    pub features: u64,
+    pub aliases: Vec<String>,
+    pub evaluation: Option<Evaluation>,
+    pub created: Timestamp,
+}

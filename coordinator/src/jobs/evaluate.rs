@@ -1,0 +1,195 @@
+//! Evaluation: every shard is predicted where it lies and compared with its labels; for classes the distinct scores then meet
+//! by bucket, so that the areas under the curves are those of all rows together.
+
+mod metrics;
+mod ranking;
+
+use std::collections::BTreeMap;
+
+use shardmill_common::failure::Failure;
+use shardmill_common::ids::JobId;
+use shardmill_common::manifest::Manifest;
+use shardmill_common::model::{Assessment, Evaluation, Model, Parameters, Sums, Target};
+use shardmill_common::schema::{DataType, Schema};
+use shardmill_common::spec::EvaluateSpec;
+use shardmill_common::task::{AssessTask, TaskKind, TaskOutput};
+use shardmill_common::time::Timestamp;
+
+use self::metrics::ClassFindings;
+use self::ranking::Ranked;
+use super::plan::{Next, Publication, ResolvedJob, ShardAt, StageView, find, output, whole};
+use super::predict::check_features;
+
+const ASSESS: &str = "assess";
+const RANK: &str = "rank";
+
+pub fn check(spec: &EvaluateSpec, job: &ResolvedJob) -> Result<(), String> {
+    let input = job.inputs.first().ok_or("the input is missing")?;
+    let model = spec.resolved.as_deref().ok_or("the model is missing")?;
+    if input.rows() == 0 {
+        return Err(format!("{} has no rows", input.reference()));
+    }
+    check_features(model, input)?;
+    check_label(spec, model, input)
+}
+
+fn check_label(spec: &EvaluateSpec, model: &Model, input: &Manifest) -> Result<(), String> {
+    let Some(trained) = model.target.label() else {
+        return match &spec.label {
+            None => Ok(()),
+            Some(label) => Err(format!("{} finds clusters, which have no label such as `{label}`", model.reference())),
+        };
+    };
+    let name = spec.label.as_ref().unwrap_or(&trained.column);
+    let found = column_type(name, &input.schema).ok_or_else(|| {
+        format!(
+            "{} has no column `{name}` to compare with; name the column of labels with --label: its columns are {}",
+            input.reference(),
+            input.schema.names_joined()
+        )
+    })?;
+    let fits = match &model.target {
+        Target::Number { .. } => found.is_numeric() || found == trained.dtype,
+        Target::Class { .. } | Target::Cluster { .. } => found == trained.dtype,
+    };
+    if fits {
+        return Ok(());
+    }
+    let wanted = match &model.target {
+        Target::Number { .. } => "numbers".to_owned(),
+        Target::Class { .. } | Target::Cluster { .. } => format!("classes of type {}", trained.dtype),
+    };
+    Err(format!("column `{name}` of {} is {found}; {} predicts {wanted}", input.reference(), model.reference()))
+}
+
+fn column_type(name: &str, schema: &Schema) -> Option<DataType> {
+    schema.get(name).map(|f| f.dtype)
+}
+
+pub fn next(spec: &EvaluateSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+    let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+    let model = spec.resolved.as_deref().ok_or_else(|| Failure::internal("the model is missing"))?;
+    let Some(assess) = find(stages, ASSESS) else {
+        return Ok(assess_stage(spec, model, input));
+    };
+    let range = whole(stages, assess);
+    let mut found = Assessment { rows: 0, rows_skipped: 0, sums: None };
+    for (stage, task) in range.tasks() {
+        if !found.merge(result(output(stages, stage, task)?)?) {
+            return Err(Failure::internal("the shards were assessed for different kinds of models"));
+        }
+    }
+    let Some(sums) = &found.sums else {
+        return Err(Failure::bad_input(format!(
+            "none of the {} rows of {} can be evaluated: they have no label, or no value of a column that the model needs",
+            found.rows_skipped,
+            input.reference()
+        )));
+    };
+    let rankings = match (sums, find(stages, RANK)) {
+        (Sums::Classes(sums), None) => {
+            let tasks = ranking::tasks(range, sums, stages, buckets(model, input))?;
+            if !tasks.is_empty() {
+                return Ok(Next::stage(RANK, tasks, vec![assess]));
+            }
+            Vec::new()
+        }
+        (Sums::Classes(sums), Some(stage)) => ranking::collect(stages, stage, sums, buckets(model, input))?,
+        _ => Vec::new(),
+    };
+    let evaluation = evaluation(spec, model, input, &found, sums, &rankings);
+    Ok(Next::Publish(Box::new(Publication { evaluation: Some(Box::new(evaluation)), ..Default::default() })))
+}
+
+fn result<T: serde::de::DeserializeOwned>(output: &TaskOutput) -> Result<T, Failure> {
+    serde_json::from_value(output.result.clone().unwrap_or_default())
+        .map_err(|e| Failure::internal(format!("the result of a task cannot be read: {e}")))
+}
+
+/// Buckets of scores a class: some for every 100,000 rows, since scores are spread unevenly, but few where classes are many.
+fn buckets(model: &Model, input: &Manifest) -> u32 {
+    let classes = model.target.classes().len().max(1) as u64;
+    let most = (2048 / classes).clamp(1, 1024);
+    let wanted = (input.rows() / 25_000).clamp(1, most);
+    // A power of two, rounded down.
+    1 << wanted.ilog2()
+}
+
+fn assess_stage(spec: &EvaluateSpec, model: &Model, input: &Manifest) -> Next {
+    let mut lean = Model { curvature: None, ..model.clone() };
+    lean.spec.base = None;
+    lean.training.rounds.clear();
+    let label = model.target.label().map(|trained| spec.label.clone().unwrap_or_else(|| trained.column.clone()));
+    let classes = model.target.classes().len() as u64;
+    let (buckets, width) = (buckets(model, input), model.features.width() as u64);
+    let mut first_row = 0;
+    let tasks = input
+        .shards
+        .iter()
+        .enumerate()
+        .map(|(n, entry)| {
+            let shard = ShardAt::stored(entry);
+            let task = AssessTask {
+                input: shard.input(n),
+                schema: input.schema.clone(),
+                model: Box::new(lean.clone()),
+                label: label.clone(),
+                buckets,
+                source_name: input.reference().to_string(),
+                first_row,
+            };
+            first_row += entry.rows();
+            let mut spec = shard.task(TaskKind::Assess(Box::new(task)), Vec::new());
+            spec.memory += entry.rows() * (8 * (width + classes) + 48);
+            spec
+        })
+        .collect();
+    Next::stage(ASSESS, tasks, Vec::new())
+}
+
+fn evaluation(
+    spec: &EvaluateSpec,
+    model: &Model,
+    input: &Manifest,
+    found: &Assessment,
+    sums: &Sums,
+    rankings: &[Ranked],
+) -> Evaluation {
+    let classes = model.target.classes();
+    let (metrics, calibration, roc, confusion) = match sums {
+        Sums::Classes(sums) => {
+            let names: Vec<String> = classes.iter().map(ToString::to_string).collect();
+            let findings = ClassFindings { rows: found.rows, sums, rankings, names: &names };
+            (findings.metrics(), findings.calibration(), findings.curves(), sums.confusion.clone())
+        }
+        Sums::Numbers(sums) => (metrics::numbers(sums), Vec::new(), Vec::new(), Vec::new()),
+        Sums::Clusters(sums) => (metrics::clusters(sums, centers(model)), Vec::new(), Vec::new(), Vec::new()),
+    };
+    Evaluation {
+        model: model.reference(),
+        data: input.reference(),
+        label: model.target.label().map(|trained| spec.label.clone().unwrap_or_else(|| trained.column.clone())),
+        rows: found.rows,
+        rows_skipped: found.rows_skipped,
+        // JSON has no infinity; such a number says as little as one that is not defined.
+        metrics: metrics.into_iter().filter(|(_, x)| x.is_finite()).collect::<BTreeMap<_, _>>(),
+        classes: classes.to_vec(),
+        confusion_matrix: confusion,
+        calibration,
+        roc,
+        // Filled in when it is published.
+        job: JobId(0),
+        created: Timestamp(0),
+    }
+}
+
+fn centers(model: &Model) -> &[Vec<f64>] {
+    match &model.parameters {
+        Parameters::KMeans { centers, .. } => centers,
+        _ => &[],
+    }
+}
+
+#[cfg(test)]
+#[path = "evaluate/evaluate_tests.rs"]
+mod tests;

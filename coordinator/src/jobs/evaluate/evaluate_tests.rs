@@ -1,0 +1,200 @@
+//! Plans of evaluations, over inputs that exist on paper only.
+
+use shardmill_common::ids::ObjectId;
+use shardmill_common::manifest::{ObjectRef, ShardEntry};
+use shardmill_common::model::{
+    Algorithm, ClassSums, ClassValue, Encoder, Encoding, Feature, Label, LinearOptions, NumberSums, Penalty, Ranking,
+    TrainSpec, Training,
+};
+use shardmill_common::schema::Field;
+use shardmill_common::spec::JobSpec;
+use shardmill_common::task::PartitionSize;
+
+use super::*;
+
+fn model(target: Target) -> Model {
+    let options = LinearOptions { penalty: Penalty::None, alpha: 0.0, fit_intercept: true, tol: 1e-8, max_iter: 10 };
+    let x = Feature {
+        column: "x".into(),
+        dtype: DataType::Float64,
+        encoding: Encoding::Numeric { scaling: None },
+        fill: None,
+        indicator: false,
+    };
+    Model {
+        name: "churn".parse().unwrap(),
+        version: 3,
+        algorithm: "linear".into(),
+        target,
+        features: Encoder { features: vec![x] },
+        parameters: Parameters::Linear { coefficients: vec![1.0], intercept: 0.0 },
+        curvature: None,
+        training: Training {
+            rows: 1,
+            rows_skipped: 0,
+            rounds: vec![],
+            converged: true,
+            solver: "newton".into(),
+            notices: vec![],
+        },
+        data: "train@1".parse().unwrap(),
+        parent: None,
+        spec: TrainSpec {
+            input: "train".parse().unwrap(),
+            model: "churn".parse().unwrap(),
+            label: Some("y".into()),
+            weight_column: None,
+            preparation: Default::default(),
+            algorithm: Algorithm::Linear(options),
+            seed: 0,
+            warm_start: None,
+            update: None,
+            base: None,
+        },
+        program: "test".into(),
+        job: JobId(1),
+        created: Timestamp(0),
+    }
+}
+
+fn label(dtype: DataType) -> Label {
+    Label { column: "y".into(), dtype }
+}
+
+fn classes() -> Target {
+    Target::Class { label: label(DataType::Int64), classes: vec![ClassValue::Int64(0), ClassValue::Int64(1)] }
+}
+
+fn job(target: Target, asked: Option<&str>, columns: &[(&str, DataType)], rows: &[u64]) -> (EvaluateSpec, ResolvedJob) {
+    let spec = EvaluateSpec {
+        model: "churn@3".parse().unwrap(),
+        input: "test@1".parse().unwrap(),
+        label: asked.map(str::to_owned),
+        resolved: Some(Box::new(model(target))),
+    };
+    let shard = |rows: &u64| ShardEntry {
+        object: ObjectRef { id: ObjectId::fresh(), bytes: 100, checksum: String::new() },
+        stored_rows: *rows,
+        deletions: None,
+    };
+    let manifest = Manifest {
+        name: "test".parse().unwrap(),
+        version: 1,
+        schema: Schema::new(columns.iter().map(|(name, dtype)| Field::new(*name, *dtype)).collect()),
+        shards: rows.iter().map(shard).collect(),
+        replicas: 1,
+        job: JobId(1),
+        created: Timestamp(0),
+    };
+    let job = ResolvedJob { spec: JobSpec::Evaluate(spec.clone()), inputs: vec![manifest], replicas: 1 };
+    (spec, job)
+}
+
+fn refused(target: Target, asked: Option<&str>, columns: &[(&str, DataType)], rows: &[u64]) -> String {
+    let (spec, job) = job(target, asked, columns, rows);
+    check(&spec, &job).unwrap_err()
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_refused() {
+    use DataType::{Float64, Int64, String};
+    let fits = [("x", Float64), ("y", Int64)];
+    let (spec, good) = job(classes(), None, &fits, &[1]);
+    check(&spec, &good).unwrap();
+    assert_eq!(refused(classes(), None, &fits, &[0]), "test@1 has no rows");
+    assert!(refused(classes(), None, &[("x", Float64)], &[1]).contains("no column `y`"));
+    assert!(refused(classes(), Some("z"), &fits, &[1]).contains("no column `z`"));
+    assert!(refused(classes(), None, &[("y", Int64)], &[1]).contains("`x`"));
+    let text = refused(classes(), None, &[("x", Float64), ("y", String)], &[1]);
+    assert_eq!(text, "column `y` of test@1 is string; churn@3 predicts classes of type int64");
+    let number = || Target::Number { label: label(Float64) };
+    let (spec, numbers) = job(number(), None, &fits, &[1]);
+    check(&spec, &numbers).unwrap();
+    assert!(refused(number(), None, &[("x", Float64), ("y", String)], &[1]).contains("predicts numbers"));
+    assert!(refused(Target::Cluster { clusters: 2 }, Some("y"), &fits, &[1]).contains("clusters"));
+}
+
+#[test]
+fn buckets_are_a_power_of_two_and_few_where_classes_are_many() {
+    let of = |classes: i64, rows: u64| {
+        let all = (0..classes).map(ClassValue::Int64).collect();
+        let target = Target::Class { label: label(DataType::Int64), classes: all };
+        let (_, job) = job(target.clone(), None, &[], &[rows]);
+        buckets(&model(target), &job.inputs[0])
+    };
+    assert_eq!(
+        [of(2, 10), of(2, 150_000), of(2, u64::MAX / 2), of(3, u64::MAX / 2), of(5000, 1 << 40)],
+        [1, 4, 1024, 512, 1]
+    );
+}
+
+fn found(rows: u64, sums: Option<Sums>) -> TaskOutput {
+    let result = Assessment { rows, rows_skipped: 1, sums };
+    TaskOutput {
+        result: Some(serde_json::to_value(result).unwrap()),
+        shuffle: Some(vec![PartitionSize { rows, bytes: 1 }]),
+        ..Default::default()
+    }
+}
+
+fn class_sums(confusion: [[u64; 2]; 2]) -> Option<Sums> {
+    let positives = confusion[1].iter().sum();
+    let negatives = confusion[0].iter().sum();
+    Some(Sums::Classes(ClassSums {
+        confusion: confusion.iter().map(|r| r.to_vec()).collect(),
+        log_loss: 1.0,
+        positives: vec![positives],
+        negatives: vec![negatives],
+        ..Default::default()
+    }))
+}
+
+fn stage<'a>(name: &'a str, tasks: &'a [TaskKind], outputs: &'a [TaskOutput]) -> StageView<'a> {
+    StageView { name, memo: None, seconds: 0.0, tasks: tasks.iter().zip(outputs.iter().map(Some)).collect() }
+}
+
+fn kinds(next: Next) -> Vec<TaskKind> {
+    match next {
+        Next::Stage(planned) => planned.tasks.into_iter().map(|t| t.kind).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn shards_are_assessed_scores_ranked_and_the_findings_published() {
+    let (spec, job) = job(classes(), None, &[("x", DataType::Float64), ("y", DataType::Int64)], &[3, 4]);
+    let assess = kinds(next(&spec, &job, &[]).unwrap());
+    let TaskKind::Assess(second) = &assess[1] else { panic!("{assess:?}") };
+    assert_eq!((second.first_row, second.label.as_deref(), second.buckets), (3, Some("y"), 1));
+    let outputs = [found(2, class_sums([[1, 0], [0, 1]])), found(3, class_sums([[1, 1], [0, 1]]))];
+    let rank = kinds(next(&spec, &job, &[stage(ASSESS, &assess, &outputs)]).unwrap());
+    let TaskKind::Rank(task) = &rank[0] else { panic!("{rank:?}") };
+    assert_eq!((task.positives, task.negatives, task.partitions), (2, 3, (0, 1)));
+    let ranking = Ranking { twice_pairs: 9, precision: 1.5, trapezoids: 1.0, points: vec![(1, 1), (3, 2)] };
+    let ranked = [TaskOutput { result: Some(serde_json::to_value(ranking).unwrap()), ..Default::default() }];
+    let stages = [stage(ASSESS, &assess, &outputs), stage(RANK, &rank, &ranked)];
+    let Next::Publish(publication) = next(&spec, &job, &stages).unwrap() else { panic!() };
+    let evaluation = publication.evaluation.unwrap();
+    assert_eq!((evaluation.rows, evaluation.rows_skipped), (5, 2));
+    assert_eq!(evaluation.confusion_matrix, [[2, 1], [0, 2]]);
+    assert_eq!(evaluation.metrics["roc_auc"], 0.75);
+    assert_eq!(evaluation.metrics["accuracy"], 0.8);
+    assert_eq!(evaluation.roc[0].false_positive_rate, [0.0, 1.0 / 3.0, 1.0]);
+}
+
+#[test]
+fn numbers_need_no_ranking_and_rows_are_needed() {
+    let target = Target::Number { label: label(DataType::Float64) };
+    let (spec, job) = job(target, None, &[("x", DataType::Float64), ("y", DataType::Float64)], &[3]);
+    let assess = kinds(next(&spec, &job, &[]).unwrap());
+    let sums = NumberSums {
+        label: shardmill_common::model::Moments { count: 2.0, mean: 1.0, squares: 4.0 },
+        squared: 1.0,
+        ..Default::default()
+    };
+    let outputs = [found(2, Some(Sums::Numbers(sums)))];
+    let Next::Publish(publication) = next(&spec, &job, &[stage(ASSESS, &assess, &outputs)]).unwrap() else { panic!() };
+    assert_eq!(publication.evaluation.unwrap().metrics["r2"], 0.75);
+    let failure = next(&spec, &job, &[stage(ASSESS, &assess, &[found(0, None)])]).unwrap_err();
+    assert!(matches!(failure, Failure::BadInput { .. }), "{failure}");
+}

@@ -1,0 +1,147 @@
+//! Batch prediction: one map stage; every shard is predicted where it lies.
+
+use shardmill_common::failure::Failure;
+use shardmill_common::manifest::Manifest;
+use shardmill_common::model::{Encoding, Feature, Model};
+use shardmill_common::prediction::added_columns;
+use shardmill_common::schema::{DataType, Field, Schema};
+use shardmill_common::spec::PredictSpec;
+use shardmill_common::task::{PredictTask, TaskKind};
+
+use super::plan::{Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, output, rejects_schema, whole};
+
+const PREDICT: &str = "predict";
+/// A dataset's columns are listed in a message if they are no more than these.
+const LISTED: usize = 30;
+
+pub fn check(spec: &PredictSpec, job: &ResolvedJob) -> Result<(), String> {
+    let input = job.inputs.first().ok_or("the input is missing")?;
+    let model = spec.resolved.as_deref().ok_or("the model was not looked up")?;
+    check_features(model, input)?;
+    let keep = kept(spec, &input.schema);
+    for (n, column) in keep.iter().enumerate() {
+        if input.schema.get(column).is_none() {
+            return Err(format!("{} has no column `{column}` to keep{}", input.reference(), listed(&input.schema)));
+        }
+        if keep[..n].contains(column) {
+            return Err(format!("the column `{column}` is to be kept twice"));
+        }
+    }
+    let added = added_columns(&model.target, spec.outputs);
+    if added.is_empty() {
+        return Err(format!("{} has no probabilities to put out: ask for the label", model.reference()));
+    }
+    let clashes = quoted(added.iter().map(|f| f.name.as_str()).filter(|name| keep.iter().any(|k| k == name)));
+    if !clashes.is_empty() {
+        return Err(format!(
+            "the prediction adds columns that {} already has: {clashes}; leave them out with --keep, or rename them",
+            input.reference()
+        ));
+    }
+    Ok(())
+}
+
+/// Whether every raw column that the model reads is there, in a type whose values it can take.
+pub fn check_features(model: &Model, input: &Manifest) -> Result<(), String> {
+    let features = &model.features.features;
+    let missing = quoted(features.iter().map(|f| f.column.as_str()).filter(|c| input.schema.get(c).is_none()));
+    if !missing.is_empty() {
+        return Err(format!(
+            "{} lacks columns that {} reads: {missing}{}",
+            input.reference(),
+            model.reference(),
+            listed(&input.schema)
+        ));
+    }
+    let unfit: Vec<String> = features
+        .iter()
+        .filter_map(|feature| {
+            let here = input.schema.get(&feature.column)?.dtype;
+            let fits = fits(feature, here);
+            (!fits).then(|| format!("`{}` is {here}, and the model learnt it as {}", feature.column, feature.dtype))
+        })
+        .collect();
+    if unfit.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("columns of {} do not fit {}: {}", input.reference(), model.reference(), unfit.join("; ")))
+    }
+}
+
+/// Numbers and truth values are all numbers to a model; categories are told apart by their text, which depends on the type.
+fn fits(feature: &Feature, here: DataType) -> bool {
+    match (&feature.encoding, here) {
+        (_, DataType::Null) => true,
+        (Encoding::Numeric { .. }, DataType::Boolean | DataType::Int64 | DataType::Float64) => true,
+        (Encoding::Numeric { .. } | Encoding::OneHot { .. }, here) => here == feature.dtype,
+    }
+}
+
+fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn listed(schema: &Schema) -> String {
+    if schema.len() > LISTED { String::new() } else { format!("; its columns are {}", schema.names_joined()) }
+}
+
+/// The columns of the input that the output keeps.
+fn kept(spec: &PredictSpec, schema: &Schema) -> Vec<String> {
+    spec.keep.clone().unwrap_or_else(|| schema.names().map(str::to_owned).collect())
+}
+
+pub fn next(spec: &PredictSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+    let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+    let model = spec.resolved.as_deref().ok_or_else(|| Failure::internal("the model was not looked up"))?;
+    let keep = kept(spec, &input.schema);
+    let Some(predict) = find(stages, PREDICT) else { return Ok(predict_stage(spec, model, input, &keep)) };
+    let outputs = whole(stages, predict).tasks().map(|(s, t)| output(stages, s, t)).collect::<Result<Vec<_>, _>>()?;
+    let mut fields: Vec<Field> = keep.iter().filter_map(|c| input.schema.get(c).cloned()).collect();
+    fields.extend(added_columns(&model.target, spec.outputs));
+    let mut drafts = vec![Draft {
+        name: spec.output.clone(),
+        schema: Schema::new(fields).published(),
+        shards: outputs.iter().filter_map(|o| o.shard.clone()).filter(|s| s.rows() > 0).collect(),
+    }];
+    let rejects: Vec<_> = outputs.iter().filter_map(|o| o.rejects.clone()).collect();
+    if !rejects.is_empty() {
+        drafts.push(Draft { name: spec.output.rejects(), schema: rejects_schema(), shards: rejects });
+    }
+    Ok(Next::Publish(Box::new(Publication { drafts, ..Default::default() })))
+}
+
+fn predict_stage(spec: &PredictSpec, model: &Model, input: &Manifest, keep: &[String]) -> Next {
+    let mut slim = model.clone();
+    // What only a training needs can be larger than all the rest.
+    slim.curvature = None;
+    slim.spec.base = None;
+    let numbers = (slim.features.width() + added_columns(&slim.target, spec.outputs).len()) as u64;
+    let mut first_row = 0;
+    let tasks = input
+        .shards
+        .iter()
+        .enumerate()
+        .map(|(n, entry)| {
+            let shard = ShardAt::stored(entry);
+            let task = PredictTask {
+                input: shard.input(n),
+                schema: input.schema.clone(),
+                model: Box::new(slim.clone()),
+                keep: keep.to_vec(),
+                outputs: spec.outputs,
+                source_name: input.reference().to_string(),
+                first_row,
+            };
+            first_row += entry.rows();
+            let mut task = shard.task(TaskKind::Predict(Box::new(task)), Vec::new());
+            // One-hot columns are kept as codes, so this is more than enough for the encoded rows.
+            task.memory = task.memory.saturating_add(entry.rows().saturating_mul(numbers.min(256) * 8));
+            task
+        })
+        .collect();
+    Next::stage(PREDICT, tasks, Vec::new())
+}
+
+#[cfg(test)]
+#[path = "predict_tests.rs"]
+mod tests;

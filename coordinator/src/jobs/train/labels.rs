@@ -1,0 +1,123 @@
+//! The label: what may be wrong with it, the classes, and how much each class weighs.
+
+use std::collections::BTreeMap;
+
+use shardmill_common::failure::Failure;
+use shardmill_common::model::{Algorithm, ClassValue, ClassWeight, TrainSpec};
+
+use super::columns;
+use crate::train::{Labels, Whole};
+
+/// More classes are rather numbers.
+const CLASSES: usize = 1000;
+
+/// Whether the label has something to teach.
+pub fn check(spec: &TrainSpec, whole: &Whole) -> Result<(), Failure> {
+    let Some(label) = columns::label(spec) else { return Ok(()) };
+    let updated = columns::updated(spec);
+    let rows = whole.rows;
+    match &whole.labels {
+        Labels::None => Err(Failure::internal("the profiles know nothing of the label")),
+        Labels::Number(moments) if updated.is_none() && moments.squares == 0.0 => Err(Failure::bad_input(format!(
+            "`{label}` is {} in all {rows} rows: there is nothing to learn",
+            moments.mean
+        ))),
+        Labels::Number(_) => Ok(()),
+        Labels::Classes(found) => match updated {
+            Some(base) => {
+                let known = base.target.classes();
+                let Some((class, n, _)) = found.iter().find(|(c, _, _)| !known.contains(c)) else { return Ok(()) };
+                Err(Failure::bad_input(format!(
+                    "`{label}` is `{class}` in {n} rows, a class that {} does not know (its classes are {}): train it anew on \
+                     all rows",
+                    base.reference(),
+                    joined(known)
+                )))
+            }
+            None => match found.as_slice() {
+                [(class, _, _)] => Err(Failure::bad_input(format!(
+                    "`{label}` is `{class}` in all {rows} rows: there is nothing to learn"
+                ))),
+                many if many.len() > CLASSES => Err(Failure::bad_input(format!(
+                    "`{label}` has {} different values, and at most {CLASSES} classes can be learnt; a number is learnt with \
+                     `train linear`",
+                    many.len()
+                ))),
+                _ => Ok(()),
+            },
+        },
+    }
+}
+
+/// The classes to learn, in order.
+pub fn classes(spec: &TrainSpec, whole: &Whole) -> Vec<ClassValue> {
+    match (columns::updated(spec), &whole.labels) {
+        (Some(base), _) => base.target.classes().to_vec(),
+        (None, Labels::Classes(found)) => found.iter().map(|(c, _, _)| c.clone()).collect(),
+        (None, _) => Vec::new(),
+    }
+}
+
+/// The weight of each class; none if all are 1.
+pub fn class_weights(spec: &TrainSpec, whole: &Whole, classes: &[ClassValue]) -> Result<Vec<f64>, Failure> {
+    let Algorithm::Logistic(options) = &spec.algorithm else { return Ok(Vec::new()) };
+    let rows = |class: &ClassValue| match &whole.labels {
+        Labels::Classes(found) => found.iter().find(|(c, _, _)| c == class).map_or(0, |(_, n, _)| *n),
+        _ => 0,
+    };
+    Ok(match &options.class_weight {
+        ClassWeight::None => Vec::new(),
+        ClassWeight::Balanced => {
+            // n / (k n_c), of the classes that are there.
+            let present = classes.iter().filter(|c| rows(c) > 0).count() as f64;
+            let weight = |c: &ClassValue| match rows(c) {
+                0 => 1.0,
+                n => whole.rows as f64 / (present * n as f64),
+            };
+            classes.iter().map(weight).collect()
+        }
+        ClassWeight::Of(weights) => {
+            are_classes(spec, "--class-weight", weights, classes)?;
+            classes.iter().map(|c| weights.get(&c.to_string()).copied().unwrap_or(1.0)).collect()
+        }
+    })
+}
+
+/// The priors in the order of the classes, if some were given.
+pub fn priors(spec: &TrainSpec, classes: &[ClassValue]) -> Result<Option<Vec<f64>>, Failure> {
+    let given = |spec: &TrainSpec| match &spec.algorithm {
+        Algorithm::NaiveBayes(options) => options.priors.clone(),
+        _ => None,
+    };
+    // An update keeps what was given to its model.
+    let Some(priors) = given(spec).or_else(|| columns::updated(spec).and_then(|base| given(&base.spec))) else {
+        return Ok(None);
+    };
+    are_classes(spec, "--priors", &priors, classes)?;
+    let of = |class: &ClassValue| {
+        priors.get(&class.to_string()).copied().ok_or_else(|| {
+            Failure::bad_input(format!("--priors says nothing of `{class}`; the classes are {}", joined(classes)))
+        })
+    };
+    classes.iter().map(of).collect::<Result<_, _>>().map(Some)
+}
+
+fn are_classes(
+    spec: &TrainSpec,
+    option: &str,
+    given: &BTreeMap<String, f64>,
+    classes: &[ClassValue],
+) -> Result<(), Failure> {
+    match given.keys().find(|name| !classes.iter().any(|c| c.to_string() == **name)) {
+        None => Ok(()),
+        Some(name) => Err(Failure::bad_input(format!(
+            "{option} names `{name}`, and no row has that {}; the classes are {}",
+            columns::label(spec).unwrap_or("label"),
+            joined(classes)
+        ))),
+    }
+}
+
+fn joined(classes: &[ClassValue]) -> String {
+    classes.iter().map(ClassValue::to_string).collect::<Vec<_>>().join(", ")
+}

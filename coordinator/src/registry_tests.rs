@@ -1,0 +1,94 @@
+use shardmill_common::model::{Algorithm, KMeansOptions, Parameters, Preparation, Target, TrainSpec, Training};
+
+use super::*;
+
+fn model(name: &str) -> Model {
+    let spec = TrainSpec {
+        input: "a@1".parse().unwrap(),
+        model: name.parse().unwrap(),
+        label: None,
+        weight_column: None,
+        preparation: Preparation::default(),
+        algorithm: Algorithm::KMeans(KMeansOptions { clusters: 1, max_iter: 1, tol: 0.0, seeding_rounds: 1 }),
+        seed: 0,
+        warm_start: None,
+        update: None,
+        base: None,
+    };
+    Model {
+        name: name.parse().unwrap(),
+        version: 0,
+        algorithm: "kmeans".into(),
+        target: Target::Cluster { clusters: 1 },
+        features: Default::default(),
+        parameters: Parameters::KMeans { centers: vec![], inertia: 0.0, sizes: vec![] },
+        curvature: None,
+        training: Training {
+            rows: 0,
+            rows_skipped: 0,
+            rounds: vec![],
+            converged: true,
+            solver: "lloyd".into(),
+            notices: vec![],
+        },
+        data: "a@1".parse().unwrap(),
+        parent: None,
+        spec,
+        program: "0".into(),
+        job: JobId(0),
+        created: Timestamp(0),
+    }
+}
+
+fn publish(registry: &mut Registry, name: &str) -> String {
+    let (changes, reference) = registry.publish(model(name), JobId(1), Timestamp(2));
+    changes.into_iter().for_each(|c| registry.apply(c));
+    reference.to_string()
+}
+
+fn found(registry: &Registry, reference: &str) -> String {
+    match registry.find(&reference.parse().unwrap()) {
+        Ok(model) => model.reference().to_string(),
+        Err(refusal) => refusal.to_string(),
+    }
+}
+
+#[test]
+fn versions_count_up_and_aliases_point_and_roll_back() {
+    let mut registry = Registry::default();
+    let name: ModelName = "m".parse().unwrap();
+    assert_eq!(publish(&mut registry, "m"), "m@1");
+    assert_eq!(publish(&mut registry, "m"), "m@2");
+    assert_eq!(found(&registry, "m"), "m@2");
+    for version in [1, 2, 2] {
+        let change = registry.alias(&name, "champion", version).unwrap();
+        registry.apply(change);
+    }
+    assert_eq!(found(&registry, "m@champion"), "m@2");
+    let (change, version) = registry.rollback(&name, "champion").unwrap();
+    registry.apply(change);
+    assert_eq!(version, 1);
+    assert_eq!(found(&registry, "m@champion"), "m@1");
+    assert!(registry.rollback(&name, "champion").is_err());
+    assert_eq!(found(&registry, "m@champion"), "m@1");
+    assert!(registry.alias(&name, "champion", 7).unwrap_err().to_string().contains("are 1, 2"));
+}
+
+#[test]
+fn what_has_an_alias_is_not_removed_and_numbers_are_not_given_twice() {
+    let mut registry = Registry::default();
+    let name: ModelName = "m".parse().unwrap();
+    publish(&mut registry, "m");
+    publish(&mut registry, "m");
+    let change = registry.alias(&name, "champion", 1).unwrap();
+    registry.apply(change);
+    assert!(matches!(registry.remove(&"m@1".parse().unwrap()), Err(Refusal::Conflict(_))));
+    let (changes, removed) = registry.remove(&"m@2".parse().unwrap()).unwrap();
+    changes.into_iter().for_each(|c| registry.apply(c));
+    assert_eq!(removed.len(), 1);
+    let (changes, _) = registry.remove(&"m".parse().unwrap()).unwrap();
+    changes.into_iter().for_each(|c| registry.apply(c));
+    assert!(found(&registry, "m").starts_with("there is no model `m`"));
+    assert_eq!(publish(&mut registry, "m"), "m@3");
+    assert!(found(&registry, "m@champion").contains("no alias `champion`"));
+}

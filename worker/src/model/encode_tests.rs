@@ -1,0 +1,125 @@
+//! What `encode` makes of columns of every kind.
+
+use polars::df;
+use shardmill_common::model::{Encoder, Encoding, Feature, Filling, Scaling, Unknown};
+use shardmill_common::schema::DataType;
+
+use super::*;
+
+fn numeric(column: &str) -> Feature {
+    let encoding = Encoding::Numeric { scaling: None };
+    Feature { column: column.into(), dtype: DataType::Float64, encoding, fill: None, indicator: false }
+}
+
+fn one_hot(column: &str, dtype: DataType, categories: &[&str]) -> Feature {
+    let categories = categories.iter().map(|c| (*c).to_owned()).collect();
+    let encoding = Encoding::OneHot { categories, unknown: Unknown::Ignore };
+    Feature { column: column.into(), dtype, encoding, fill: None, indicator: false }
+}
+
+fn encoder(features: impl IntoIterator<Item = Feature>) -> Encoder {
+    Encoder { features: features.into_iter().collect() }
+}
+
+#[test]
+fn numbers_of_every_type_are_filled_scaled_and_marked() {
+    let frame = df!(
+        "flag" => [Some(true), Some(false), None],
+        "whole" => [Some(4i64), None, Some(6)],
+        "x" => [Some(f64::NAN), Some(1.5), None]
+    )
+    .unwrap();
+    let mut whole = numeric("whole");
+    whole.encoding = Encoding::Numeric { scaling: Some(Scaling { mean: 4.0, scale: 2.0 }) };
+    whole.fill = Some(Filling::Number(8.0));
+    let mut x = numeric("x");
+    x.fill = Some(Filling::Number(-1.0));
+    x.indicator = true;
+    let mut flag = numeric("flag");
+    flag.fill = Some(Filling::Number(0.5));
+    let encoded = encode(&frame, &encoder([x, whole, flag])).unwrap();
+    assert_eq!(encoded.matrix.dense, [0, 1, 2, 3]);
+    assert_eq!(encoded.matrix.width, 4);
+    assert_eq!(encoded.matrix.values, [-1.0, 1.0, 0.0, 1.0, 1.5, 0.0, 2.0, 0.0, -1.0, 1.0, 1.0, 0.5]);
+    assert_eq!((encoded.kept, encoded.unusable), (None, vec![]));
+}
+
+#[test]
+fn categories_become_codes() {
+    let frame = df!("city" => [Some("Rome"), Some("Oslo"), None, Some("Ulm")], "x" => [1.0, 2.0, 3.0, 4.0]).unwrap();
+    let mut city = one_hot("city", DataType::String, &["Oslo", "Rome"]);
+    city.fill = Some(Filling::Text("Oslo".into()));
+    city.indicator = true;
+    let encoded = encode(&frame, &encoder([city, numeric("x")])).unwrap();
+    let codes = Codes { first: 0, categories: 2, codes: vec![1, 0, 0, NO_CODE] };
+    assert_eq!(encoded.matrix.codes, [codes]);
+    assert_eq!(encoded.matrix.dense, [2, 3]);
+    assert_eq!(encoded.matrix.values, [0.0, 1.0, 0.0, 2.0, 1.0, 3.0, 0.0, 4.0]);
+    assert_eq!(encoded.counters.get("unknown_categories/city"), 1);
+    let mut row = [9.0; 4];
+    encoded.matrix.expand(2, &mut row);
+    assert_eq!(row, [1.0, 0.0, 1.0, 3.0]);
+    encoded.matrix.expand(3, &mut row);
+    assert_eq!(row, [0.0, 0.0, 0.0, 4.0]);
+}
+
+#[test]
+fn rows_that_cannot_be_encoded_are_named_and_left_out() {
+    let frame = df!(
+        "x" => [Some(1.0), None, Some(f64::INFINITY), Some(4.0), Some(f64::NEG_INFINITY)],
+        "city" => [Some("a"), Some("b"), Some("a"), Some("c"), None]
+    )
+    .unwrap();
+    let mut city = one_hot("city", DataType::String, &["a"]);
+    if let Encoding::OneHot { unknown, .. } = &mut city.encoding {
+        *unknown = Unknown::Refuse;
+    }
+    let encoded = encode(&frame, &encoder([numeric("x"), city])).unwrap();
+    assert_eq!(encoded.kept, Some(vec![0]));
+    assert_eq!(encoded.matrix.values, [1.0]);
+    assert_eq!(encoded.matrix.codes[0].codes, [0]);
+    let unusable = |row, column: &str, reason| Unusable { row, column: column.into(), reason };
+    let expected = [
+        unusable(1, "x", Reason::Missing),
+        unusable(2, "x", Reason::Infinite),
+        unusable(3, "city", Reason::Unknown("c".into())),
+        // Missing comes before infinite: training leaves such a row out.
+        unusable(4, "city", Reason::Missing),
+    ];
+    assert_eq!(encoded.unusable, expected);
+}
+
+#[test]
+fn columns_that_are_absent_or_of_a_wrong_type_are_refused() {
+    let frame = df!("x" => ["1", "2"], "none" => [None::<&str>, None]).unwrap();
+    let message = |e: Encoder| encode(&frame, &e).unwrap_err().to_string();
+    assert_eq!(message(encoder([numeric("x")])), "column `x` has the type string; the model was trained on float64");
+    assert_eq!(message(encoder([numeric("y")])), "there is no column `y`, which the model needs");
+    // A column without values has the type string, and no value that is one.
+    let mut none = numeric("none");
+    none.fill = Some(Filling::Number(7.0));
+    assert_eq!(encode(&frame, &encoder([none])).unwrap().matrix.values, [7.0, 7.0]);
+}
+
+#[test]
+fn categories_of_a_wider_or_narrower_type_are_recognised() {
+    let frame = df!("i" => [1i64, 2], "f" => [2.0, 1.0]).unwrap();
+    let features = [one_hot("i", DataType::Float64, &["1.0", "2.0"]), one_hot("f", DataType::Int64, &["1", "2"])];
+    let encoded = encode(&frame, &encoder(features)).unwrap();
+    assert_eq!(encoded.matrix.codes[0].codes, [0, 1]);
+    assert_eq!(encoded.matrix.codes[1].codes, [1, 0]);
+    assert_eq!(encoded.matrix.codes[1].first, 2);
+    assert!(encoded.matrix.values.is_empty());
+}
+
+#[test]
+fn blocks_and_chunks_do_not_show() {
+    let part = |from: i64, to: i64| df!("x" => (from..to).map(|n| n as f64).collect::<Vec<_>>()).unwrap();
+    let mut frame = part(0, 300);
+    frame.vstack_mut(&part(300, 1000)).unwrap();
+    let encoded = encode(&frame, &encoder([numeric("x"), numeric("x")])).unwrap();
+    let expected: Vec<f64> = (0..1000).flat_map(|n| [f64::from(n), f64::from(n)]).collect();
+    assert_eq!(encoded.matrix.values, expected);
+    assert_eq!(encode(&frame.head(Some(0)), &encoder([numeric("x")])).unwrap().matrix.rows, 0);
+    assert_eq!(encode(&frame, &encoder([])).unwrap().matrix.rows, 1000);
+}

@@ -1,0 +1,272 @@
+//! A shard's raw columns before training.
+
+use polars::prelude::DataFrame;
+use shardmill_common::failure::Failure;
+use shardmill_common::model::{CategoryCounts, LabelProfile, Moments, NumericProfile, Profile};
+use shardmill_common::task::{LabelKind, ProfileTask, TaskOutput};
+
+use super::Context;
+use crate::train::rows::{self, Origin, original};
+use crate::train::{Distinct, MISSING};
+
+/// Values whose moments are taken at once, in two passes over a near cache.
+const BLOCK: usize = 1024;
+/// A label of more values is a number or a name, not a class.
+const MOST_CLASSES: usize = 10_000;
+
+pub fn run(context: &Context, task: &ProfileTask) -> Result<TaskOutput, Failure> {
+    let mut columns: Vec<String> =
+        task.numeric.iter().chain(&task.categorical).chain(&task.required).cloned().collect();
+    columns.extend(task.label.as_ref().map(label_column).cloned());
+    columns.extend(task.weight_column.clone());
+    let frame = context.open_columns(&task.input, &task.schema, Some(&rows::each_once(columns)))?;
+    let mut output = TaskOutput::default();
+    output.counters.add("rows_in", frame.height() as u64);
+    let profile = profile(frame, task, &|| context.check())?;
+    output.result = Some(serde_json::to_value(profile).map_err(Failure::internal)?);
+    Ok(output)
+}
+
+fn label_column(label: &LabelKind) -> &String {
+    match label {
+        LabelKind::Class(column) | LabelKind::Number(column) => column,
+    }
+}
+
+fn profile(frame: DataFrame, task: &ProfileTask, check: &dyn Fn() -> Result<(), Failure>) -> Result<Profile, Failure> {
+    let mut left_out = vec![false; frame.height()];
+    if let Some(label) = &task.label {
+        rows::mark_missing(rows::column(&frame, label_column(label))?, &mut left_out)?;
+    }
+    let count = |left_out: &[bool]| left_out.iter().filter(|out| **out).count() as u64;
+    let rows_without_label = count(&left_out);
+    for name in &task.required {
+        rows::mark_missing(rows::column(&frame, name)?, &mut left_out)?;
+    }
+    let rows_with_missing = count(&left_out) - rows_without_label;
+    let (frame, used) = rows::without(frame, &left_out)?;
+    let origin = Origin { source: &task.source_name, first_row: task.first_row };
+    let fault = |row: usize, what: String| origin.fault(original(used.as_deref(), row), what);
+    let weights = match &task.weight_column {
+        None => None,
+        Some(name) => {
+            let weights = rows::numbers(&frame, name, "weight")?;
+            rows::check_weights(name, weights.values(), fault)?;
+            Some(weights)
+        }
+    };
+    let weights = weights.as_ref().map(|w| w.values());
+    let label = match &task.label {
+        None => LabelProfile::None,
+        Some(LabelKind::Class(name)) => LabelProfile::Classes(classes(&frame, name, weights)?),
+        Some(LabelKind::Number(name)) => {
+            let numbers = rows::numbers(&frame, name, "label")?;
+            rows::check_finite("label", name, numbers.values(), fault)?;
+            LabelProfile::Number(moments(numbers.values()))
+        }
+    };
+    let mut numeric = Vec::with_capacity(task.numeric.len());
+    for name in &task.numeric {
+        check()?;
+        let numbers = rows::numbers(&frame, name, "column")?;
+        rows::check_finite("column", name, numbers.values(), fault)?;
+        numeric.push(numeric_profile(numbers.values()));
+    }
+    let mut categorical = Vec::with_capacity(task.categorical.len());
+    for name in &task.categorical {
+        check()?;
+        categorical.push(category_counts(&frame, name, task.max_categories)?);
+    }
+    Ok(Profile {
+        rows: frame.height() as u64,
+        rows_without_label,
+        rows_with_missing,
+        weight: weights.map_or(frame.height() as f64, sum),
+        numeric,
+        categorical,
+        label,
+    })
+}
+
+/// In blocks, which keeps more digits than one long sum.
+fn sum(values: &[f64]) -> f64 {
+    values.chunks(BLOCK).map(|block| block.iter().sum::<f64>()).sum()
+}
+
+/// Of the values that are not NaN.
+fn moments(values: &[f64]) -> Moments {
+    values.chunks(BLOCK).fold(Moments::default(), |all, block| {
+        let (mut count, mut total) = (0.0, 0.0);
+        for x in block {
+            count += if x.is_nan() { 0.0 } else { 1.0 };
+            total += if x.is_nan() { 0.0 } else { *x };
+        }
+        if count == 0.0 {
+            return all;
+        }
+        let mean = total / count;
+        let (mut deviation, mut squares) = (0.0, 0.0);
+        for x in block {
+            let off = if x.is_nan() { 0.0 } else { x - mean };
+            deviation += off;
+            squares += off * off;
+        }
+        // What the first mean missed by rounding.
+        let mean = mean + deviation / count;
+        all.merge(Moments { count, mean, squares: (squares - deviation * deviation / count).max(0.0) })
+    })
+}
+
+fn numeric_profile(values: &[f64]) -> NumericProfile {
+    let (mut min, mut max, mut missing) = (f64::INFINITY, f64::NEG_INFINITY, 0);
+    for x in values {
+        // A NaN is neither below nor above.
+        min = if *x < min { *x } else { min };
+        max = if *x > max { *x } else { max };
+        missing += u64::from(x.is_nan());
+    }
+    let any = missing < values.len() as u64;
+    NumericProfile { moments: moments(values), missing, min: any.then_some(min), max: any.then_some(max) }
+}
+
+fn category_counts(frame: &DataFrame, name: &str, limit: u64) -> Result<CategoryCounts, Failure> {
+    let column = rows::column(frame, name)?;
+    let mut missing = vec![false; column.len()];
+    rows::mark_missing(column, &mut missing)?;
+    let missing = missing.iter().filter(|m| **m).count() as u64;
+    let Some(distinct) = Distinct::of(column, usize::try_from(limit).unwrap_or(usize::MAX))? else {
+        return Ok(CategoryCounts { values: Vec::new(), missing, too_many: true });
+    };
+    let mut counts = vec![0u64; distinct.len()];
+    for row in distinct.rows.iter().filter(|row| **row != MISSING) {
+        if let Some(count) = counts.get_mut(*row as usize) {
+            *count += 1;
+        }
+    }
+    let order = distinct.order();
+    let texts = distinct.category_texts(None)?;
+    let values = order
+        .into_iter()
+        .filter_map(|n| Some((texts.get(n as usize)?.clone(), counts.get(n as usize).copied()?)))
+        .collect();
+    Ok(CategoryCounts { values, missing, too_many: false })
+}
+
+type ClassCounts = Vec<(shardmill_common::model::ClassValue, u64, f64)>;
+
+fn classes(frame: &DataFrame, name: &str, weights: Option<&[f64]>) -> Result<ClassCounts, Failure> {
+    let Some((values, numbers)) = rows::classes(rows::column(frame, name)?, MOST_CLASSES)? else {
+        return Err(Failure::bad_input(format!(
+            "label `{name}` has more than {MOST_CLASSES} different values, too many for classes; `linear` learns a number"
+        )));
+    };
+    let mut out: ClassCounts = values.into_iter().map(|value| (value, 0, 0.0)).collect();
+    for (row, number) in numbers.iter().enumerate() {
+        if let Some((_, count, weight)) = out.get_mut(*number as usize) {
+            *count += 1;
+            *weight += weights.and_then(|w| w.get(row)).copied().unwrap_or(1.0);
+        }
+    }
+    out.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use polars::df;
+    use shardmill_common::model::ClassValue;
+    use shardmill_common::schema::Schema;
+    use shardmill_common::task::{ShardInput, ShardRef};
+
+    fn task() -> ProfileTask {
+        let owned = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
+        ProfileTask {
+            input: ShardInput { shard: ShardRef::Made { stage: 0, task: 0 }, ordinal: 0 },
+            schema: Schema::new(Vec::new()),
+            label: Some(LabelKind::Class("y".into())),
+            weight_column: Some("w".into()),
+            numeric: owned(&["x", "n"]),
+            categorical: owned(&["city"]),
+            required: owned(&["n"]),
+            max_categories: 3,
+            source_name: "sales".into(),
+            first_row: 10,
+        }
+    }
+
+    fn frame() -> DataFrame {
+        df!(
+            "y" => [Some(1i64), Some(0), None, Some(1), Some(1)],
+            "w" => [Some(2.0), Some(0.5), None, Some(-1.0), Some(4.0)],
+            "x" => [Some(1.5), None, Some(9.0), Some(f64::INFINITY), Some(f64::NAN)],
+            "n" => [Some(3i64), Some(5), Some(7), None, Some(10)],
+            "city" => [Some("b"), Some("a"), Some("c"), Some("d"), None]
+        )
+        .unwrap()
+    }
+
+    fn message(frame: DataFrame, task: &ProfileTask) -> String {
+        profile(frame, task, &|| Ok(())).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn only_used_rows_count() {
+        let found = profile(frame(), &task(), &|| Ok(())).unwrap();
+        assert_eq!((found.rows, found.rows_without_label, found.rows_with_missing), (3, 1, 1));
+        assert_eq!(found.weight, 6.5);
+        let one = Moments { count: 1.0, mean: 1.5, squares: 0.0 };
+        assert_eq!(found.numeric[0], NumericProfile { moments: one, missing: 2, min: Some(1.5), max: Some(1.5) });
+        assert_eq!(found.numeric[1].moments, Moments { count: 3.0, mean: 6.0, squares: 26.0 });
+        let values = vec![("a".to_owned(), 1), ("b".to_owned(), 1)];
+        assert_eq!(found.categorical[0], CategoryCounts { values, missing: 1, too_many: false });
+        let classes = vec![(ClassValue::Int64(0), 1, 0.5), (ClassValue::Int64(1), 2, 6.0)];
+        assert_eq!(found.label, LabelProfile::Classes(classes));
+        let value = serde_json::to_value(&found).unwrap();
+        assert_eq!(serde_json::from_value::<Profile>(value).unwrap(), found);
+    }
+
+    #[test]
+    fn faults_of_used_rows_are_named() {
+        let mut all = task();
+        all.required.clear();
+        assert_eq!(message(frame(), &all), "row 14 of sales: weight `w` is -1; weights are finite and not negative");
+        all.weight_column = None;
+        assert_eq!(
+            message(frame(), &all),
+            "row 14 of sales: column `x` is inf: clean it with a rule, or leave the column out"
+        );
+        all.label = Some(LabelKind::Number("x".into()));
+        assert_eq!(
+            message(frame(), &all),
+            "row 14 of sales: label `x` is inf: clean it with a rule, or leave the column out"
+        );
+        all.label = Some(LabelKind::Class("x".into()));
+        assert!(message(frame(), &all).starts_with("label `x` has the type float64; classes are boolean"));
+        all.label = Some(LabelKind::Number("city".into()));
+        assert!(message(frame(), &all).starts_with("label `city` has the type string"));
+    }
+
+    #[test]
+    fn too_many_categories_are_told() {
+        let mut all = task();
+        (all.label, all.weight_column, all.numeric) = (None, None, Vec::new());
+        all.required.clear();
+        let found = profile(frame(), &all, &|| Ok(())).unwrap();
+        assert!(found.categorical[0].too_many && found.categorical[0].values.is_empty());
+        assert_eq!(found.label, LabelProfile::None);
+    }
+
+    #[test]
+    fn moments_keep_their_digits() {
+        let values: Vec<f64> =
+            (0..5000).map(|n| if n % 11 == 0 { f64::NAN } else { 1e9 + f64::from(n % 13) / 8.0 }).collect();
+        let there: Vec<f64> = values.iter().filter(|x| !x.is_nan()).map(|x| x - 1e9).collect();
+        let mean = there.iter().sum::<f64>() / there.len() as f64;
+        let squares: f64 = there.iter().map(|x| (x - mean).powi(2)).sum();
+        let found = moments(&values);
+        assert_eq!(found.count, there.len() as f64);
+        assert!((found.mean - 1e9 - mean).abs() < 2e-7);
+        assert!((found.squares - squares).abs() < 1e-6 * squares, "{} {squares}", found.squares);
+    }
+}
