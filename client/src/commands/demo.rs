@@ -43,7 +43,7 @@ const FILES: [DemoFile; 6] = [
 const RULES: &str = include_str!("../../demo/rules.toml");
 
 /// What happens next, in words, and the command that does it, which has no quotes and no spaces inside its arguments.
-const STEPS: [(&str, &str); 13] = [
+const STEPS: [(&str, &str); 20] = [
     (
         "Take in three dirty files: two plain, one gzip, one with its columns in another order.",
         "ingest planes planes/ --null NA",
@@ -72,6 +72,25 @@ const STEPS: [(&str, &str); 13] = [
         "compare planes_old planes_now planes_changes --on tailnum --changes --validate 1:1",
     ),
     ("Take the clean planes out again.", "dataset export planes_now --to planes.parquet"),
+    (
+        "Learn to tell a plane's kind of engine. Half of the planes are set aside for a test.",
+        "split planes_now --into planes_train=0.5,planes_test=0.5 --stratify engine",
+    ),
+    (
+        "Workers hold their shards; each round sends parameters out and brings sums back.",
+        "train logistic planes_train --model engine --label engine --features year,manufacturer,model,seats --impute year=median --standardise",
+    ),
+    ("How good is it on planes it has not seen?", "evaluate engine planes_test --plot engine.svg"),
+    (
+        "Version 1 is the one to use for now; a better one can take the name, and give it back.",
+        "model alias engine champion=1",
+    ),
+    ("Predict.", "predict engine@champion planes_test planes_predicted --keep tailnum,model,engine"),
+    ("What it says, and how sure it is.", "dataset head planes_predicted --rows 4"),
+    (
+        "Take the model away, for onnxruntime and whatever else reads ONNX.",
+        "model export engine@champion --to engine.onnx",
+    ),
     ("Every dataset of the way is still there, in immutable versions.", "dataset list"),
     ("Every job left a record.", "record list"),
     ("The first one's: its sources with their checksums, its counters, its parameters.", "record show FIRST_JOB"),
@@ -139,7 +158,7 @@ fn summary(context: &Context, place: &Place) -> Result<(), CliError> {
     let out = &context.out;
     out.line(&format!(
         "\nThat was the whole loop, in {}: three dirty files became a clean dataset without duplicates, compared with an\n\
-         older version, exported, and on record.\n",
+         older version and exported; a model learnt from it, was tested, predicts, and can be taken elsewhere; all on record.\n",
         text::seconds(out.elapsed())
     ))?;
     if place.kept() {
@@ -147,7 +166,7 @@ fn summary(context: &Context, place: &Place) -> Result<(), CliError> {
             "What to try next, in {}:\n\n    \
              shardmill dataset head planes_changes\n    \
              shardmill dataset export planes_now --to - --format jsonl\n    \
-             shardmill dedup planes_now models --keys manufacturer,model\n    \
+             shardmill model show engine --all\n    \
              shardmill local --workers 2",
             place.folder.display()
         ))?;

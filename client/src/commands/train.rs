@@ -79,7 +79,7 @@ fn penalty(arg: PenaltyArg, l1_ratio: Option<f64>) -> Result<Penalty, CliError> 
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum SolverArg {
-    /// Newton for up to 500 parameters, else L-BFGS, or OWL-QN with an L1 penalty
+    /// Newton while Hessians are small, else L-BFGS, or OWL-QN with an L1 penalty
     Auto,
     /// Newton steps; with an L1 penalty by coordinate descent
     Newton,

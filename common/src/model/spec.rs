@@ -125,7 +125,7 @@ impl Penalty {
 pub enum ClassWeight {
     #[default]
     None,
-    /// `n / (k n_c)`, with row weights left out, as scikit-learn does.
+    /// `W / (k W_c)`: the sum of row weights over that of the class times the number of classes, as scikit-learn does.
     Balanced,
     /// By class, as text. A class not named weighs 1.
     Of(BTreeMap<String, f64>),
@@ -134,7 +134,8 @@ pub enum ClassWeight {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Solver {
-    /// Newton up to 500 parameters; beyond, L-BFGS, or OWL-QN with an L1 penalty.
+    /// Newton while Hessians are small: up to 500 parameters, or up to 2,000 if those of all shards take at most 64 MiB.
+    /// Beyond, L-BFGS, or OWL-QN with an L1 penalty.
     #[default]
     Auto,
     /// Newton steps; with an L1 penalty coordinate descent on each quadratic model.

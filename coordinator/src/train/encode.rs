@@ -61,10 +61,10 @@ pub fn build(
         };
         match part {
             // Without a single value it cannot stay, whatever was said of constant features.
-            None => constant.push(format!("{} (no value)", column.column)),
+            None => constant.push(format!("`{}` (no value)", column.column)),
             Some(Err(count)) => missing.push(format!("{} ({count})", column.column)),
             Some(Ok(part)) if part.constant && preparation.constant != ConstantFeature::Keep => {
-                constant.push(column.column.clone());
+                constant.push(format!("`{}`", column.column));
             }
             Some(Ok(part)) => {
                 built.encoder.features.push(part.feature);
@@ -92,7 +92,11 @@ pub fn build(
         built.notices.push(format!("left out, being the same in all {} rows: {which}", whole.rows));
     }
     if built.encoder.width() == 0 {
-        return Err(Failure::bad_input(format!("no feature of {name} is left: each is the same in all rows")));
+        return Err(Failure::bad_input(format!(
+            "no feature of {name} is left: {} {} the same in all rows",
+            constant.join(", "),
+            if constant.len() == 1 { "is" } else { "are" }
+        )));
     }
     Ok(built)
 }

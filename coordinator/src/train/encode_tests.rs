@@ -85,9 +85,9 @@ fn constant_and_empty_features_are_left_out_or_refused() {
     let built = |constant| build(&asked, &whole, &BTreeMap::new(), &preparation(constant, false), "d@1").unwrap();
     let dropped = built(ConstantFeature::Drop);
     assert_eq!(dropped.encoder.columns(), ["real"]);
-    assert_eq!(dropped.notices, ["left out, being the same in all 4 rows: empty (no value), five"]);
+    assert_eq!(dropped.notices, ["left out, being the same in all 4 rows: `empty` (no value), `five`"]);
     assert_eq!(built(ConstantFeature::Keep).encoder.columns(), ["five", "real"]);
-    assert!(error(&asked, &whole, ConstantFeature::Refuse).contains("empty (no value), five"));
+    assert!(error(&asked, &whole, ConstantFeature::Refuse).contains("`empty` (no value), `five`"));
     assert!(error(&asked[..2], &whole, ConstantFeature::Drop).contains("no feature of d@1 is left"));
 }
 

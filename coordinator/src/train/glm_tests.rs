@@ -222,3 +222,39 @@ fn the_limit_on_rounds_is_kept() {
         }
     }
 }
+
+#[test]
+fn newton_ends_in_few_rounds_whatever_the_problem() {
+    let mut random = crate::train::random::Random::new(99);
+    for case in 0..80u64 {
+        let (link, classes) = match random.unit() {
+            r if r < 0.3 => (Link::Squared, 0),
+            r if r < 0.6 => (Link::Logistic, 2),
+            _ => (Link::Softmax { classes: 4 }, 4),
+        };
+        let width = 1 + (random.unit() * 6.0) as usize;
+        let mut data = generated(case, 15 + (random.unit() * 120.0) as usize, width, classes);
+        if width > 2 && random.unit() < 0.5 {
+            // Two categories, which depend on the intercept, and nearly on another feature.
+            for x in &mut data.x {
+                x[width - 1] = f64::from(u8::from(x[0] > 0.3));
+                x[width - 2] = 1.0 - x[width - 1];
+            }
+        }
+        let (l1, l2) = match random.unit() {
+            r if r < 0.2 => (0.0, 0.0),
+            r if r < 0.5 => (0.0, 10f64.powf(random.unit() * 8.0 - 6.0)),
+            _ => (10f64.powf(random.unit() * 6.0 - 4.0), random.unit().round()),
+        };
+        let problem = problem(link, width, l1, l2);
+        let (outcome, rounds) = run(&problem, Method::Newton, 1e-8, &data, 2);
+        assert!(rounds <= 20, "case {case}: {rounds} rounds");
+        match outcome {
+            Outcome::Done(fitted) => {
+                assert!(fitted.converged, "case {case}");
+                optimal(&problem, &fitted.parameters, &data, 1e-9);
+            }
+            other => assert!(problem.is_unpenalised(), "case {case}: {other:?}"),
+        }
+    }
+}

@@ -70,7 +70,7 @@ impl Lbfgs {
                 // What is remembered misleads: once more from the gradient alone.
                 self.pairs.clear();
                 let (value, gradient) = (search.value, search.gradient.0.clone());
-                self.search = Some(Search::new(&self.pairs, value, gradient));
+                self.search = Some(Search::new(&self.pairs, &problem.diagonal(sums.weight), value, gradient));
                 return Ok(told(Stand::Searching));
             }
             let moved = add_scaled(&trial, -1.0, &self.at.0);
@@ -81,16 +81,17 @@ impl Lbfgs {
         if gradient <= tol * problem.unit {
             return Ok(told(Stand::Converged));
         }
-        self.search = Some(Search::new(&self.pairs, point.value, point.gradient.clone()));
+        self.search =
+            Some(Search::new(&self.pairs, &problem.diagonal(sums.weight), point.value, point.gradient.clone()));
         Ok(told(Stand::Going))
     }
 }
 
 impl Search {
-    fn new(pairs: &Pairs, value: f64, gradient: Vec<f64>) -> Self {
-        let direction = pairs.direction(&gradient);
+    fn new(pairs: &Pairs, diagonal: &[f64], value: f64, gradient: Vec<f64>) -> Self {
+        let direction = pairs.direction(&gradient, diagonal);
         let slope = dot(&gradient, &direction);
-        let step = if pairs.is_empty() { (1.0 / norm(&gradient)).min(1.0) } else { 1.0 };
+        let step = if pairs.is_empty() { (1.0 / norm(&direction)).min(1.0) } else { 1.0 };
         Search {
             value,
             gradient: Packed(gradient),

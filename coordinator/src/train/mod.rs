@@ -22,6 +22,7 @@ pub use bayes::{Bayes, naive_bayes};
 pub use encode::{Asked, Built, build, constant_number};
 pub use glm::{Fitted, Glm, Method, NEWTON_PARAMETERS, Outcome, Separated, add_up};
 pub use kmeans::{Clustered, KMeans};
+pub use linear_algebra::triangle;
 #[cfg(test)]
 pub use problem::soft;
 pub use problem::{Prior, Problem};

@@ -74,14 +74,15 @@ impl Owlqn {
                 }
                 // What is remembered misleads: once more from the gradient alone.
                 self.pairs.clear();
-                search.direct(&self.pairs, problem);
+                search.direct(&self.pairs, problem, &problem.diagonal(sums.weight));
                 return Ok(told(Stand::Searching));
             }
             self.pairs.push(moved, add_scaled(&point.gradient, -1.0, &search.gradient.0));
         }
         let move_ = told(if gradient <= tol * problem.unit { Stand::Converged } else { Stand::Going });
         if matches!(move_.stand, Stand::Going) {
-            self.search = Some(Search::new(&self.pairs, problem, &trial, point, pseudo));
+            self.search =
+                Some(Search::new(&self.pairs, problem, &problem.diagonal(sums.weight), &trial, point, pseudo));
         }
         self.at = Packed(trial);
         Ok(move_)
@@ -89,7 +90,7 @@ impl Owlqn {
 }
 
 impl Search {
-    fn new(pairs: &Pairs, problem: &Problem, at: &[f64], point: Point, pseudo: Vec<f64>) -> Self {
+    fn new(pairs: &Pairs, problem: &Problem, diagonal: &[f64], at: &[f64], point: Point, pseudo: Vec<f64>) -> Self {
         let side = |((u, p), l1): ((&f64, &f64), &f64)| {
             let way = if *u == 0.0 { -p } else { *u };
             if *l1 == 0.0 || way == 0.0 {
@@ -110,12 +111,12 @@ impl Search {
             step: 1.0,
             tries: 0,
         };
-        search.direct(pairs, problem);
+        search.direct(pairs, problem, diagonal);
         search
     }
 
-    fn direct(&mut self, pairs: &Pairs, problem: &Problem) {
-        let mut direction = pairs.direction(&self.pseudo.0);
+    fn direct(&mut self, pairs: &Pairs, problem: &Problem, diagonal: &[f64]) {
+        let mut direction = pairs.direction(&self.pseudo.0, diagonal);
         for ((d, p), l1) in direction.iter_mut().zip(&self.pseudo.0).zip(&problem.l1.0) {
             // No parameter goes against the steepest descent; one that stands at its optimum of 0 stays.
             if *l1 > 0.0 && *d * *p >= 0.0 {
@@ -123,7 +124,7 @@ impl Search {
             }
         }
         self.direction = Packed(direction);
-        self.step = if pairs.is_empty() { (1.0 / norm(&self.pseudo.0)).min(1.0) } else { 1.0 };
+        self.step = if pairs.is_empty() { (1.0 / norm(&self.direction.0)).min(1.0) } else { 1.0 };
         self.tries = 0;
     }
 }

@@ -35,8 +35,9 @@ impl Pairs {
         }
     }
 
-    /// Minus the inverse Hessian, as far as it is known, times `gradient`: Nocedal and Wright 2006, algorithm 7.4.
-    pub fn direction(&self, gradient: &[f64]) -> Vec<f64> {
+    /// Minus the inverse Hessian, as far as it is known, times `gradient`: Nocedal and Wright 2006, algorithm 7.4. What no
+    /// pair tells of is taken to be a multiple of the inverse of `diagonal`.
+    pub fn direction(&self, gradient: &[f64], diagonal: &[f64]) -> Vec<f64> {
         let mut q: Vec<f64> = gradient.iter().map(|g| -g).collect();
         let mut shares = Vec::with_capacity(self.pairs.len());
         for (s, y) in self.pairs.iter().rev() {
@@ -44,10 +45,11 @@ impl Pairs {
             q.iter_mut().zip(&y.0).for_each(|(q, y)| *q -= share * y);
             shares.push(share);
         }
-        if let Some((s, y)) = self.pairs.back() {
-            let scale = dot(&s.0, &y.0) / dot(&y.0, &y.0);
-            q.iter_mut().for_each(|q| *q *= scale);
-        }
+        let scale = self.pairs.back().map_or(1.0, |(s, y)| {
+            let shorter: Vec<f64> = y.0.iter().zip(diagonal).map(|(y, d)| y / d).collect();
+            dot(&s.0, &y.0) / dot(&y.0, &shorter)
+        });
+        q.iter_mut().zip(diagonal).for_each(|(q, d)| *q *= scale / d);
         for ((s, y), share) in self.pairs.iter().zip(shares.iter().rev()) {
             let back = dot(&y.0, &q) / dot(&s.0, &y.0);
             q.iter_mut().zip(&s.0).for_each(|(q, s)| *q += (share - back) * s);

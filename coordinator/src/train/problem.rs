@@ -133,6 +133,18 @@ impl Problem {
         Ok(Point { value, gradient, hessian, l1 })
     }
 
+    /// About the diagonal of the Hessian at the start, features having unit variance: what a method without a Hessian sets
+    /// out with. The penalty on a feature that was scaled up is large, and would be felt only after many rounds.
+    pub fn diagonal(&self, weight: f64) -> Vec<f64> {
+        let data = match self.link {
+            Link::Squared => 1.0,
+            Link::Logistic => 0.25,
+            Link::Softmax { classes } => (1.0 - 1.0 / f64::from(classes)) / f64::from(classes),
+        };
+        let share = if self.of_mean { 1.0 } else { 1.0 / weight };
+        self.l2.0.iter().map(|l2| data + l2 * share).collect()
+    }
+
     /// Gives the Hessian a curvature where the objective has none: a step then leaves the sum over the classes alone.
     fn tie(&self, hessian: &mut Array2<f64>) {
         let (classes, stride) = (self.classes(), self.stride());

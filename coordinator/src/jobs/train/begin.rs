@@ -8,10 +8,14 @@ use shardmill_common::model::{Algorithm, Label, Link, LogisticOptions, Packed, P
 
 use super::memo::{Memo, Prepared, State};
 use super::{base, columns, labels, profile};
-use crate::train::{Built, Glm, KMeans, Labels, Method, NEWTON_PARAMETERS, Problem, Space, Whole, build, conditioning};
+use crate::train::{
+    Built, Glm, KMeans, Labels, Method, NEWTON_PARAMETERS, Problem, Space, Whole, build, conditioning, triangle,
+};
 
 /// The most parameters a Hessian is made for, if it is asked for.
 const HESSIAN_PARAMETERS: usize = 2000;
+/// Bytes of all shards' Hessians up to which they are made without being asked for.
+const HESSIAN_BYTES: usize = 64 << 20;
 
 pub fn begin(
     spec: &TrainSpec,
@@ -37,7 +41,9 @@ pub fn begin(
     prepared.notices.extend(built.notices.iter().cloned());
     let state = match &spec.algorithm {
         Algorithm::Logistic(options) if options.solver == Solver::Linfa => State::Linfa,
-        Algorithm::Logistic(_) | Algorithm::Linear(_) => State::Glm(Box::new(glm(spec, whole, &built, &mut prepared)?)),
+        Algorithm::Logistic(_) | Algorithm::Linear(_) => {
+            State::Glm(Box::new(glm(spec, whole, &built, &mut prepared, input.shards.len())?))
+        }
         Algorithm::NaiveBayes(_) => State::Bayes { priors: labels::priors(spec, prepared.target.classes())? },
         Algorithm::KMeans(options) => {
             if whole.rows < u64::from(options.clusters) {
@@ -159,7 +165,7 @@ pub fn link(target: &Target) -> Link {
     }
 }
 
-fn glm(spec: &TrainSpec, whole: &Whole, built: &Built, prepared: &mut Prepared) -> Result<Glm, Failure> {
+fn glm(spec: &TrainSpec, whole: &Whole, built: &Built, prepared: &mut Prepared, shards: usize) -> Result<Glm, Failure> {
     let updated = columns::updated(spec);
     let internal = || Failure::internal("the algorithm has no objective");
     let mut own = Objective::of(&spec.algorithm).ok_or_else(internal)?;
@@ -231,11 +237,17 @@ fn glm(spec: &TrainSpec, whole: &Whole, built: &Built, prepared: &mut Prepared) 
         }
         Solver::Lbfgs => Method::Lbfgs,
         Solver::Owlqn => Method::Owlqn,
-        Solver::Auto | Solver::Linfa if size <= NEWTON_PARAMETERS => Method::Newton,
+        Solver::Auto | Solver::Linfa if is_small(size, shards) => Method::Newton,
         Solver::Auto | Solver::Linfa if l1 => Method::Owlqn,
         Solver::Auto | Solver::Linfa => Method::Lbfgs,
     };
     Ok(Glm::new(problem, method, start, own.tol, own.max_iter))
+}
+
+/// Whether the Hessians of a round are worth their size.
+fn is_small(parameters: usize, shards: usize) -> bool {
+    let bytes = 8 * triangle(parameters) * shards;
+    parameters <= NEWTON_PARAMETERS || parameters <= HESSIAN_PARAMETERS && bytes <= HESSIAN_BYTES
 }
 
 /// The label's standard deviation; 1 of classes.

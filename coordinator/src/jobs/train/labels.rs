@@ -61,18 +61,19 @@ pub fn classes(spec: &TrainSpec, whole: &Whole) -> Vec<ClassValue> {
 /// The weight of each class; none if all are 1.
 pub fn class_weights(spec: &TrainSpec, whole: &Whole, classes: &[ClassValue]) -> Result<Vec<f64>, Failure> {
     let Algorithm::Logistic(options) = &spec.algorithm else { return Ok(Vec::new()) };
-    let rows = |class: &ClassValue| match &whole.labels {
-        Labels::Classes(found) => found.iter().find(|(c, _, _)| c == class).map_or(0, |(_, n, _)| *n),
-        _ => 0,
+    let weight_of = |class: &ClassValue| match &whole.labels {
+        Labels::Classes(found) => found.iter().find(|(c, _, _)| c == class).map_or(0.0, |(_, _, weight)| *weight),
+        _ => 0.0,
     };
     Ok(match &options.class_weight {
         ClassWeight::None => Vec::new(),
         ClassWeight::Balanced => {
-            // n / (k n_c), of the classes that are there.
-            let present = classes.iter().filter(|c| rows(c) > 0).count() as f64;
-            let weight = |c: &ClassValue| match rows(c) {
-                0 => 1.0,
-                n => whole.rows as f64 / (present * n as f64),
+            // W / (k W_c), of the classes that are there, as scikit-learn's compute_class_weight has it.
+            let present = classes.iter().filter(|c| weight_of(c) > 0.0).count() as f64;
+            let all: f64 = classes.iter().map(weight_of).sum();
+            let weight = |c: &ClassValue| match weight_of(c) {
+                own if own > 0.0 => all / (present * own),
+                _ => 1.0,
             };
             classes.iter().map(weight).collect()
         }

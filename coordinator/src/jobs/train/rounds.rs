@@ -152,6 +152,18 @@ fn accept(spec: &TrainSpec, outputs: &[&TaskOutput], memo: &mut Memo) -> Result<
     match state {
         State::Glm(glm) => {
             let sums = learnt(outputs, |l| if let Learnt::Glm(sums) = l { Some(sums) } else { None })?;
+            let used: u64 = sums.iter().map(|s| s.rows).sum();
+            if used == 0 {
+                return Err(Failure::bad_input(
+                    "no row is left: each lacks a value, or has one that the model refuses",
+                ));
+            }
+            if used < prepared.rows {
+                // What an update's encoder refuses only shows here.
+                let refused = prepared.rows - used;
+                prepared.notices.push(format!("{refused} rows have values that the model refuses and were left out"));
+                (prepared.rows, prepared.rows_skipped) = (used, prepared.rows_skipped + refused);
+            }
             let (loss, gradient, outcome) = glm.accept(add_up(sums.into_iter().filter(has_rows))?)?;
             let trained = match outcome {
                 Outcome::Going => None,
@@ -198,7 +210,7 @@ fn accept(spec: &TrainSpec, outputs: &[&TaskOutput], memo: &mut Memo) -> Result<
     }
 }
 
-/// A shard without rows adds nothing, and is left out unless all are so.
+/// A shard without rows adds nothing.
 fn has_rows(sums: &GlmSums) -> bool {
     sums.rows > 0
 }
