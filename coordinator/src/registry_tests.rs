@@ -1,43 +1,9 @@
-use shardmill_common::model::{Algorithm, KMeansOptions, Parameters, Preparation, Target, TrainSpec, Training};
+use shardmill_common::model::example;
 
 use super::*;
 
 fn model(name: &str) -> Model {
-    let spec = TrainSpec {
-        input: "a@1".parse().unwrap(),
-        model: name.parse().unwrap(),
-        label: None,
-        weight_column: None,
-        preparation: Preparation::default(),
-        algorithm: Algorithm::KMeans(KMeansOptions { clusters: 1, max_iter: 1, tol: 0.0, seeding_rounds: 1 }),
-        seed: 0,
-        warm_start: None,
-        update: None,
-        base: None,
-    };
-    Model {
-        name: name.parse().unwrap(),
-        version: 0,
-        algorithm: "kmeans".into(),
-        target: Target::Cluster { clusters: 1 },
-        features: Default::default(),
-        parameters: Parameters::KMeans { centers: vec![], inertia: 0.0, sizes: vec![] },
-        curvature: None,
-        training: Training {
-            rows: 0,
-            rows_skipped: 0,
-            rounds: vec![],
-            converged: true,
-            solver: "lloyd".into(),
-            notices: vec![],
-        },
-        data: "a@1".parse().unwrap(),
-        parent: None,
-        spec,
-        program: "0".into(),
-        job: JobId(0),
-        created: Timestamp(0),
-    }
+    Model { name: name.parse().unwrap(), version: 0, ..example().unwrap() }
 }
 
 fn publish(registry: &mut Registry, name: &str) -> String {

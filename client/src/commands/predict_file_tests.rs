@@ -1,12 +1,7 @@
 //! How a file is read for a model, and in which format its predictions are written.
 
-use shardmill_common::ids::JobId;
-use shardmill_common::model::{
-    Algorithm, Encoder, Encoding as FeatureEncoding, Feature, Label, LinearOptions, Parameters, Penalty,
-    Target as Learnt, TrainSpec, Training,
-};
+use shardmill_common::model::{Encoder, Encoding as FeatureEncoding, Feature, Parameters, example};
 use shardmill_common::text::Dialect;
-use shardmill_common::time::Timestamp;
 
 use super::*;
 
@@ -18,46 +13,10 @@ fn model() -> Model {
         fill: None,
         indicator: false,
     };
-    let algorithm = Algorithm::Linear(LinearOptions {
-        penalty: Penalty::None,
-        alpha: 0.0,
-        fit_intercept: true,
-        tol: 1e-8,
-        max_iter: 10,
-    });
     Model {
-        name: "price".parse().unwrap(),
-        version: 1,
-        algorithm: "linear".into(),
-        target: Learnt::Number { label: Label { column: "y".into(), dtype: DataType::Float64 } },
         features: Encoder { features: vec![feature("x", DataType::Float64), feature("n", DataType::Int64)] },
         parameters: Parameters::Linear { coefficients: vec![1.0, 2.0], intercept: 0.0 },
-        curvature: None,
-        training: Training {
-            rows: 1,
-            rows_skipped: 0,
-            rounds: vec![],
-            converged: true,
-            solver: "newton".into(),
-            notices: vec![],
-        },
-        data: "train@1".parse().unwrap(),
-        parent: None,
-        spec: TrainSpec {
-            input: "train".parse().unwrap(),
-            model: "price".parse().unwrap(),
-            label: Some("y".into()),
-            weight_column: None,
-            preparation: Default::default(),
-            algorithm,
-            seed: 0,
-            warm_start: None,
-            update: None,
-            base: None,
-        },
-        program: "0".into(),
-        job: JobId(1),
-        created: Timestamp::now(),
+        ..example().unwrap()
     }
 }
 
@@ -110,7 +69,7 @@ fn mistakes_are_told_before_anything_is_read() {
         job("o.csv", keep).schema(&model(), &csv(b','), &seen(columns)).unwrap_err().to_string()
     };
     let missing = wrong(None, &[("id", Int64)]);
-    assert!(missing.contains("data.csv lacks columns that price@1 reads: `x`, `n`; its columns are id"), "{missing}");
+    assert!(missing.contains("data.csv lacks columns that m@1 reads: `x`, `n`; its columns are id"), "{missing}");
     let all = [("x", Float64), ("n", Int64), ("prediction", Float64)];
     assert!(wrong(None, &all).contains("a column `prediction`, which data.csv already has"));
     assert!(wrong(Some(&["z"]), &all).contains("no column `z` to keep"));

@@ -3,6 +3,8 @@
 mod assessment;
 mod encoder;
 mod evaluation;
+#[cfg(feature = "example")]
+mod example;
 mod learn;
 mod packed;
 mod reference;
@@ -14,6 +16,8 @@ pub use assessment::{
 };
 pub use encoder::{Encoder, Encoding, Feature, Filling, OutputColumn, Scaling};
 pub use evaluation::{CalibrationBin, Curve, Evaluation};
+#[cfg(feature = "example")]
+pub use example::example;
 pub use learn::{
     CategoryCounts, CentroidSums, ClassMoments, GlmRound, GlmSums, LabelProfile, Learn, Learnt, LinfaFit, LinfaResult,
     Link, Moments, NumericProfile, Profile, SeedRound, Seeds,

@@ -2,10 +2,7 @@
 
 use shardmill_common::ids::{JobId, ObjectId};
 use shardmill_common::manifest::{ObjectRef, ShardEntry};
-use shardmill_common::model::{
-    Algorithm, ClassValue, Curvature, Encoder, Label, LinearOptions, Packed, Parameters, Penalty, Target, TrainSpec,
-    Training, Unknown,
-};
+use shardmill_common::model::{ClassValue, Curvature, Encoder, Label, Packed, Parameters, Target, Unknown, example};
 use shardmill_common::spec::JobSpec;
 use shardmill_common::task::{PredictOutputs, TaskOutput, TaskSpec};
 use shardmill_common::time::Timestamp;
@@ -21,13 +18,6 @@ fn feature(column: &str, dtype: DataType) -> Feature {
 }
 
 fn model(target: Target) -> Model {
-    let algorithm = Algorithm::Linear(LinearOptions {
-        penalty: Penalty::None,
-        alpha: 0.0,
-        fit_intercept: true,
-        tol: 1e-8,
-        max_iter: 10,
-    });
     let mut model = Model {
         name: "churn".parse().unwrap(),
         version: 3,
@@ -36,31 +26,7 @@ fn model(target: Target) -> Model {
         features: Encoder { features: vec![feature("x", DataType::Float64), feature("city", DataType::String)] },
         parameters: Parameters::Linear { coefficients: vec![1.0, 2.0], intercept: 0.0 },
         curvature: Some(Curvature { size: 1, upper: Packed(vec![1.0]) }),
-        training: Training {
-            rows: 1,
-            rows_skipped: 0,
-            rounds: vec![],
-            converged: true,
-            solver: "newton".into(),
-            notices: vec![],
-        },
-        data: "train@1".parse().unwrap(),
-        parent: None,
-        spec: TrainSpec {
-            input: "train".parse().unwrap(),
-            model: "churn".parse().unwrap(),
-            label: Some("y".into()),
-            weight_column: None,
-            preparation: Default::default(),
-            algorithm,
-            seed: 0,
-            warm_start: None,
-            update: None,
-            base: None,
-        },
-        program: "0".into(),
-        job: JobId(1),
-        created: Timestamp::now(),
+        ..example().unwrap()
     };
     model.spec.base = Some(Box::new(model.clone()));
     model

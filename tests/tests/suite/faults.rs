@@ -204,6 +204,9 @@ fn a_damaged_shard_is_found_and_read_from_its_copy() {
     let lines = pseudo_rows(6, 2_000);
     sm.write("in.csv", csv(&lines));
     sm.ok(&["ingest", "d", "in.csv", "--shard-size", "10KiB"]);
+    // What was uploaded is deleted when its job is done, a moment after the command hears of it.
+    let shards = sm.ok(&["dataset", "show", "d"])["shards"].as_u64().unwrap() as usize;
+    cluster.wait("the uploads to be deleted", || objects(&dir.path().join("worker-0")).len() == shards);
     let mut flipped = 0;
     for path in objects(&dir.path().join("worker-0")) {
         let mut data = std::fs::read(&path).unwrap();

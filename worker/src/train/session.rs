@@ -1,7 +1,8 @@
 //! Encoded shards held in this worker's memory between the rounds of a training.
 //!
-//! The cache has a budget of bytes; the entries used longest ago make room. A shard that alone is larger than the budget is
-//! used but not kept, so data larger than memory trains from disk: slower, with the same result.
+//! The cache has a budget of bytes. Entries of other trainings make room, those used longest ago first; entries of the same
+//! training do not, since every round asks for all of them in turn, and the one used longest ago would be the next one wanted.
+//! What finds no room is used but not kept: data larger than memory trains from disk in part, slower, with the same result.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -146,11 +147,13 @@ impl Sessions {
         let mut held = self.held();
         held.drop_idle(now);
         held.remove(&key);
-        if bytes > self.budget {
+        let own: u64 = held.entries.iter().filter(|(k, _)| k.digest == key.digest).map(|(_, e)| e.bytes).sum();
+        if own + bytes > self.budget {
             return;
         }
         while held.bytes + bytes > self.budget {
-            let Some(oldest) = held.entries.iter().min_by_key(|(_, e)| e.turn).map(|(key, _)| *key) else { break };
+            let others = held.entries.iter().filter(|(k, _)| k.digest != key.digest);
+            let Some(oldest) = others.min_by_key(|(_, e)| e.turn).map(|(key, _)| *key) else { break };
             held.remove(&oldest);
         }
         held.turn += 1;
@@ -182,6 +185,19 @@ mod tests {
         assert!(sessions.get(&key(2)).is_none(), "2 was used before 1");
         assert!(sessions.get(&key(1)).is_some() && sessions.get(&key(3)).is_some());
         assert_eq!(sessions.held().bytes, session(100).bytes() * 2);
+    }
+
+    #[test]
+    fn shards_of_one_training_do_not_drive_each_other_out() {
+        let sessions = Sessions::new(session(100).bytes() * 2);
+        let shard = |n: u32| SessionKey { object: format!("{n:032x}").parse().unwrap(), ..key(1) };
+        sessions.put(key(9), &session(100));
+        let round = || (1..=3).filter(|n| sessions.get(&shard(*n)).is_some()).count();
+        for _ in 0..2 {
+            (1..=3).for_each(|n| sessions.put(shard(n), &session(100)));
+            assert_eq!(round(), 2, "every round finds two of three");
+        }
+        assert!(sessions.get(&key(9)).is_none(), "another training made room");
     }
 
     #[test]

@@ -2,10 +2,7 @@
 
 use shardmill_common::ids::ObjectId;
 use shardmill_common::manifest::{ObjectRef, ShardEntry};
-use shardmill_common::model::{
-    Algorithm, ClassSums, ClassValue, Encoder, Encoding, Feature, Label, LinearOptions, NumberSums, Penalty, Ranking,
-    TrainSpec, Training,
-};
+use shardmill_common::model::{ClassSums, ClassValue, Label, NumberSums, Ranking, example};
 use shardmill_common::schema::Field;
 use shardmill_common::spec::JobSpec;
 use shardmill_common::task::PartitionSize;
@@ -13,48 +10,7 @@ use shardmill_common::task::PartitionSize;
 use super::*;
 
 fn model(target: Target) -> Model {
-    let options = LinearOptions { penalty: Penalty::None, alpha: 0.0, fit_intercept: true, tol: 1e-8, max_iter: 10 };
-    let x = Feature {
-        column: "x".into(),
-        dtype: DataType::Float64,
-        encoding: Encoding::Numeric { scaling: None },
-        fill: None,
-        indicator: false,
-    };
-    Model {
-        name: "churn".parse().unwrap(),
-        version: 3,
-        algorithm: "linear".into(),
-        target,
-        features: Encoder { features: vec![x] },
-        parameters: Parameters::Linear { coefficients: vec![1.0], intercept: 0.0 },
-        curvature: None,
-        training: Training {
-            rows: 1,
-            rows_skipped: 0,
-            rounds: vec![],
-            converged: true,
-            solver: "newton".into(),
-            notices: vec![],
-        },
-        data: "train@1".parse().unwrap(),
-        parent: None,
-        spec: TrainSpec {
-            input: "train".parse().unwrap(),
-            model: "churn".parse().unwrap(),
-            label: Some("y".into()),
-            weight_column: None,
-            preparation: Default::default(),
-            algorithm: Algorithm::Linear(options),
-            seed: 0,
-            warm_start: None,
-            update: None,
-            base: None,
-        },
-        program: "test".into(),
-        job: JobId(1),
-        created: Timestamp(0),
-    }
+    Model { name: "churn".parse().unwrap(), version: 3, target, ..example().unwrap() }
 }
 
 fn label(dtype: DataType) -> Label {

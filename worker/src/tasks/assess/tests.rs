@@ -6,13 +6,9 @@ use polars::df;
 use polars::prelude::DataFrame;
 use shardmill_common::ids::{AttemptId, JobId, TaskId, WorkerId};
 use shardmill_common::layout::WorkerLayout;
-use shardmill_common::model::{
-    Algorithm, ClassValue, Encoder, Encoding, Feature, Label, LinearOptions, Model, Penalty, Ranking, TrainSpec,
-    Training,
-};
+use shardmill_common::model::{ClassValue, Label, Model, Ranking, example};
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::task::{RankTask, ShardInput, ShardRef, TaskPlace, TaskRange};
-use shardmill_common::time::Timestamp;
 use shardmill_proto::auth::AddToken;
 
 use super::*;
@@ -20,43 +16,7 @@ use crate::fetch::Fetcher;
 use crate::store::Store;
 
 fn model(target: Target, parameters: Parameters) -> Model {
-    let options = LinearOptions { penalty: Penalty::None, alpha: 0.0, fit_intercept: true, tol: 1e-8, max_iter: 10 };
-    let encoding = Encoding::Numeric { scaling: None };
-    let x = Feature { column: "x".into(), dtype: DataType::Float64, encoding, fill: None, indicator: false };
-    Model {
-        name: "m".parse().unwrap(),
-        version: 1,
-        algorithm: "any".into(),
-        target,
-        features: Encoder { features: vec![x] },
-        parameters,
-        curvature: None,
-        training: Training {
-            rows: 1,
-            rows_skipped: 0,
-            rounds: vec![],
-            converged: true,
-            solver: "any".into(),
-            notices: vec![],
-        },
-        data: "d@1".parse().unwrap(),
-        parent: None,
-        spec: TrainSpec {
-            input: "d".parse().unwrap(),
-            model: "m".parse().unwrap(),
-            label: Some("y".into()),
-            weight_column: None,
-            preparation: Default::default(),
-            algorithm: Algorithm::Linear(options),
-            seed: 0,
-            warm_start: None,
-            update: None,
-            base: None,
-        },
-        program: "test".into(),
-        job: JobId(1),
-        created: Timestamp(0),
-    }
+    Model { target, parameters, ..example().unwrap() }
 }
 
 fn logistic() -> Model {
