@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/lock                      held while a process uses the folder
 //!     coordinator/journal.redb
+//!                 models/<job>/model.json, curvature.parquet
 //!     worker-N/id               worker and cluster identity, JSON
 //!              objects/ab/<id>.obj
 //!              tmp/<id>         files being written; emptied at start
@@ -34,6 +35,11 @@ impl CoordinatorLayout {
 
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal.redb")
+    }
+
+    /// The files of the model version that a job made.
+    pub fn model(&self, job: JobId) -> PathBuf {
+        self.root.join("models").join(job.to_string())
     }
 }
 

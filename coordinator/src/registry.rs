@@ -36,6 +36,14 @@ pub enum ModelChange {
     PutEvaluations(ModelName, u32, Vec<Evaluation>),
 }
 
+/// What removing versions comes to.
+pub struct ModelRemoval {
+    pub changes: Vec<ModelChange>,
+    pub removed: Vec<ModelRef>,
+    /// The jobs that made them, after which their files are called.
+    pub jobs: Vec<JobId>,
+}
+
 #[derive(Clone, Debug, Default)]
 struct Entry {
     model: Option<Model>,
@@ -145,16 +153,15 @@ impl Registry {
         Ok(wanted.flat_map(|(_, versions)| versions.values().rev()).filter_map(summary).collect())
     }
 
-    /// The changes that publish a model, and its number.
-    pub fn publish(&self, mut model: Model, job: JobId, created: Timestamp) -> (Vec<ModelChange>, ModelRef) {
+    /// The changes that publish a model (without its curvature, which has a file of its own), and the model as it is numbered.
+    pub fn publish(&self, mut model: Model, job: JobId, created: Timestamp) -> (Vec<ModelChange>, Model) {
         let mut state = self.states.get(&model.name).cloned().unwrap_or_default();
         state.last_version += 1;
         model.version = state.last_version;
         model.job = job;
         model.created = created;
-        let reference = model.reference();
-        let changes = vec![ModelChange::PutState(model.name.clone(), state), ModelChange::PutModel(Box::new(model))];
-        (changes, reference)
+        let lean = Model { curvature: None, ..model.clone() };
+        (vec![ModelChange::PutState(model.name.clone(), state), ModelChange::PutModel(Box::new(lean))], model)
     }
 
     /// The change that adds an evaluation to its model; nothing where the model was removed meanwhile.
@@ -201,8 +208,8 @@ impl Registry {
         }
     }
 
-    /// The changes that remove one version, or all of a name, and what they remove. A version with an alias stays.
-    pub fn remove(&self, model: &ModelRef) -> Result<(Vec<ModelChange>, Vec<ModelRef>), Refusal> {
+    /// What removing one version, or all of a name, comes to. A version with an alias stays.
+    pub fn remove(&self, model: &ModelRef) -> Result<ModelRemoval, Refusal> {
         let name = &model.name;
         let versions = self.of_name(name)?;
         let doomed: Vec<u32> = match model.which {
@@ -225,7 +232,12 @@ impl Registry {
         state.aliases.retain(|_, history| !history.is_empty());
         let mut changes: Vec<ModelChange> = doomed.iter().map(|v| ModelChange::RemoveModel(name.clone(), *v)).collect();
         changes.push(ModelChange::PutState(name.clone(), state));
-        Ok((changes, doomed.iter().map(|v| ModelRef::version(name.clone(), *v)).collect()))
+        let models = doomed.iter().filter_map(|v| versions.get(v)?.model.as_ref());
+        Ok(ModelRemoval {
+            changes,
+            removed: doomed.iter().map(|v| ModelRef::version(name.clone(), *v)).collect(),
+            jobs: models.map(|m| m.job).collect(),
+        })
     }
 }
 

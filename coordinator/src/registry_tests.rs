@@ -7,9 +7,9 @@ fn model(name: &str) -> Model {
 }
 
 fn publish(registry: &mut Registry, name: &str) -> String {
-    let (changes, reference) = registry.publish(model(name), JobId(1), Timestamp(2));
+    let (changes, numbered) = registry.publish(model(name), JobId(1), Timestamp(2));
     changes.into_iter().for_each(|c| registry.apply(c));
-    reference.to_string()
+    numbered.reference().to_string()
 }
 
 fn found(registry: &Registry, reference: &str) -> String {
@@ -49,10 +49,10 @@ fn what_has_an_alias_is_not_removed_and_numbers_are_not_given_twice() {
     let change = registry.alias(&name, "champion", 1).unwrap();
     registry.apply(change);
     assert!(matches!(registry.remove(&"m@1".parse().unwrap()), Err(Refusal::Conflict(_))));
-    let (changes, removed) = registry.remove(&"m@2".parse().unwrap()).unwrap();
+    let ModelRemoval { changes, removed, .. } = registry.remove(&"m@2".parse().unwrap()).unwrap();
     changes.into_iter().for_each(|c| registry.apply(c));
     assert_eq!(removed.len(), 1);
-    let (changes, _) = registry.remove(&"m".parse().unwrap()).unwrap();
+    let changes = registry.remove(&"m".parse().unwrap()).unwrap().changes;
     changes.into_iter().for_each(|c| registry.apply(c));
     assert!(found(&registry, "m").starts_with("there is no model `m`"));
     assert_eq!(publish(&mut registry, "m"), "m@3");

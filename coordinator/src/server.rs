@@ -100,7 +100,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let path = layout.journal();
     let (journal, contents) =
         tokio::task::block_in_place(|| Journal::open(&path)).map_err(|e| unusable(format!("the journal: {e}")))?;
-    let (driver, handle, mailbox) = Driver::new(journal, contents, scheduler_options(&config));
+    let (driver, handle, mailbox) = Driver::new(layout, journal, contents, scheduler_options(&config));
     let (stop, stopped) = watch::channel(false);
     let driver_stop = stopped.clone();
     let driver = tokio::spawn(async move {

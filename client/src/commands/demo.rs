@@ -85,8 +85,8 @@ const STEPS: [(&str, &str); 20] = [
         "Version 1 is the one to use for now; a better one can take the name, and give it back.",
         "model alias engine champion=1",
     ),
-    ("Predict.", "predict engine@champion planes_test planes_predicted --keep tailnum,model,engine"),
-    ("What it says, and how sure it is.", "dataset head planes_predicted --rows 4"),
+    ("Predict.", "predict engine@champion planes_test planes_predicted --keep tailnum,model,engine --output label"),
+    ("What it says, beside what is true.", "dataset head planes_predicted --rows 4"),
     (
         "Take the model away, for onnxruntime and whatever else reads ONNX.",
         "model export engine@champion --to engine.onnx",

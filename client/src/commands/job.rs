@@ -3,7 +3,6 @@
 use clap::Subcommand;
 use serde_json::json;
 use shardmill_common::ids::JobId;
-use shardmill_common::name::DatasetRef;
 use shardmill_common::status::{JobState, JobStatus};
 use shardmill_common::units::show_count;
 
@@ -69,13 +68,17 @@ async fn list(context: &Context, client: &Client) -> Result<(), CliError> {
     let all = client.jobs().await?;
     let object = json!({"jobs": all.iter().map(|s| jobs::to_json(s, jobs::seconds_of(s))).collect::<Vec<_>>()});
     context.out.result(object, || {
-        let mut table = Table::new(&["job", "kind", "state", "dataset", ">rows", "submitted", ">time", "who"]);
+        let mut table = Table::new(&["job", "kind", "state", "output", ">rows", "submitted", ">time", "who"]);
         for s in &all {
             table.row([
                 s.job.to_string(),
                 s.kind.clone(),
                 s.state.name().to_owned(),
-                s.dataset.as_ref().map(DatasetRef::to_string).unwrap_or_default(),
+                match (&s.dataset, &s.model) {
+                    (Some(dataset), _) => dataset.to_string(),
+                    (None, Some(model)) => format!("model {model}"),
+                    (None, None) => String::new(),
+                },
                 s.rows.map(show_count).unwrap_or_default(),
                 s.submitted.to_string(),
                 text::seconds(jobs::seconds_of(s)),

@@ -51,7 +51,11 @@ async fn list(context: &Context, client: &Client) -> Result<(), CliError> {
     context.out.result(json!({"records": records}), || {
         let mut table = Table::new(&["job", "kind", "end", "inputs", "outputs", ">rows", "finished", ">time", "who"]);
         for r in &records {
-            let outputs: Vec<DatasetRef> = r.outputs.iter().map(|o| o.dataset.clone()).collect();
+            let datasets = r.outputs.iter().map(|o| o.dataset.to_string());
+            let models = r.model.iter().map(|m| format!("model {m}"));
+            let metrics = r.evaluation.iter().map(|e| format!("metrics of {}", e.model));
+            let outputs: Vec<String> = datasets.chain(models).chain(metrics).collect();
+            let rows = r.outputs.first().map(|o| o.rows).or(r.evaluation.as_ref().map(|e| e.rows));
             let inputs = match r.sources.len() {
                 0 => joined(&r.inputs),
                 n => format!("{} source(s)", show_count(n as u64)),
@@ -61,8 +65,8 @@ async fn list(context: &Context, client: &Client) -> Result<(), CliError> {
                 r.kind.clone(),
                 ending(r).to_owned(),
                 inputs,
-                joined(&outputs),
-                r.outputs.first().map(|o| show_count(o.rows)).unwrap_or_default(),
+                outputs.join(", "),
+                rows.map(show_count).unwrap_or_default(),
                 r.finished.to_string(),
                 text::seconds(r.finished.seconds_since(r.submitted)),
                 r.who.clone(),
@@ -115,6 +119,15 @@ fn summary(record: &Record) -> Table {
     for o in &record.outputs {
         let size = format!("{} rows, {}, {} shard(s)", show_count(o.rows), show_bytes(o.bytes), show_count(o.shards));
         table.pair("output", format!("{}: {size}", o.dataset));
+    }
+    if let Some(model) = &record.model {
+        table.pair("output", format!("model {model}"));
+    }
+    if let Some(evaluation) = &record.evaluation {
+        table.pair(
+            "output",
+            format!("metrics of model {}, over {} rows", evaluation.model, show_count(evaluation.rows)),
+        );
     }
     table.pair("who", &record.who);
     table.pair("submitted", record.submitted.to_string());

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use shardmill_common::failure::Refusal;
 use shardmill_common::ids::{ClusterId, JobId, WorkerId};
+use shardmill_common::layout::CoordinatorLayout;
 use shardmill_common::message::ToWorker;
 use shardmill_common::spec::JobSpec;
 use shardmill_common::status::JobStatus;
@@ -96,6 +97,7 @@ struct JobInfo {
 }
 
 pub struct Driver {
+    layout: CoordinatorLayout,
     scheduler: Scheduler,
     catalog: Catalog,
     registry: Registry,
@@ -112,7 +114,12 @@ pub struct Driver {
 
 impl Driver {
     /// A driver over a journal that was just opened, with its handle and the mailbox its loop takes.
-    pub fn new(journal: Journal, contents: Contents, options: SchedulerOptions) -> (Self, Handle, Mailbox) {
+    pub fn new(
+        layout: CoordinatorLayout,
+        journal: Journal,
+        contents: Contents,
+        options: SchedulerOptions,
+    ) -> (Self, Handle, Mailbox) {
         let mut scheduler = Scheduler::new(options, crate::jobs::next, contents.epoch);
         scheduler.restore_published(contents.catalog.objects());
         let now = Timestamp::now();
@@ -134,6 +141,7 @@ impl Driver {
         let (tx, rx) = mpsc::channel(4096);
         let handle = Handle { mailbox: tx, cluster: contents.cluster, epoch: contents.epoch };
         let driver = Self {
+            layout,
             scheduler,
             catalog: contents.catalog,
             registry: contents.registry,

@@ -12,6 +12,7 @@ use super::{Driver, FINISHED_KEPT};
 use crate::catalog::{Change, output_record};
 use crate::jobs::{Publication, ResolvedJob};
 use crate::journal::{JobRow, Write};
+use crate::model_files;
 use crate::registry::ModelChange;
 use crate::scheduler::{Action, Event, Job, JobEnd};
 
@@ -78,7 +79,16 @@ impl Driver {
             self.put(change);
         }
         if let Some(model) = &publication.model {
-            let (changes, reference) = self.registry.publish((**model).clone(), id, now);
+            let (changes, numbered) = self.registry.publish((**model).clone(), id, now);
+            let reference = numbered.reference();
+            let folder = self.layout.model(id);
+            if let Err(e) = tokio::task::block_in_place(|| model_files::write(&folder, &numbered)) {
+                tracing::error!(job = %id, path = %folder.display(), error = %e, "the files of a model cannot be written");
+                status.notices.push(format!(
+                    "{reference} predicts, but cannot be updated: its files could not be written to {}: {e}",
+                    folder.display()
+                ));
+            }
             changes.into_iter().for_each(|change| self.put_model(change));
             status.rounds = model.training.rounds.clone();
             status.notices.extend(model.training.notices.iter().cloned());

@@ -4,7 +4,7 @@ use shardmill_common::failure::Refusal;
 use shardmill_common::ids::{JobId, ObjectId, WorkerId};
 use shardmill_common::manifest::Manifest;
 use shardmill_common::message::{LocatedManifest, UploadTargets};
-use shardmill_common::model::{Model, ModelDetail, ModelName, ModelRef, ModelSummary};
+use shardmill_common::model::{Curvature, Model, ModelDetail, ModelName, ModelRef, ModelSummary};
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::record::Record;
 use shardmill_common::spec::{JobSpec, Submission};
@@ -16,6 +16,8 @@ use super::{Driver, JobInfo};
 use crate::catalog::Removal;
 use crate::jobs::ResolvedJob;
 use crate::journal::{JobRow, Write};
+use crate::model_files;
+use crate::registry::ModelRemoval;
 use crate::scheduler::{Event, Worker};
 
 const NO_WORKER: &str =
@@ -89,9 +91,12 @@ impl Driver {
                 }
                 s.base = None;
                 if let Some(reference) = s.warm_start.as_mut().or(s.update.as_mut()) {
-                    let model = self.registry.find(reference)?;
+                    let mut model = self.registry.find(reference)?.clone();
                     *reference = model.reference();
-                    s.base = Some(Box::new(model.clone()));
+                    if s.update.is_some() {
+                        model.curvature = self.curvature(&model)?;
+                    }
+                    s.base = Some(Box::new(model));
                 }
             }
             JobSpec::Predict(s) => {
@@ -107,11 +112,22 @@ impl Driver {
         Ok(ResolvedJob { spec, inputs, replicas })
     }
 
-    /// The model version meant, without what only a later training needs; the reference is made to name it by number.
+    /// The model version meant; the reference is made to name it by number.
     fn pinned(&self, reference: &mut ModelRef) -> Result<Model, Refusal> {
         let model = self.registry.find(reference)?;
         *reference = model.reference();
-        Ok(Model { curvature: None, ..model.clone() })
+        Ok(model.clone())
+    }
+
+    fn curvature(&self, model: &Model) -> Result<Option<Curvature>, Refusal> {
+        let folder = self.layout.model(model.job);
+        tokio::task::block_in_place(|| model_files::read_curvature(&folder)).map_err(|e| {
+            Refusal::Unavailable(format!(
+                "the curvature of {} cannot be read from {}: {e}; without it, train on all rows instead",
+                model.reference(),
+                folder.display()
+            ))
+        })
     }
 
     pub fn models(&self, name: Option<&ModelName>) -> Result<Vec<ModelSummary>, Refusal> {
@@ -140,8 +156,14 @@ impl Driver {
     }
 
     pub fn remove_model(&mut self, model: &ModelRef) -> Result<Vec<ModelRef>, Refusal> {
-        let (changes, removed) = self.registry.remove(model)?;
+        let ModelRemoval { changes, removed, jobs } = self.registry.remove(model)?;
         changes.into_iter().for_each(|change| self.put_model(change));
+        for job in jobs {
+            let folder = self.layout.model(job);
+            if let Err(e) = tokio::task::block_in_place(|| model_files::remove(&folder)) {
+                tracing::warn!(path = %folder.display(), error = %e, "the files of a removed model are left over");
+            }
+        }
         Ok(removed)
     }
 
