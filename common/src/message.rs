@@ -9,7 +9,7 @@ use crate::manifest::{Manifest, ObjectRef};
 use crate::task::{Launch, Peer, TaskOutput};
 
 /// Raised when a message changes its meaning; peers of another version are refused by name.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// What a worker says of itself when it opens its session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

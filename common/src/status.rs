@@ -63,6 +63,9 @@ pub struct JobStatus {
     /// The model it trained.
     #[serde(default)]
     pub model: Option<ModelRef>,
+    /// Whether a training that is done converged.
+    #[serde(default)]
+    pub converged: Option<bool>,
     /// The rounds of a training so far.
     #[serde(default)]
     pub rounds: Vec<Round>,

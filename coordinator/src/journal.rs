@@ -1,9 +1,11 @@
 //! The journal: the catalog and every job's spec and progress in one redb file, written by two-phase commits.
 //!
-//! A change that was acknowledged is on disk. Progress of tasks is written without waiting for the disk: losing the newest
-//! of it in a crash costs work that is done again, never data.
+//! A change that was acknowledged is on disk. Progress of tasks waits for the disk once a second: losing the newest of it in a
+//! crash costs a second's work that is done again, never data.
 
+use std::cell::Cell;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
@@ -132,7 +134,12 @@ pub struct Contents {
 
 pub struct Journal {
     db: Database,
+    /// When a write last waited for the disk.
+    synced: Cell<Instant>,
 }
+
+/// Progress that is older is brought to the disk with the next write.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
 
 fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, JournalError> {
     serde_json::to_vec(value).map_err(|e| JournalError::Damaged {
@@ -181,7 +188,7 @@ impl Journal {
             meta
         };
         let contents = read(&db, &mut meta)?;
-        Ok((Self { db }, contents))
+        Ok((Self { db, synced: Cell::new(Instant::now()) }, contents))
     }
 
     /// Writes all or nothing.
@@ -206,7 +213,12 @@ impl Journal {
                 Write::Progress(op) => put_progress(&tx, op)?,
             }
         }
-        commit(tx, writes.iter().any(Write::is_promised))
+        let waits = writes.iter().any(Write::is_promised) || self.synced.get().elapsed() >= SYNC_EVERY;
+        commit(tx, waits)?;
+        if waits {
+            self.synced.set(Instant::now());
+        }
+        Ok(())
     }
 }
 

@@ -217,13 +217,12 @@ impl Registry {
             _ => vec![self.find(model)?.version],
         };
         let mut state = self.states.get(name).cloned().unwrap_or_default();
-        if model.which != Which::Latest {
-            for version in &doomed {
-                if let Some(alias) = state.aliases_of(*version).first() {
-                    return Err(Refusal::Conflict(format!(
-                        "{name}@{version} is `{alias}`: let that alias point at another version first"
-                    )));
-                }
+        for version in &doomed {
+            if let Some(alias) = state.aliases_of(*version).first() {
+                return Err(Refusal::Conflict(format!(
+                    "{name}@{version} is `{alias}`: let that alias point at another version first, or take it away with \
+                     `shardmill model alias {name} --remove {alias}`"
+                )));
             }
         }
         for history in state.aliases.values_mut() {

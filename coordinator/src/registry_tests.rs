@@ -52,6 +52,9 @@ fn what_has_an_alias_is_not_removed_and_numbers_are_not_given_twice() {
     let ModelRemoval { changes, removed, .. } = registry.remove(&"m@2".parse().unwrap()).unwrap();
     changes.into_iter().for_each(|c| registry.apply(c));
     assert_eq!(removed.len(), 1);
+    assert!(matches!(registry.remove(&"m".parse().unwrap()), Err(Refusal::Conflict(_))));
+    let change = registry.unalias(&name, "champion").unwrap();
+    registry.apply(change);
     let changes = registry.remove(&"m".parse().unwrap()).unwrap().changes;
     changes.into_iter().for_each(|c| registry.apply(c));
     assert!(found(&registry, "m").starts_with("there is no model `m`"));

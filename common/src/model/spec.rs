@@ -134,7 +134,7 @@ pub enum ClassWeight {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Solver {
-    /// Newton while Hessians are small: up to 500 parameters, or up to 2,000 if those of all shards take at most 64 MiB.
+    /// Newton while Hessians are small: up to 500 parameters, or up to 2,000 if those of all shards take at most 128 MiB.
     /// Beyond, L-BFGS, or OWL-QN with an L1 penalty.
     #[default]
     Auto,

@@ -93,6 +93,7 @@ impl Driver {
             status.rounds = model.training.rounds.clone();
             status.notices.extend(model.training.notices.iter().cloned());
             status.rows = Some(model.training.rows);
+            status.converged = Some(model.training.converged);
             status.model = Some(reference.clone());
             record.model = Some(reference);
         }

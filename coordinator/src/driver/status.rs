@@ -65,6 +65,7 @@ impl Driver {
             dataset: None,
             rows: None,
             model: None,
+            converged: None,
             rounds: crate::jobs::rounds(&job.resolved, &job.views()),
             error: None,
             who: row.who.clone(),

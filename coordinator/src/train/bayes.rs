@@ -16,7 +16,7 @@ pub struct Bayes<'a> {
 
 /// Parameters from the shards' moments, merged in the order given.
 pub fn naive_bayes(fit: &Bayes<'_>, shards: &[ClassMoments]) -> Result<Parameters, Failure> {
-    let (mut classes, known) = base_moments(fit)?;
+    let mut classes = base_moments(fit)?;
     let mut all = vec![Moments::default(); fit.width];
     for shard in shards {
         let fits = shard.moments.len() == fit.classes
@@ -31,9 +31,13 @@ pub fn naive_bayes(fit: &Bayes<'_>, shards: &[ClassMoments]) -> Result<Parameter
             *mine = mine.merge(*other);
         }
     }
-    // scikit-learn's `epsilon_`; of an update the larger one, since the variance of all rows together is not known.
-    let spread = all.iter().map(|m| m.variance()).fold(0.0, f64::max);
-    let epsilon = known.max(fit.var_smoothing * spread);
+    if fit.base.is_some() {
+        // The rows that are gone are known by their classes.
+        let empty = vec![Moments::default(); fit.width];
+        all = classes.iter().fold(empty, |sum, c| sum.iter().zip(c).map(|(a, b)| a.merge(*b)).collect());
+    }
+    // scikit-learn's `epsilon_`.
+    let epsilon = fit.var_smoothing * all.iter().map(|m| m.variance()).fold(0.0, f64::max);
     let weights: Vec<f64> = classes.iter().map(|c| c.first().map_or(0.0, |m| m.count)).collect();
     let total: f64 = weights.iter().sum();
     if !(total > 0.0 && total.is_finite()) {
@@ -44,11 +48,11 @@ pub fn naive_bayes(fit: &Bayes<'_>, shards: &[ClassMoments]) -> Result<Parameter
     Ok(Parameters::NaiveBayes { priors, means: of(|m| m.mean), squares: of(|m| m.squares), weights, epsilon })
 }
 
-/// The moments to start from, and the epsilon that was.
-fn base_moments(fit: &Bayes<'_>) -> Result<(Vec<Vec<Moments>>, f64), Failure> {
+/// The moments to start from.
+fn base_moments(fit: &Bayes<'_>) -> Result<Vec<Vec<Moments>>, Failure> {
     let empty = vec![vec![Moments::default(); fit.width]; fit.classes];
-    let Some(base) = fit.base else { return Ok((empty, 0.0)) };
-    let Parameters::NaiveBayes { weights, means, squares, epsilon, .. } = base else {
+    let Some(base) = fit.base else { return Ok(empty) };
+    let Parameters::NaiveBayes { weights, means, squares, .. } = base else {
         return Err(Failure::internal("the model to update is not of naive Bayes"));
     };
     let moments: Vec<Vec<Moments>> = weights
@@ -61,7 +65,7 @@ fn base_moments(fit: &Bayes<'_>) -> Result<(Vec<Vec<Moments>>, f64), Failure> {
     if moments.len() != fit.classes || moments.iter().any(|c| c.len() != fit.width) {
         return Err(Failure::internal("the parameters of the model to update do not fit its classes and features"));
     }
-    Ok((moments, *epsilon))
+    Ok(moments)
 }
 
 #[cfg(test)]

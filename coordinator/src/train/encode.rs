@@ -91,6 +91,14 @@ pub fn build(
         }
         built.notices.push(format!("left out, being the same in all {} rows: {which}", whole.rows));
     }
+    let outputs = built.encoder.outputs();
+    let mut names = std::collections::BTreeSet::new();
+    if let Some(twice) = outputs.iter().find(|o| !names.insert(o.name.as_str())) {
+        return Err(Failure::bad_input(format!(
+            "two features of {name} would be called `{}`: rename one of the columns with a cleaning rule",
+            twice.name
+        )));
+    }
     if built.encoder.width() == 0 {
         return Err(Failure::bad_input(format!(
             "no feature of {name} is left: {} {} the same in all rows",
@@ -112,6 +120,12 @@ fn number(
     preparation: &Preparation,
 ) -> Result<Made, Failure> {
     let known = profile.moments;
+    if !known.squares.is_finite() {
+        return Err(Failure::bad_input(format!(
+            "`{}` has values too large to compute with: divide it by a large number in a cleaning rule",
+            column.column
+        )));
+    }
     if known.count == 0.0 {
         return Ok(None);
     }
@@ -133,10 +147,12 @@ fn number(
         // The mean of 0s and 1s says which of them is more frequent; of a tie it is the smaller.
         Imputation::Mode if boolean => Some(f64::from(u8::from(known.mean > 0.5))),
         Imputation::Median | Imputation::Mode => Some(learnt()?),
-        Imputation::Constant(text) => Some(
-            constant_number(text, column.dtype)
-                .map_err(|why| Failure::bad_input(format!("`{}` cannot be filled: {why}", column.column)))?,
-        ),
+        Imputation::Constant(text) => Some(match constant_number(text, column.dtype) {
+            Ok(number) => number,
+            // What is said of all columns need not fit one that has nothing to fill.
+            Err(_) if profile.missing == 0 => known.mean,
+            Err(why) => return Err(Failure::bad_input(format!("`{}` cannot be filled: {why}", column.column))),
+        }),
     };
     if fill.is_none() && profile.missing > 0 {
         return Ok(Some(Err(profile.missing)));

@@ -5,7 +5,7 @@ use shardmill_common::failure::Failure;
 use shardmill_common::model::{GlmRound, GlmSums, Link, Packed};
 
 use super::lbfgs::Lbfgs;
-use super::linear_algebra::triangle;
+use super::linear_algebra::{add_scaled, triangle};
 use super::newton::Newton;
 use super::owlqn::Owlqn;
 use super::problem::Problem;
@@ -14,6 +14,8 @@ use super::problem::Problem;
 pub const NEWTON_PARAMETERS: usize = 500;
 /// A mean gradient this small, where no step leads further down, is rounding.
 const ROUNDED: f64 = 1e-6;
+/// A method without a Hessian does not know how flat the objective is: it goes on for two digits more where it can.
+const GRADIENT_ONLY: f64 = 1e-2;
 /// Rounds in a row that look like separation before it is called so.
 const RUN: u32 = 5;
 /// With a probability of 1 - 1e-9, and none of the rounds getting nearer to an end.
@@ -106,6 +108,8 @@ pub struct Fitted {
     /// The data's part only and a sum, not a mean: the upper triangle, row by row.
     pub hessian: Option<Packed>,
     pub converged: bool,
+    /// It ended because no step led further down: more rounds would change nothing.
+    pub stalled: bool,
     /// Parameters that depend on those before them.
     pub dependent: Vec<usize>,
 }
@@ -154,10 +158,15 @@ impl Glm {
             Engine::Lbfgs(e) => e.trial(),
             Engine::Owlqn(e) => e.trial(),
         };
+        let before = match engine {
+            Engine::Newton(e) => e.best(),
+            Engine::Lbfgs(e) => e.best(),
+            Engine::Owlqn(e) => e.best(),
+        };
         let moved = match engine {
             Engine::Newton(e) => e.accept(problem, &sums, *tol),
-            Engine::Lbfgs(e) => e.accept(problem, &sums, *tol),
-            Engine::Owlqn(e) => e.accept(problem, &sums, *tol),
+            Engine::Lbfgs(e) => e.accept(problem, &sums, *tol * GRADIENT_ONLY),
+            Engine::Owlqn(e) => e.accept(problem, &sums, *tol * GRADIENT_ONLY),
         }?;
         if self.rounds == 0 && !moved.loss.is_finite() {
             return Err(Failure::bad_input(
@@ -168,8 +177,9 @@ impl Glm {
         let told = |outcome| Ok((moved.loss, moved.gradient, outcome));
         // A margin for each row is the definition of separation (Albert and Anderson 1984); one of rounding is none.
         if separable && sums.margin.is_some_and(|m| m > 1e-12 * sums.reach) {
-            return told(Outcome::Separated(Separated { wholly: true, coefficient: self.heaviest(&trial) }));
+            return told(Outcome::Separated(Separated { wholly: true, coefficient: self.heaviest(&before, &trial) }));
         }
+        let stalled = moved.stand == Stand::Stalled;
         let converged = match moved.stand {
             Stand::Converged => true,
             Stand::Stalled => moved.gradient <= ROUNDED * self.problem.unit,
@@ -178,12 +188,15 @@ impl Glm {
                 let drifts = self.watch.sees(full, moved.decrease, sums.reach);
                 let ends = self.rounds >= self.max_iter;
                 if separable && (drifts || ends && sums.reach > VERY_FAR) {
-                    return told(Outcome::Separated(Separated { wholly: false, coefficient: self.heaviest(&trial) }));
+                    return told(Outcome::Separated(Separated {
+                        wholly: false,
+                        coefficient: self.heaviest(&before, &trial),
+                    }));
                 }
                 if !ends {
                     return told(Outcome::Going);
                 }
-                false
+                moved.gradient <= *tol * self.problem.unit
             }
         };
         // Of a step that did not do, the Hessian is that of elsewhere.
@@ -198,14 +211,16 @@ impl Glm {
             parameters,
             hessian: hessian.filter(|h| size <= NEWTON_PARAMETERS && h.0.len() == triangle(size)),
             converged,
+            stalled,
             dependent: moved.dependent.clone(),
         })))
     }
 
-    fn heaviest(&self, parameters: &[f64]) -> usize {
+    /// The coefficient that the last step moved most: others settle, one that separates goes on growing.
+    fn heaviest(&self, before: &[f64], after: &[f64]) -> usize {
         let stride = self.problem.stride();
-        let weight =
-            |j: usize| parameters.iter().skip(j).step_by(stride.max(1)).fold(0.0f64, |most, u| most.max(u.abs()));
+        let moved = add_scaled(after, -1.0, before);
+        let weight = |j: usize| moved.iter().skip(j).step_by(stride.max(1)).fold(0.0f64, |most, u| most.max(u.abs()));
         let mut best = 0;
         for j in 1..self.problem.width {
             if weight(j) > weight(best) {

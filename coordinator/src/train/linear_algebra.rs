@@ -5,10 +5,10 @@ use linfa_linalg::triangular::{SolveTriangularInplace, UPLO};
 use ndarray::{Array1, Array2, Axis};
 
 /// Of a matrix scaled to a unit diagonal: a column of whose square no more than this share is its own depends on those before it.
-const PIVOT: f64 = 1e-12;
-/// Added to the unit diagonal of a singular matrix. Directions that matter are as good as untouched, and the next step makes
-/// up for it; those that do not matter stay where they are.
-const RIDGE: f64 = 1e-10;
+const PIVOT: f64 = 1e-14;
+/// Added to the unit diagonal of a singular matrix, a hundred times more where that is not enough. Directions that matter are as
+/// good as untouched, and the next step makes up for it; those that do not matter stay where they are.
+const RIDGE: f64 = 1e-13;
 
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()

@@ -98,8 +98,14 @@ fn check_converged(
     let targets = data.targets.iter().map(|class| *class as u32).collect();
     let (values, _) = data.records.into_raw_vec_and_offset();
     let matrix = Matrix { rows, width, dense: (0..width as u32).collect(), values, codes: Vec::new() };
-    let session =
-        Session { matrix, rows: None, targets: Targets::Classes(targets), weights: None, shard_rows: rows as u64 };
+    let session = Session {
+        matrix,
+        rows: None,
+        targets: Targets::Classes(targets),
+        weights: None,
+        shard_rows: rows as u64,
+        counters: Default::default(),
+    };
     let round = GlmRound {
         link: if classes == 2 { Link::Logistic } else { Link::Softmax { classes: classes as u32 } },
         fit_intercept: options.fit_intercept,

@@ -35,7 +35,8 @@ pub fn run(context: &Context, task: &LearnTask) -> Result<TaskOutput, Failure> {
         Learn::Centroids { centers } => Learnt::Centroids(train::centroids(&session, centers, &check)?),
     };
     let result = serde_json::to_value(learnt).map_err(Failure::internal)?;
-    Ok(TaskOutput { result: Some(result), ..Default::default() })
+    // Only the last round's counters are kept with the job.
+    Ok(TaskOutput { result: Some(result), counters: session.counters.clone(), ..Default::default() })
 }
 
 #[cfg(test)]

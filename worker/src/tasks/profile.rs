@@ -62,7 +62,9 @@ fn profile(frame: DataFrame, task: &ProfileTask, check: &dyn Fn() -> Result<(), 
         Some(LabelKind::Number(name)) => {
             let numbers = rows::numbers(&frame, name, "label")?;
             rows::check_finite("label", name, numbers.values(), fault)?;
-            LabelProfile::Number(moments(numbers.values()))
+            let found = moments(numbers.values());
+            check_size(name, found)?;
+            LabelProfile::Number(found)
         }
     };
     let mut numeric = Vec::with_capacity(task.numeric.len());
@@ -70,7 +72,9 @@ fn profile(frame: DataFrame, task: &ProfileTask, check: &dyn Fn() -> Result<(), 
         check()?;
         let numbers = rows::numbers(&frame, name, "column")?;
         rows::check_finite("column", name, numbers.values(), fault)?;
-        numeric.push(numeric_profile(numbers.values()));
+        let found = numeric_profile(numbers.values());
+        check_size(name, found.moments)?;
+        numeric.push(found);
     }
     let mut categorical = Vec::with_capacity(task.categorical.len());
     for name in &task.categorical {
@@ -115,6 +119,17 @@ fn moments(values: &[f64]) -> Moments {
         let mean = mean + deviation / count;
         all.merge(Moments { count, mean, squares: (squares - deviation * deviation / count).max(0.0) })
     })
+}
+
+/// The squares of a column's values must be numbers, or its variance is none.
+fn check_size(name: &str, moments: Moments) -> Result<(), Failure> {
+    if moments.mean.is_finite() && moments.squares.is_finite() {
+        return Ok(());
+    }
+    Err(Failure::bad_input(format!(
+        "column `{name}` has values too large to compute with: the sum of their squares is beyond 1.8e308; divide it by a large \
+         number in a cleaning rule"
+    )))
 }
 
 fn numeric_profile(values: &[f64]) -> NumericProfile {

@@ -217,7 +217,14 @@ mod tests {
         let codes = vec![Codes { first: 4, categories: 2, codes: (0..rows).map(|n| (n % 3) as u32).collect() }];
         let dense = (0..4).chain(6..11).collect();
         let matrix = Matrix { rows, width: 11, dense, values, codes };
-        Session { matrix, rows: None, targets: Targets::None, weights: None, shard_rows: rows as u64 }
+        Session {
+            matrix,
+            rows: None,
+            targets: Targets::None,
+            weights: None,
+            shard_rows: rows as u64,
+            counters: Default::default(),
+        }
     }
 
     fn points(session: &Session, rows: &[usize]) -> Vec<Packed> {

@@ -30,7 +30,7 @@ fn session(rows: usize, dense: u32, classes: u32, weighted: bool) -> Session {
     };
     let weights = weighted.then(|| (0..rows).map(|r| if r % 7 == 3 { 0.0 } else { numbers.next() * 3.0 }).collect());
     let matrix = Matrix { rows, width: dense as usize + 5, dense: places, values, codes };
-    Session { matrix, rows: None, targets, weights, shard_rows: rows as u64 }
+    Session { matrix, rows: None, targets, weights, shard_rows: rows as u64, counters: Default::default() }
 }
 
 fn round(session: &Session, link: Link, fit_intercept: bool) -> GlmRound {

@@ -136,7 +136,7 @@ pub fn prepare(frame: DataFrame, recipe: Recipe<'_>, origin: Origin<'_>) -> Resu
         }
     }
     let weights = weights.filter(|weights| weights.iter().any(|w| *w != 1.0));
-    Ok(Session { matrix: encoded.matrix, rows: used, targets, weights, shard_rows })
+    Ok(Session { matrix: encoded.matrix, rows: used, targets, weights, shard_rows, counters: encoded.counters })
 }
 
 #[cfg(test)]

@@ -146,6 +146,7 @@ mod tests {
             targets: Targets::Classes(targets.clone()),
             weights: Some(weights.clone()),
             shard_rows: 0,
+            counters: Default::default(),
         };
         let found = class_moments(&session, 3, &|| Ok(())).unwrap();
         let mut row = vec![0.0; 5];

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use shardmill_common::counters::Counters;
 use shardmill_common::ids::ObjectId;
 
 use crate::model::Matrix;
@@ -36,6 +37,8 @@ pub struct Session {
     pub weights: Option<Vec<f64>>,
     /// Rows of the shard, whether used or not.
     pub shard_rows: u64,
+    /// `unknown_categories/COLUMN`: what an update finds that its model does not know.
+    pub counters: Counters,
 }
 
 impl Session {
@@ -169,7 +172,14 @@ mod tests {
 
     fn session(rows: usize) -> Arc<Session> {
         let matrix = Matrix { rows, width: 1, dense: vec![0], values: vec![0.5; rows], codes: Vec::new() };
-        Arc::new(Session { matrix, rows: None, targets: Targets::None, weights: None, shard_rows: rows as u64 })
+        Arc::new(Session {
+            matrix,
+            rows: None,
+            targets: Targets::None,
+            weights: None,
+            shard_rows: rows as u64,
+            counters: Default::default(),
+        })
     }
 
     fn key(digest: u128) -> SessionKey {

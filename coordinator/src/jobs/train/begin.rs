@@ -15,7 +15,7 @@ use crate::train::{
 /// The most parameters a Hessian is made for, if it is asked for.
 const HESSIAN_PARAMETERS: usize = 2000;
 /// Bytes of all shards' Hessians up to which they are made without being asked for.
-const HESSIAN_BYTES: usize = 64 << 20;
+const HESSIAN_BYTES: usize = 128 << 20;
 
 pub fn begin(
     spec: &TrainSpec,

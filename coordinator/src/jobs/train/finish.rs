@@ -19,6 +19,8 @@ pub struct Trained {
     pub parameters: Parameters,
     pub curvature: Option<Curvature>,
     pub converged: bool,
+    /// It ended because no step led further: more rounds would change nothing.
+    pub stalled: bool,
     pub solver: &'static str,
     pub notices: Vec<String>,
 }
@@ -46,7 +48,7 @@ pub fn glm(spec: &TrainSpec, prepared: &Prepared, glm: &Glm, fitted: Fitted) -> 
     }
     if !dependent.is_empty() {
         notices.push(format!(
-            "given the other features (and the intercept) nothing new is in {}: coefficients are not unique, predictions are",
+            "given the other features (and the intercept) there is nothing new, or next to nothing, in {}: such coefficients are not unique",
             dependent.join(", ")
         ));
     }
@@ -54,6 +56,7 @@ pub fn glm(spec: &TrainSpec, prepared: &Prepared, glm: &Glm, fitted: Fitted) -> 
         parameters,
         curvature: curvature.map(|upper| Curvature { size: size as u32, upper: Packed(upper) }),
         converged: fitted.converged,
+        stalled: fitted.stalled,
         solver: glm.method().name(),
         notices,
     })
@@ -115,7 +118,7 @@ pub fn check_bayes(prepared: &Prepared, parameters: &Parameters) -> Result<(), F
 pub fn kmeans(found: Clustered) -> Trained {
     let Clustered { centers, inertia, sizes, converged } = found;
     let parameters = Parameters::KMeans { centers, inertia, sizes };
-    Trained { parameters, curvature: None, converged, solver: "lloyd", notices: Vec::new() }
+    Trained { parameters, curvature: None, converged, stalled: false, solver: "lloyd", notices: Vec::new() }
 }
 
 /// The model, as far as it is not the catalog's to say.
@@ -131,11 +134,19 @@ pub fn publish(
     notices.extend(unknown_categories(outputs));
     notices.extend(trained.notices);
     if !trained.converged {
-        let at = rounds.last().map_or(String::new(), |r| format!(" (the gradient is {:.1e})", r.gradient));
-        notices.push(format!(
-            "no convergence after {} rounds{at}: raise --max-iter, or --tol if that is near enough",
-            rounds.len()
-        ));
+        let (n, last) = (rounds.len(), rounds.last().map_or(0.0, |r| r.gradient));
+        notices.push(if trained.stalled {
+            format!(
+                "after {n} rounds no step led further, although the gradient is {last:.1e}: rounding stands in the way; bring \
+                 features (and a label that is a number) to similar scales, for instance with --standardise"
+            )
+        } else if matches!(spec.algorithm, Algorithm::KMeans(_)) {
+            format!("the centres still moved after {n} rounds (by {last:.1e} of the variance): raise --max-iter, or --tol")
+        } else {
+            format!(
+                "no convergence after {n} rounds (the gradient is {last:.1e}): raise --max-iter, or --tol if that is near enough"
+            )
+        });
     }
     let model = Model {
         name: spec.model.clone(),

@@ -58,8 +58,29 @@ pub fn classes(spec: &TrainSpec, whole: &Whole) -> Vec<ClassValue> {
     }
 }
 
+/// A class of which no row counts cannot be learnt: nothing would hold its coefficients. An update has learnt it before.
+fn are_weighed(spec: &TrainSpec, whole: &Whole, classes: &[ClassValue], weights: &[f64]) -> Result<(), Failure> {
+    let Labels::Classes(found) = &whole.labels else { return Ok(()) };
+    if columns::updated(spec).is_some() {
+        return Ok(());
+    }
+    let of = |class: &ClassValue| classes.iter().position(|c| c == class).and_then(|n| weights.get(n)).copied();
+    match found.iter().find(|(class, _, weight)| weight * of(class).unwrap_or(1.0) <= 0.0) {
+        Some((class, n, _)) => Err(Failure::bad_input(format!(
+            "the {n} rows of class `{class}` all weigh 0: leave them out, or give them a weight"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// The weight of each class; none if all are 1.
 pub fn class_weights(spec: &TrainSpec, whole: &Whole, classes: &[ClassValue]) -> Result<Vec<f64>, Failure> {
+    let weights = asked_weights(spec, whole, classes)?;
+    are_weighed(spec, whole, classes, &weights)?;
+    Ok(weights)
+}
+
+fn asked_weights(spec: &TrainSpec, whole: &Whole, classes: &[ClassValue]) -> Result<Vec<f64>, Failure> {
     let Algorithm::Logistic(options) = &spec.algorithm else { return Ok(Vec::new()) };
     let weight_of = |class: &ClassValue| match &whole.labels {
         Labels::Classes(found) => found.iter().find(|(c, _, _)| c == class).map_or(0.0, |(_, _, weight)| *weight),

@@ -96,9 +96,10 @@ pub fn check(spec: &TrainSpec, input: &Manifest, whole: &Whole) -> Result<(), Fa
         }
     }
     if whole.rows == 0 {
-        let columns = required(spec, input)?.join(", ");
+        let columns: Vec<String> = required(spec, input)?.iter().map(|c| format!("`{c}`")).collect();
         return Err(Failure::bad_input(format!(
-            "no row is left: each lacks a value of {columns}, and rows without one are left out"
+            "no row is left: each lacks a value of at least one of {}, and rows without one are left out; is one of them empty?",
+            columns.join(", ")
         )));
     }
     labels::check(spec, whole)

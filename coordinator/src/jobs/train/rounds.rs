@@ -189,7 +189,14 @@ fn accept(spec: &TrainSpec, outputs: &[&TaskOutput], memo: &mut Memo) -> Result<
             finish::check_bayes(prepared, &parameters)?;
             Ok((
                 None,
-                Some(Trained { parameters, curvature: None, converged: true, solver: "moments", notices: vec![] }),
+                Some(Trained {
+                    parameters,
+                    curvature: None,
+                    converged: true,
+                    stalled: false,
+                    solver: "moments",
+                    notices: vec![],
+                }),
             ))
         }
         State::KMeans(kmeans) => {
@@ -205,7 +212,17 @@ fn accept(spec: &TrainSpec, outputs: &[&TaskOutput], memo: &mut Memo) -> Result<
             let link = if classes == 2 { Link::Logistic } else { Link::Softmax { classes: classes as u32 } };
             let parameters =
                 finish::parameters(link, prepared.encoder.width(), options.fit_intercept, &result.parameters.0)?;
-            Ok((None, Some(Trained { parameters, curvature: None, converged: true, solver: "linfa", notices: vec![] })))
+            Ok((
+                None,
+                Some(Trained {
+                    parameters,
+                    curvature: None,
+                    converged: true,
+                    stalled: false,
+                    solver: "linfa",
+                    notices: vec![],
+                }),
+            ))
         }
     }
 }
