@@ -86,7 +86,10 @@ impl Newton {
         let short = largest(&direction) <= SHORT * (problem.unit + largest(at));
         // Below the rounding of the objective nothing is left to gain; the gradient then is rounding, too.
         let spent = -decrease <= 1e-18 * problem.unit * problem.unit;
-        let stand = if (gradient <= tol * problem.unit && short) || spent {
+        // Where features depend on each other, to rounding, steps along what they share never get short, and gain nothing.
+        let before = self.search.as_ref().map_or(f64::INFINITY, |s| s.gradient);
+        let idle = !dependent.is_empty() && gradient > 0.5 * before;
+        let stand = if (gradient <= tol * problem.unit && (short || idle)) || spent {
             // The error after this last step is about the square of the one before: no need to see it evaluated.
             if short {
                 let mut last = target;
