@@ -117,11 +117,16 @@ fn not_understood(error: &clap::Error) -> ExitCode {
     // Nobody is left to tell where standard error is closed.
     let _ = error.print();
     if error.use_stderr() && json {
-        let text = error.to_string();
-        let told = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let _ = Output::new(true, true, false).object(&failed_object(&CliError::usage(told), 0.0));
+        let told = CliError::usage(first_paragraph(&error.to_string()));
+        let _ = Output::new(true, true, false).object(&failed_object(&told, 0.0));
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// The message without advice and usage: names that are missing, and values that are possible, stand on lines of their own.
+fn first_paragraph(text: &str) -> String {
+    let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned()
 }
 
 #[cfg(test)]
@@ -149,6 +154,17 @@ mod tests {
         let command = Cli::command();
         command.clone().debug_assert();
         walk(&command, "shardmill");
+    }
+
+    #[test]
+    fn programs_are_told_all_of_what_is_missing() {
+        let error = Cli::try_parse_from(["shardmill", "train", "logistic", "d"]).unwrap_err();
+        let told = first_paragraph(&error.to_string());
+        assert!(told.starts_with("the following required") && told.ends_with("--label <COLUMN>"), "{told}");
+        assert!(told.contains("--model <NAME>"), "{told}");
+        let error = Cli::try_parse_from(["shardmill", "dedup", "a", "b", "--keep", "some"]).unwrap_err();
+        let wanted = "invalid value 'some' for '--keep <KEEP>' [possible values: first, last, none]";
+        assert_eq!(first_paragraph(&error.to_string()), wanted);
     }
 
     #[test]

@@ -166,6 +166,8 @@ pub fn to_json(status: &JobStatus, seconds: f64) -> Value {
     if let (Some(model), Value::Object(map)) = (&status.model, &mut object) {
         map.insert("model".to_owned(), model.to_string().into());
         map.insert("rounds".to_owned(), json!(status.rounds));
+        map.insert("converged".to_owned(), json!(status.converged));
+        map.insert("notices".to_owned(), json!(status.notices));
     }
     if let (Some(error), Value::Object(map)) = (&status.error, &mut object) {
         map.insert("error".to_owned(), error.clone().into());

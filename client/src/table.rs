@@ -3,7 +3,10 @@
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement};
 
-use crate::text::escape;
+use crate::text::{escape, wrap};
+
+/// Long values get lines of so many characters.
+const WIDTH: usize = 70;
 
 /// A table under construction.
 pub struct Table {
@@ -64,6 +67,13 @@ impl Table {
         self.row([name, value.as_ref()]);
     }
 
+    /// A pair whose value may be long.
+    pub fn wrapped_pair(&mut self, name: &str, value: &str) {
+        // What the value holds of that character is data and would break lines where none is meant.
+        let lines = wrap(&value.replace(LINE_BREAK, " "), WIDTH);
+        self.pair(name, lines.join(&LINE_BREAK.to_string()));
+    }
+
     pub fn is_empty(&self) -> bool {
         self.inner.is_empty()
     }
@@ -90,5 +100,13 @@ mod tests {
         let text = table.to_string();
         assert!(text.contains("a\\u{1b}"), "{text}");
         assert!(text.contains("    1 │"), "{text}");
+    }
+
+    #[test]
+    fn long_values_are_wrapped() {
+        let mut table = Table::pairs();
+        table.wrapped_pair("classes", &format!("{}{LINE_BREAK}", "word ".repeat(40)));
+        let text = table.to_string();
+        assert!(text.lines().count() > 3 && text.lines().all(|l| l.chars().count() < 90), "{text}");
     }
 }

@@ -382,7 +382,9 @@ ERRORS = {
     "separated classes": (["logistic", "--label", "y", "--features", "a,leak", "--penalty", "none"], "separate"),
     "half separated classes": (["logistic", "--label", "y", "--features", "half", "--penalty", "none"], "separate"),
     "a negative weight": (["logistic", "--label", "y", "--features", "a", "--weight-column", "b"], "`b`"),
-    "a C of zero": (["logistic", "--label", "y", "--features", "a", "--c", "0"], "c"),
+    "rows that weigh nothing": (["logistic", "--label", "y", "--features", "a", "--class-weight", "1=0"], "weigh 0"),
+    "values too large to square": (["linear", "--label", "b", "--features", "huge"], "`huge`"),
+    "two features of one name": (["linear", "--label", "b", "--features", "s=v1,s"], "`s=v1`"),
     "more parameters than rows": (["linear", "--label", "a", "--features", "s", "--penalty", "none"], "rows"),
     "more clusters than rows": (["kmeans", "--features", "a", "-k", "1000"], "1000"),
     "a class that is not there": (["logistic", "--label", "y", "--features", "a", "--class-weight", "7=2"], "7"),
@@ -399,6 +401,7 @@ def test_what_cannot_be_learnt_says_why(mill, what):
         "a": rng.normal(size=n), "b": rng.normal(size=n), "y": y, "one": 1, "flat": 2.5, "leak": y * 2.0 - 0.7 + rng.random(n) / 9,
         "half": np.where(y == 1, rng.integers(0, 2, n), 0), "s": [f"v{i}" for i in range(n)], "holes": rng.normal(size=n),
         "gaps": pd.array(y, dtype="Int64"), "void": pd.array([None] * n, dtype="Float64"), "inf": rng.normal(size=n),
+        "huge": 1e200 * rng.normal(size=n), "s=v1": rng.normal(size=n),
     })  # fmt: skip
     frame.loc[3, "holes"] = None
     frame.loc[5, "gaps"] = None
@@ -410,6 +413,44 @@ def test_what_cannot_be_learnt_says_why(mill, what):
     assert wanted in failed["error"]
     # Nothing is left behind.
     assert mill.run("model", "list")["models"] == []
+
+
+@pytest.mark.parametrize("options,wanted", [
+    (["logistic", "--c", "0"], "--c"), (["logistic", "--c", "inf"], "--penalty none"), (["logistic", "--tol", "nan"], "--tol"),
+    (["logistic", "--class-weight", "a=inf"], "inf"), (["linear", "--alpha", "3"], "--penalty"), (["linear", "--alpha", "-1"], "--alpha"),
+    (["logistic", "--penalty", "elasticnet"], "--l1-ratio"), (["logistic", "--solver", "sag"], "sag"), (["kmeans", "-k", "0"], "0"),
+])  # fmt: skip
+def test_options_that_make_no_sense_are_wrong_usage(mill, options, wanted):
+    kind, *rest = options
+    label = [] if kind == "kmeans" else ["--label", "y"]
+    assert wanted in train(mill, kind, "t", *label, *rest, status=2)["error"]
+
+
+def test_an_update_refuses_what_its_version_settles(mill):
+    ingest(mill, "t", generated(rows=60, features=2, seed=1))
+    train(mill, "logistic", "t", "--label", "y", "--features", "x0,x1", "--penalty", "none")
+    for options in (["--penalty", "l2"], ["--features", "x0"], ["--standardise"], ["--impute", "mean"], ["--fit-intercept", "false"]):
+        failed = mill.run("train", "logistic", "t", "--update", "m@1", *options, status=2)
+        assert options[0] in failed["error"]
+    result = mill.run("train", "logistic", "t", "--update", "m@1")
+    assert result["converged"] and result["notices"] == []
+    # What an update needs of the rows that are gone lies beside the model.
+    folder = next((mill.data_dir / "coordinator" / "models").glob("*/curvature.parquet")).parent
+    assert json.loads((folder / "model.json").read_text())["parameters"]["form"] == "logistic"
+    curvature = pd.read_parquet(folder / "curvature.parquet")
+    assert curvature[["row", "column"]].to_numpy().tolist() == [[0, 0], [0, 1], [0, 2], [1, 1], [1, 2], [2, 2]]
+
+
+def test_a_model_that_is_in_use_is_not_removed(mill):
+    ingest(mill, "t", generated(rows=60, features=2, seed=1))
+    for _ in range(2):
+        train(mill, "linear", "t", "--label", "w", "--features", "x0")
+    mill.run("model", "alias", "m", "champion=1")
+    assert "champion" in mill.run("model", "rm", "m", status=1)["error"]
+    mill.run("model", "alias", "m", "--remove", "champion")
+    mill.run("model", "rm", "m")
+    assert mill.run("model", "list")["models"] == []
+    assert not list((mill.data_dir / "coordinator" / "models").iterdir())
 
 
 def test_a_feature_that_says_nothing_is_left_out_and_named(mill):

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
+use shardmill_common::model::ModelName;
 use shardmill_common::rules::RuleSet;
 use shardmill_common::spec::{DedupOptions, Keep};
 
@@ -53,6 +54,11 @@ pub struct ReplicasArg {
     /// Copies to keep of each shard, on distinct workers [default: 2 on two workers or more, 1 inside this process]
     #[arg(long, env = "SHARDMILL_REPLICAS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
     pub replicas: Option<u32>,
+}
+
+/// Models are named as datasets are; the message must still say what was mistaken.
+pub fn model_name(text: &str) -> Result<ModelName, String> {
+    text.parse().map_err(|e: String| e.replace("dataset name", "model name"))
 }
 
 /// A list of columns as the user gave it: no blanks, no repeats.

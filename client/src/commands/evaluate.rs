@@ -143,6 +143,7 @@ fn to_json(status: &JobStatus, evaluation: &Evaluation, plots: &[PathBuf], secon
         "confusion_matrix": evaluation.confusion_matrix,
         "calibration": evaluation.calibration,
         "roc": evaluation.roc,
+        "notices": status.notices.iter().cloned().chain(text::undefined(evaluation)).collect::<Vec<_>>(),
         "plots": plots.iter().map(|p| p.display().to_string()).collect::<Vec<_>>(),
     });
     if let (Value::Object(all), Value::Object(found)) = (&mut object, found) {

@@ -8,7 +8,7 @@ use shardmill_common::units::show_count;
 
 use super::model_text::short;
 use crate::table::Table;
-use crate::text;
+use crate::text::{self, class_name};
 
 /// Classes by class and matrices of more classes than these are for programs.
 const CLASSES: usize = 40;
@@ -84,7 +84,7 @@ pub fn classes(evaluation: &Evaluation) -> Option<Table> {
         let numbers = columns
             .iter()
             .map(|name| evaluation.metrics.get(&format!("{name}/{class}")).map(|x| short(*x)).unwrap_or_default());
-        table.row([class.to_string(), show_count(rows)].into_iter().chain(numbers));
+        table.row([class_name(&class.to_string()), show_count(rows)].into_iter().chain(numbers));
     }
     Some(table)
 }
@@ -94,11 +94,11 @@ pub fn confusion(evaluation: &Evaluation) -> Option<Table> {
         return None;
     }
     let mut head = vec!["actual ↓ predicted →".to_owned()];
-    head.extend(evaluation.classes.iter().map(|c| text::clip(&c.to_string(), NAME)));
+    head.extend(evaluation.classes.iter().map(|c| text::clip_middle(&class_name(&c.to_string()), NAME)));
     let mut table =
         Table::of_columns(head, std::iter::once(false).chain(evaluation.classes.iter().map(|_| true)).collect());
     for (class, row) in evaluation.classes.iter().zip(&evaluation.confusion_matrix) {
-        table.row(std::iter::once(class.to_string()).chain(row.iter().map(|n| show_count(*n))));
+        table.row(std::iter::once(class_name(&class.to_string())).chain(row.iter().map(|n| show_count(*n))));
     }
     Some(table)
 }

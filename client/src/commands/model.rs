@@ -7,18 +7,21 @@ use serde_json::json;
 use shardmill_common::model::{ModelName, ModelRef, ModelSummary, Which, alias as check_alias};
 use shardmill_common::units::show_count;
 
+use super::common::model_name;
 use super::{model_compare, model_export, model_show, model_text};
 use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::session;
 use crate::table::Table;
+use crate::text::to_the_second;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum ModelCommand {
     /// List every version of every model, or of one
     List {
         /// A model's name
+        #[arg(value_parser = model_name)]
         name: Option<ModelName>,
     },
     /// Show a version: how it was trained, what it learnt, how well it did
@@ -29,6 +32,7 @@ pub enum ModelCommand {
     Alias(AliasArgs),
     /// Point an alias at the version it pointed at before
     Rollback {
+        #[arg(value_parser = model_name)]
         model: ModelName,
         #[arg(default_value = "champion", value_parser = check_alias)]
         alias: String,
@@ -44,6 +48,7 @@ pub enum ModelCommand {
 
 #[derive(Clone, Debug, Args)]
 pub struct AliasArgs {
+    #[arg(value_parser = model_name)]
     model: ModelName,
     /// What points where, such as champion=3
     #[arg(value_name = "ALIAS=VERSION", value_parser = assignment)]
@@ -103,7 +108,7 @@ async fn list(context: &Context, client: &Client, name: Option<&ModelName>) -> R
                 show_count(m.rows),
                 show_count(m.features),
                 m.evaluation.as_ref().map(model_text::main_metrics).unwrap_or_default(),
-                m.created.to_string(),
+                to_the_second(m.created),
             ]);
         }
         table

@@ -5,12 +5,14 @@ use clap::builder::FalseyValueParser;
 use shardmill_common::model::{Evaluation, Model, ModelDetail, ModelRef};
 use shardmill_common::units::show_count;
 
+use super::model_options::options;
 use super::model_text::{Learnt, short};
 use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::model_export::{plain_object, without_empty};
-use crate::table::Table;
+use crate::model_export::plain_object;
+use crate::table::{LINE_BREAK, Table};
+use crate::text::class_name;
 
 /// Features, and classes or centres, that are shown without --all.
 const ROWS: usize = 40;
@@ -34,6 +36,7 @@ pub async fn run(context: &Context, client: &Client, args: ShowArgs) -> Result<(
     if context.out.json {
         return Ok(());
     }
+    context.out.line(&options(&detail.model.spec).to_string())?;
     coefficients(context, &detail.model, args.all)?;
     if !detail.evaluations.is_empty() {
         context.out.line(&metrics(&detail.evaluations).to_string())?;
@@ -56,9 +59,9 @@ fn summary(detail: &ModelDetail) -> Table {
     }
     let classes = model.target.classes();
     if !classes.is_empty() {
-        let names: Vec<String> = classes.iter().take(ROWS).map(ToString::to_string).collect();
+        let names: Vec<String> = classes.iter().take(ROWS).map(|c| class_name(&c.to_string())).collect();
         let more = if classes.len() > ROWS { ", ..." } else { "" };
-        table.pair("classes", format!("{}: {}{more}", classes.len(), names.join(", ")));
+        table.wrapped_pair("classes", &format!("{}: {}{more}", classes.len(), names.join(", ")));
     }
     let (columns, width) = (model.features.features.len() as u64, model.features.width() as u64);
     table.pair("features", format!("{} from {} column(s)", show_count(width), show_count(columns)));
@@ -77,27 +80,12 @@ fn summary(detail: &ModelDetail) -> Table {
         table.pair("loss", short(last.loss));
     }
     for notice in &training.notices {
-        table.pair("notice", notice);
+        table.wrapped_pair("notice", notice);
     }
-    table.pair("options", options(model));
     table.pair("created", model.created.to_string());
     table.pair("made by", format!("{} (shardmill record show {})", model.job, model.job));
     table.pair("program", &model.program);
     table
-}
-
-/// The options that say something, as one line of JSON.
-fn options(model: &Model) -> String {
-    let mut value = serde_json::to_value(&model.spec.algorithm).unwrap_or_default();
-    if let Some(all) = value.as_object_mut() {
-        all.remove("algorithm");
-        if let Ok(preparation) = serde_json::to_value(&model.spec.preparation) {
-            all.insert("preparation".to_owned(), preparation);
-        }
-        all.insert("weight_column".to_owned(), serde_json::json!(model.spec.weight_column));
-        all.insert("seed".to_owned(), model.spec.seed.into());
-    }
-    without_empty(value).to_string()
 }
 
 fn coefficients(context: &Context, model: &Model, all: bool) -> Result<(), CliError> {
@@ -122,7 +110,11 @@ fn coefficients(context: &Context, model: &Model, all: bool) -> Result<(), CliEr
 /// A row a metric, a column each of the latest evaluations.
 fn metrics(evaluations: &[Evaluation]) -> Table {
     let latest = &evaluations[evaluations.len().saturating_sub(EVALUATIONS)..];
-    let names = std::iter::once("metric".to_owned()).chain(latest.iter().map(|e| format!("on {}", e.data)));
+    let head = |e: &Evaluation| match latest.iter().filter(|other| other.data == e.data).count() {
+        1 => format!("on {}", e.data),
+        _ => format!("on {}{LINE_BREAK}{}", e.data, e.created),
+    };
+    let names = std::iter::once("metric".to_owned()).chain(latest.iter().map(head));
     let mut table =
         Table::of_columns(names.collect(), std::iter::once(false).chain(latest.iter().map(|_| true)).collect());
     table.row(std::iter::once("rows".to_owned()).chain(latest.iter().map(|e| show_count(e.rows))));
@@ -131,7 +123,11 @@ fn metrics(evaluations: &[Evaluation]) -> Table {
     known.dedup();
     for name in known {
         let numbers = latest.iter().map(|e| e.metrics.get(name).map(|x| short(*x)).unwrap_or_default());
-        table.row(std::iter::once(name.clone()).chain(numbers));
+        let shown = match name.split_once('/') {
+            Some((metric, class)) => format!("{metric}/{}", class_name(class)),
+            None => name.clone(),
+        };
+        table.row(std::iter::once(shown).chain(numbers));
     }
     table
 }
@@ -145,7 +141,7 @@ mod tests {
     fn a_version_is_told_with_its_options_and_metrics() {
         let mut detail = samples::detail("three");
         let shown = summary(&detail).to_string();
-        for part in ["three@3", "champion", "3: ant, bee, cow", "people@1", "converged", "\"clusters\":4"] {
+        for part in ["three@3", "champion", "3: ant, bee, cow", "people@1", "converged"] {
             assert!(shown.contains(part), "{part} is not in\n{shown}");
         }
         assert!(!shown.contains("null"), "{shown}");
@@ -156,6 +152,7 @@ mod tests {
         .unwrap();
         detail.evaluations = vec![evaluation; 6];
         let shown = metrics(&detail.evaluations).to_string();
+        assert!(shown.contains("2026-01-01T00:00:00.000Z"), "{shown}");
         assert!(shown.contains("on test@2") && shown.contains("0.875000") && shown.contains("1,234"), "{shown}");
     }
 }

@@ -2,6 +2,8 @@
 
 use shardmill_common::model::{Evaluation, Model, Parameters};
 
+use crate::text::class_name;
+
 /// Metrics that say most, in this order.
 const MAIN: [&str; 4] = ["accuracy", "roc_auc", "r2", "inertia"];
 
@@ -36,14 +38,16 @@ impl Learnt {
         let classes = model.target.classes();
         let per_class = |what: &str, rows: &[Vec<f64>]| -> Vec<(String, Vec<f64>)> {
             let of = |(at, row): (usize, &Vec<f64>)| {
-                let class = classes.get(at).map_or_else(|| at.to_string(), ToString::to_string);
+                let class = classes.get(at).map_or_else(|| at.to_string(), |c| class_name(&c.to_string()));
                 (format!("{what} {class}"), row.clone())
             };
             rows.iter().enumerate().map(of).collect()
         };
         let mut columns = match &model.parameters {
             Parameters::Logistic { coefficients, .. } => match (coefficients.as_slice(), classes) {
-                ([row], [_, positive]) => vec![(format!("coefficient of {positive}"), row.clone())],
+                ([row], [_, positive]) => {
+                    vec![(format!("coefficient of {}", class_name(&positive.to_string())), row.clone())]
+                }
                 _ => per_class("coefficient of", coefficients),
             },
             Parameters::Linear { coefficients, .. } => vec![("coefficient".to_owned(), coefficients.clone())],

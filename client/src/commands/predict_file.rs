@@ -2,7 +2,7 @@
 //! the output appears only if all rows (or all but as many as the user allows) have one.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use shardmill_common::failure::Refusal;
@@ -59,6 +59,7 @@ pub async fn run(context: &Context, job: FileJob) -> Result<(), CliError> {
     if !matches!(target, Target::File(_) | Target::Device(_)) {
         return Err(CliError::usage("--to must name a file"));
     }
+    keep_input(&job.from, &job.to)?;
     target.check(job.force)?;
     Target::File(rejects_path(&job.to)).check(job.force)?;
     let options = job.read_options();
@@ -84,6 +85,26 @@ pub async fn run(context: &Context, job: FileJob) -> Result<(), CliError> {
     report(context, &job, &done)
 }
 
+/// Neither the predictions nor their rejects may take the place of the rows they are of.
+fn keep_input(from: &str, to: &str) -> Result<(), CliError> {
+    // Only files that are there are compared; pipes and devices may well be one.
+    let file = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
+    let Some(input) = file(Path::new(from)) else { return Ok(()) };
+    if file(Path::new(to)).as_ref() == Some(&input) {
+        return Err(CliError::usage(format!(
+            "--from and --to are one file, {}: give --to another name",
+            input.display()
+        )));
+    }
+    if file(&rejects_path(to)).as_ref() == Some(&input) {
+        return Err(CliError::usage(format!(
+            "rows without a prediction would be written over --from, {}: give --to another name",
+            input.display()
+        )));
+    }
+    Ok(())
+}
+
 impl FileJob {
     fn read_options(&self) -> ReadOptions {
         let kind = self.format.map(|format| match format {
@@ -106,7 +127,7 @@ impl FileJob {
 
     /// The output's format: as asked for, by its name, or the input's.
     fn output_format(&self, input: &SourceFormat) -> (Format, Compression) {
-        let (compression, inner) = Compression::of_name(std::path::Path::new(&self.to));
+        let (compression, inner) = Compression::of_name(Path::new(&self.to));
         let by_name = inner.extension().and_then(|e| e.to_str()).and_then(Format::of_extension);
         let format = self.format.or(by_name).unwrap_or(match input {
             SourceFormat::Csv { dialect, .. } if dialect.delimiter == b'\t' => Format::Tsv,

@@ -92,3 +92,20 @@ fn temporary_names_are_names() {
     assert!(one.rows.as_str().starts_with("predict.tmp-") && one.rows != other.rows);
     assert_eq!(one.predictions.as_str(), format!("{}.out", one.rows));
 }
+
+#[test]
+fn the_input_is_never_the_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    for name in ["in.csv", "out.csv.rejects.csv"] {
+        std::fs::write(path(name), "x\n1\n").unwrap();
+    }
+    std::fs::create_dir(path("sub")).unwrap();
+    for (from, to) in [("in.csv", "in.csv"), ("in.csv", "sub/../in.csv"), ("out.csv.rejects.csv", "out.csv")] {
+        let error = keep_input(&path(from), &path(to)).unwrap_err();
+        assert_eq!(error.exit_status(), 2, "{from} {to}: {error}");
+    }
+    keep_input(&path("in.csv"), &path("out.csv")).unwrap();
+    keep_input("-", "-").unwrap();
+    keep_input("/dev/null", "/dev/null").unwrap();
+}

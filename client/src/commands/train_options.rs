@@ -1,12 +1,16 @@
-//! Arguments that say how columns become features, and the little languages of some values.
+//! Arguments that say how columns become features.
 
 use std::collections::BTreeMap;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
-use shardmill_common::model::{Categories, ClassWeight, ConstantFeature, Imputation, Preparation, Unknown, Unlabelled};
+use shardmill_common::model::{Categories, ConstantFeature, Imputation, Preparation, Unknown, Unlabelled};
 
 use super::common::columns;
 use crate::error::CliError;
+
+/// More different values in one column are refused, if nothing else is said.
+pub const MAX_CATEGORIES: u64 = 1000;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum UnknownArg {
@@ -26,47 +30,51 @@ enum ConstantArg {
     Keep,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum UnlabelledArg {
-    /// Fail, and say how many there are
-    Refuse,
-    /// Leave them out, and count them
-    Skip,
-}
-
-#[derive(Clone, Debug, Args)]
+/// What is left out was not given: an update takes it from its version, any other training by default.
+#[derive(Clone, Debug, Default, Args)]
 pub struct PreparationArgs {
     /// The columns to learn from [default: all but the label and the weights]
     #[arg(long, env = "SHARDMILL_TRAIN_FEATURES", value_name = "A,B", value_delimiter = ',')]
     features: Option<Vec<String>>,
-    /// Bring numeric features to mean 0 and variance 1: all, or these
+    /// Bring all numeric features to mean 0 and variance 1, or some: write --standardise=a,b
     #[arg(long, env = "SHARDMILL_TRAIN_STANDARDISE", alias = "standardize", value_name = "A,B", value_delimiter = ',', num_args = 0.., require_equals = true)]
     standardise: Option<Vec<String>>,
     /// Columns to take as categories (a 0/1 feature a value) besides those of text
     #[arg(long, env = "SHARDMILL_TRAIN_CATEGORICAL", value_name = "A,B", value_delimiter = ',')]
     categorical: Option<Vec<String>>,
-    /// Refuse a column with more different categories
-    #[arg(long, env = "SHARDMILL_TRAIN_MAX_CATEGORIES", value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    max_categories: u64,
+    /// Refuse a column with more different categories [default: 1000]
+    #[arg(long, env = "SHARDMILL_TRAIN_MAX_CATEGORIES", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000), allow_negative_numbers = true)]
+    max_categories: Option<u64>,
     /// What stands in for missing values: mean, median, mode, constant=V, drop-row or refuse; for one column: age=median
     #[arg(long, env = "SHARDMILL_TRAIN_IMPUTE", value_name = "[COLUMN=]HOW")]
     impute: Vec<String>,
     /// Add a feature COLUMN_missing for each column with missing values
-    #[arg(long, env = "SHARDMILL_TRAIN_MISSING_INDICATOR")]
+    #[arg(long, env = "SHARDMILL_TRAIN_MISSING_INDICATOR", value_parser = FalseyValueParser::new())]
     missing_indicator: bool,
-    /// What a category gets that training did not see
-    #[arg(long, env = "SHARDMILL_TRAIN_UNKNOWN", value_enum, default_value = "ignore")]
-    unknown: UnknownArg,
-    /// What a feature gets that is the same in all rows
-    #[arg(long, env = "SHARDMILL_TRAIN_CONSTANT_FEATURES", value_enum, default_value = "drop")]
-    constant_features: ConstantArg,
-    /// What rows without a label get
-    #[arg(long, env = "SHARDMILL_TRAIN_UNLABELLED", alias = "unlabeled", value_enum, default_value = "refuse")]
-    unlabelled: UnlabelledArg,
+    /// What a category gets that training did not see [default: ignore]
+    #[arg(long, env = "SHARDMILL_TRAIN_UNKNOWN", value_enum)]
+    unknown: Option<UnknownArg>,
+    /// What a feature gets that is the same in all rows [default: drop]
+    #[arg(long, env = "SHARDMILL_TRAIN_CONSTANT_FEATURES", value_enum)]
+    constant_features: Option<ConstantArg>,
 }
 
 impl PreparationArgs {
-    pub fn preparation(self) -> Result<Preparation, CliError> {
+    /// The options, and whether they were given.
+    pub fn given(&self) -> [(&'static str, bool); 8] {
+        [
+            ("--features", self.features.is_some()),
+            ("--standardise", self.standardise.is_some()),
+            ("--categorical", self.categorical.is_some()),
+            ("--max-categories", self.max_categories.is_some()),
+            ("--impute", !self.impute.is_empty()),
+            ("--missing-indicator", self.missing_indicator),
+            ("--unknown", self.unknown.is_some()),
+            ("--constant-features", self.constant_features.is_some()),
+        ]
+    }
+
+    pub fn preparation(&self, unlabelled: Unlabelled) -> Result<Preparation, CliError> {
         let (mut impute_default, mut impute) = (Imputation::Refuse, BTreeMap::new());
         for given in &self.impute {
             match imputation(given).map_err(CliError::usage)? {
@@ -89,23 +97,20 @@ impl PreparationArgs {
                 Some(names) => Categories::And(names),
                 None => Categories::Text,
             },
-            max_categories: self.max_categories,
+            max_categories: self.max_categories.unwrap_or(MAX_CATEGORIES),
             impute_default,
             impute,
             indicator: self.missing_indicator,
             unknown: match self.unknown {
-                UnknownArg::Ignore => Unknown::Ignore,
-                UnknownArg::Refuse => Unknown::Refuse,
+                Some(UnknownArg::Ignore) | None => Unknown::Ignore,
+                Some(UnknownArg::Refuse) => Unknown::Refuse,
             },
             constant: match self.constant_features {
-                ConstantArg::Drop => ConstantFeature::Drop,
-                ConstantArg::Refuse => ConstantFeature::Refuse,
-                ConstantArg::Keep => ConstantFeature::Keep,
+                Some(ConstantArg::Drop) | None => ConstantFeature::Drop,
+                Some(ConstantArg::Refuse) => ConstantFeature::Refuse,
+                Some(ConstantArg::Keep) => ConstantFeature::Keep,
             },
-            unlabelled: match self.unlabelled {
-                UnlabelledArg::Refuse => Unlabelled::Refuse,
-                UnlabelledArg::Skip => Unlabelled::Skip,
-            },
+            unlabelled,
         })
     }
 }
@@ -137,40 +142,6 @@ fn imputation(text: &str) -> Result<(Option<String>, Imputation), String> {
     }
 }
 
-/// `name=number,...` or a JSON object.
-fn numbers_by_name(text: &str) -> Result<BTreeMap<String, f64>, String> {
-    let shape = || {
-        format!(
-            "`{}` is not a list of numbers by class: write yes=3,no=1 or {{\"yes\": 3, \"no\": 1}}",
-            text.escape_debug()
-        )
-    };
-    if text.trim_start().starts_with('{') {
-        return serde_json::from_str(text).map_err(|e| format!("{}: {e}", shape()));
-    }
-    let mut found = BTreeMap::new();
-    for part in text.split(',') {
-        let (name, number) = part.rsplit_once(['=', ':']).ok_or_else(shape)?;
-        let number: f64 = number.trim().parse().map_err(|_| shape())?;
-        if found.insert(name.trim().to_owned(), number).is_some() {
-            return Err(format!("class `{}` is named twice", name.trim().escape_debug()));
-        }
-    }
-    Ok(found)
-}
-
-pub fn class_weight(text: &str) -> Result<ClassWeight, String> {
-    match text {
-        "none" => Ok(ClassWeight::None),
-        "balanced" => Ok(ClassWeight::Balanced),
-        _ => numbers_by_name(text).map(ClassWeight::Of),
-    }
-}
-
-pub fn priors(text: &str) -> Result<BTreeMap<String, f64>, String> {
-    numbers_by_name(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,14 +158,8 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_pairs_or_json() {
-        let wanted = BTreeMap::from([("0".to_owned(), 1.0), ("1".to_owned(), 2.5)]);
-        for text in ["0=1,1=2.5", "{\"0\": 1, \"1\": 2.5}", "0:1, 1:2.5"] {
-            assert_eq!(class_weight(text).unwrap(), ClassWeight::Of(wanted.clone()), "{text}");
-        }
-        assert_eq!(class_weight("balanced").unwrap(), ClassWeight::Balanced);
-        for bad in ["", "x", "a=b", "{\"a\"}", "a=1,a=2"] {
-            assert!(class_weight(bad).is_err(), "{bad:?} was accepted");
-        }
+    fn nothing_given_is_the_default() {
+        let wanted = Preparation { max_categories: MAX_CATEGORIES, ..Preparation::default() };
+        assert_eq!(PreparationArgs::default().preparation(Unlabelled::Refuse).unwrap(), wanted);
     }
 }

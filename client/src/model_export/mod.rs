@@ -22,7 +22,7 @@ use shardmill_common::model::ModelDetail;
 
 use crate::error::CliError;
 pub use files::{FileTree, check};
-pub use plain::{object as plain_object, without_empty};
+pub use plain::object as plain_object;
 
 /// Files that hold a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

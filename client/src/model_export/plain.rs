@@ -1,7 +1,7 @@
 //! A model as one JSON object with every number that prediction needs: what `model show --json` prints, described field by field in
 //! docs/models.md.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use shardmill_common::model::{ModelDetail, Parameters};
 
 use super::Reason;
@@ -55,25 +55,6 @@ fn parameters(parameters: &Parameters) -> Value {
         Parameters::KMeans { centers, inertia, sizes } => {
             json!({"centers": centers, "inertia": inertia, "sizes": sizes})
         }
-    }
-}
-
-/// The parts of an object that people read as text, without nulls and empty things.
-pub fn without_empty(value: Value) -> Value {
-    match value {
-        Value::Object(all) => Value::Object(
-            all.into_iter().map(|(k, v)| (k, without_empty(v))).filter(|(_, v)| !is_empty(v)).collect::<Map<_, _>>(),
-        ),
-        other => other,
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(items) => items.is_empty(),
-        Value::Object(all) => all.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 

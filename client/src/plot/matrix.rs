@@ -6,7 +6,7 @@ use shardmill_common::model::Evaluation;
 use shardmill_common::units::show_count;
 
 use super::style::{
-    Area, BLUE, Drawn, FAINT, INK, LEFT, Label, PANEL, RIGHT, SOFT, TOP, failed, heading, names, plain,
+    Area, BLUE, Drawn, FAINT, INK, LEFT, Label, PANEL, RIGHT, SOFT, TOP, failed, heading, names, plain_class,
 };
 
 /// Letters of a class' name, and the width of one.
@@ -15,7 +15,7 @@ const LETTER: i32 = 7;
 
 pub fn draw(area: &Area<'_>, evaluation: &Evaluation) -> Drawn {
     heading(area, "Confusion matrix")?;
-    let classes: Vec<String> = evaluation.classes.iter().map(|c| plain(&c.to_string(), LETTERS)).collect();
+    let classes: Vec<String> = evaluation.classes.iter().map(|c| plain_class(&c.to_string(), LETTERS)).collect();
     let count = classes.len().max(1) as i32;
     let longest = classes.iter().map(|c| c.chars().count()).max().unwrap_or_default() as i32 * LETTER;
     let left = LEFT - 24 + longest.max(24);
@@ -26,9 +26,9 @@ pub fn draw(area: &Area<'_>, evaluation: &Evaluation) -> Drawn {
     for (row, numbers) in (0..).zip(&evaluation.confusion_matrix) {
         let total: u64 = numbers.iter().sum();
         for (column, number) in (0..).zip(numbers) {
-            let share = if total == 0 { 0.0 } else { *number as f64 / total as f64 };
+            let share = (total > 0).then(|| *number as f64 / total as f64);
             let corners = [(left + edge(column), TOP + edge(row)), (left + edge(column + 1), TOP + edge(row + 1))];
-            area.draw(&Rectangle::new(corners, shade(share).filled())).map_err(failed)?;
+            area.draw(&Rectangle::new(corners, shade(share.unwrap_or(0.0)).filled())).map_err(failed)?;
             if cell >= 8 {
                 area.draw(&Rectangle::new(corners, WHITE.stroke_width(1))).map_err(failed)?;
             }
@@ -64,18 +64,20 @@ fn letters(evaluation: &Evaluation, cell: i32) -> i32 {
     if size < 6 { 0 } else { size }
 }
 
-/// A cell's count, and where there is room its share of the row.
-fn write(area: &Area<'_>, number: u64, share: f64, middle: (i32, i32), cell: i32, size: i32) -> Drawn {
+/// A cell's count, and where there is room its share of the row; a row of nothing has no shares.
+fn write(area: &Area<'_>, number: u64, share: Option<f64>, middle: (i32, i32), cell: i32, size: i32) -> Drawn {
     if size == 0 {
         return Ok(());
     }
-    let color = if share > 0.55 { WHITE } else { INK };
+    let dark = share.is_some_and(|share| share > 0.55);
+    let color = if dark { WHITE } else { INK };
     let with_share = cell >= 60;
     let count = Label::new(size, color).bold().at(HPos::Center, VPos::Center);
     count.draw(area, &show_count(number), (middle.0, middle.1 - if with_share { size / 2 } else { 0 }))?;
     if with_share {
-        let label = Label::new(12, if share > 0.55 { FAINT } else { SOFT }).at(HPos::Center, VPos::Center);
-        label.draw(area, &format!("{:.1} %", share * 100.0), (middle.0, middle.1 + size / 2 + 6))?;
+        let label = Label::new(12, if dark { FAINT } else { SOFT }).at(HPos::Center, VPos::Center);
+        let text = share.map_or_else(|| "–".to_owned(), |share| format!("{:.1} %", share * 100.0));
+        label.draw(area, &text, (middle.0, middle.1 + size / 2 + 6))?;
     }
     Ok(())
 }

@@ -61,7 +61,7 @@ fn draw_to(svg: &mut String, evaluation: &Evaluation, panels: &[Panel]) -> Drawn
 fn subtitle(evaluation: &Evaluation, panels: usize) -> String {
     let mut parts = Vec::new();
     parts.extend(evaluation.label.as_ref().map(|label| format!("label {label}")));
-    parts.push(format!("{} rows", show_count(evaluation.rows)));
+    parts.push(if evaluation.rows == 1 { "1 row".to_owned() } else { format!("{} rows", show_count(evaluation.rows)) });
     let wanted = ["accuracy", "f1", "roc_auc", "log_loss"].iter().take(if panels > 1 { 4 } else { 1 });
     parts.extend(wanted.filter_map(|name| Some(format!("{name} {:.4}", evaluation.metrics.get(*name)?))));
     parts.join("  ·  ")
@@ -174,6 +174,26 @@ mod tests {
         bare.roc.clear();
         bare.calibration.clear();
         assert!(texts(&draw(&bare, &Panel::ALL).unwrap()).iter().any(|t| t.starts_with("not defined")));
+    }
+
+    #[test]
+    fn the_largest_classes_are_named_and_rows_of_nothing_have_no_shares() {
+        let names: Vec<String> = (0..10).map(|n| format!("a class of the number {n}")).collect();
+        let mut many = evaluation(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        many.confusion_matrix[0] = vec![0; 10];
+        many.confusion_matrix[4] = vec![1; 10];
+        let legend = texts(&draw(&many, &[Panel::Roc]).unwrap());
+        let named: Vec<&str> = legend.iter().filter_map(|t| t.split_once(": AUC")).map(|(name, _)| name).collect();
+        let wanted = [1, 2, 3, 5, 6, 7, 8, 9].map(|n| format!("a class o…number {n}"));
+        assert_eq!(named, wanted, "{legend:?}");
+        assert!(legend.contains(&"and 2 more classes".to_owned()), "{legend:?}");
+        let mut one = evaluation(&["", "b"]);
+        (one.rows, one.confusion_matrix) = (1, vec![vec![0, 0], vec![0, 1]]);
+        let told = texts(&draw(&one, &[Panel::ConfusionMatrix]).unwrap());
+        for part in ["–", "100.0 %", "\"\""] {
+            assert!(told.iter().any(|t| t.replace("&quot;", "\"") == part), "{part} is not in {told:?}");
+        }
+        assert!(told.iter().any(|t| t.contains("1 row ")), "{told:?}");
     }
 
     /// Puts samples where the variable says, to be looked at.

@@ -1,10 +1,13 @@
 //! The panel of ROC curves.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
-use shardmill_common::model::Evaluation;
+use shardmill_common::model::{Curve, Evaluation};
 
-use super::style::{Area, CURVES, Drawn, INK, Label, SOFT, UnitSquare, failed, heading, plain};
+use super::style::{Area, CURVES, Drawn, INK, Label, SOFT, UnitSquare, failed, heading, plain_class};
 
 /// Curves of more classes cannot be told apart.
 const SHOWN: usize = 8;
@@ -12,7 +15,7 @@ const SHOWN: usize = 8;
 pub fn draw(area: &Area<'_>, evaluation: &Evaluation) -> Drawn {
     heading(area, "ROC curve")?;
     let square = UnitSquare::draw(area, "false positive rate", "true positive rate")?;
-    let shown = &evaluation.roc[..evaluation.roc.len().min(SHOWN)];
+    let shown = shown(evaluation);
     // The first class lies on top.
     for (curve, color) in shown.iter().zip(CURVES).rev() {
         let points = curve.false_positive_rate.iter().zip(&curve.true_positive_rate);
@@ -23,12 +26,14 @@ pub fn draw(area: &Area<'_>, evaluation: &Evaluation) -> Drawn {
         .iter()
         .zip(CURVES)
         .map(|(curve, color)| {
-            let class = plain(&curve.class, 18);
+            let class = plain_class(&curve.class, 18);
             (Some(color), auc(evaluation, &curve.class).map_or(class.clone(), |auc| format!("{class}: AUC {auc:.4}")))
         })
         .collect();
-    if evaluation.roc.len() > SHOWN {
-        lines.push((None, format!("and {} more classes", evaluation.roc.len() - SHOWN)));
+    match evaluation.roc.len() - shown.len() {
+        0 => {}
+        1 => lines.push((None, "and 1 more class".to_owned())),
+        more => lines.push((None, format!("and {more} more classes"))),
     }
     if let Some(mean) = evaluation.metrics.get("roc_auc").filter(|_| evaluation.roc.len() > 1) {
         lines.push((None, format!("mean AUC {mean:.4}")));
@@ -42,6 +47,21 @@ pub fn draw(area: &Area<'_>, evaluation: &Evaluation) -> Drawn {
         );
     }
     legend(area, &square, &lines)
+}
+
+/// The curves that are drawn: of many classes those with most rows, in the order of the classes.
+fn shown(evaluation: &Evaluation) -> Vec<&Curve> {
+    let rows: HashMap<String, u64> = evaluation
+        .classes
+        .iter()
+        .zip(&evaluation.confusion_matrix)
+        .map(|(class, row)| (class.to_string(), row.iter().sum()))
+        .collect();
+    let mut order: Vec<usize> = (0..evaluation.roc.len()).collect();
+    order.sort_by_key(|n| Reverse(evaluation.roc.get(*n).and_then(|curve| rows.get(&curve.class))));
+    order.truncate(SHOWN);
+    order.sort_unstable();
+    order.into_iter().filter_map(|n| evaluation.roc.get(n)).collect()
 }
 
 fn auc(evaluation: &Evaluation, class: &str) -> Option<f64> {

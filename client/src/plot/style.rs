@@ -4,7 +4,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::text::{clip, escape};
+use crate::text::{class_name, clip, clip_middle, escape};
 
 pub type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -43,9 +43,16 @@ pub fn failed(e: impl std::fmt::Display) -> String {
 
 /// Text as it may stand in XML: control characters, which XML cannot carry, are written as escapes.
 pub fn plain(text: &str, limit: usize) -> String {
-    let text: String =
-        escape(text).chars().map(|c| if ('\u{fffe}'..='\u{ffff}').contains(&c) { '\u{fffd}' } else { c }).collect();
-    clip(&text, limit)
+    clip(&carried(text), limit)
+}
+
+/// A class' name as it may stand in XML; both ends of a long one are kept.
+pub fn plain_class(name: &str, limit: usize) -> String {
+    clip_middle(&carried(&class_name(name)), limit)
+}
+
+fn carried(text: &str) -> String {
+    escape(text).chars().map(|c| if ('\u{fffe}'..='\u{ffff}').contains(&c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// Text at a point of an area. The size is that of the letters in pixels.
