@@ -54,6 +54,7 @@ class Shardmill:
     """Runs commands, over a data folder of its own or against a cluster."""
 
     def __init__(self, *, data_dir=None, cluster=None, work: Path, options=()):
+        self.data_dir = data_dir
         self.where = ["--data-dir", str(data_dir)] if cluster is None else ["--cluster", cluster]
         self.options = [str(o) for o in options]
         self.work = Path(work)

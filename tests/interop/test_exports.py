@@ -204,4 +204,6 @@ def test_the_registry_lists_compares_and_moves_aliases(mill):
     differences = [c["difference"] for c in compared["coefficients"]]
     assert differences == sorted(differences, reverse=True) and len(differences) == 3
     assert mill.run("model", "rm", "moved@2")["removed"] == ["moved@2"]
+    assert "champion" in mill.run("model", "rm", "moved", status=1)["error"]
+    assert mill.run("model", "alias", "moved", "--remove", "champion")["aliases"] == {}
     assert mill.run("model", "rm", "moved")["removed"] == ["moved@1"]
