@@ -4,7 +4,7 @@ use shardmill_common::failure::Refusal;
 use shardmill_common::ids::{JobId, ObjectId, WorkerId};
 use shardmill_common::manifest::Manifest;
 use shardmill_common::message::{LocatedManifest, UploadTargets};
-use shardmill_common::model::{Curvature, Model, ModelDetail, ModelName, ModelRef, ModelSummary};
+use shardmill_common::model::{Algorithm, Curvature, Model, ModelDetail, ModelName, ModelRef, ModelSummary};
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::record::Record;
 use shardmill_common::spec::{JobSpec, Submission};
@@ -93,7 +93,8 @@ impl Driver {
                 if let Some(reference) = s.warm_start.as_mut().or(s.update.as_mut()) {
                     let mut model = self.registry.find(reference)?.clone();
                     *reference = model.reference();
-                    if s.update.is_some() {
+                    // Naive Bayes has all it needs in its parameters.
+                    if s.update.is_some() && !matches!(s.algorithm, Algorithm::NaiveBayes(_)) {
                         model.curvature = self.curvature(&model)?;
                     }
                     s.base = Some(Box::new(model));
