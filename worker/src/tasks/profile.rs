@@ -7,7 +7,7 @@ use shardmill_common::task::{LabelKind, ProfileTask, TaskOutput};
 
 use super::Context;
 use crate::train::rows::{self, Origin, original};
-use crate::train::{Distinct, MISSING, shard_key};
+use crate::train::{Distinct, MISSING};
 
 /// Values whose moments are taken at once, in two passes over a near cache.
 const BLOCK: usize = 1024;
@@ -20,10 +20,6 @@ pub fn run(context: &Context, task: &ProfileTask) -> Result<TaskOutput, Failure>
     columns.extend(task.label.as_ref().map(label_column).cloned());
     columns.extend(task.weight_column.clone());
     let frame = context.open_columns(&task.input, &task.schema, Some(&rows::each_once(columns)))?;
-    if let Some(key) = shard_key(&task.input) {
-        // The first round needs the same columns in a moment.
-        context.sessions.put_columns(key, &frame);
-    }
     let mut output = TaskOutput::default();
     output.counters.add("rows_in", frame.height() as u64);
     let profile = profile(frame, task, &|| context.check())?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use polars::prelude::{Column, DataFrame};
+use polars::prelude::DataFrame;
 use shardmill_common::failure::Failure;
 use shardmill_common::model::{Encoder, Target};
 use shardmill_common::schema::Schema;
@@ -11,8 +11,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::numbers::gather;
 use super::rows::{self, Origin};
-use super::session::{Session, SessionKey, ShardKey, Targets};
-use crate::frame::polars_type;
+use super::session::{Session, SessionKey, Targets};
 use crate::model::{Reason, encode};
 use crate::tasks::Context;
 
@@ -48,38 +47,26 @@ pub fn load(
     recipe: Recipe<'_>,
     origin: Origin<'_>,
 ) -> Result<Arc<Session>, Failure> {
-    let shard = shard_key(input);
-    let key = match shard {
-        Some(shard) => Some(SessionKey { shard, digest: recipe.digest()? }),
-        None => None,
+    let key = match &input.shard {
+        ShardRef::Stored(entry) => Some(SessionKey {
+            object: entry.object.id,
+            deletions: entry.deletions.as_ref().map(|d| d.object.id),
+            digest: recipe.digest()?,
+        }),
+        ShardRef::Made { .. } => None,
     };
     if let Some(session) = key.and_then(|key| context.sessions.get(&key)) {
         context.check()?;
         context.advance(session.shard_rows, 0);
         return Ok(session);
     }
-    let columns = recipe.columns();
-    let known = shard.and_then(|shard| context.sessions.take_columns(&shard)).and_then(|f| f.select(&columns).ok());
-    // Another version may show the same shard in wider types.
-    let fits = |c: &Column| schema.get(c.name()).is_some_and(|field| *c.dtype() == polars_type(field.dtype));
-    let frame = match known.filter(|frame| frame.columns().iter().all(fits)) {
-        Some(frame) => frame,
-        None => context.open_columns(input, schema, Some(&columns))?,
-    };
+    let frame = context.open_columns(input, schema, Some(&recipe.columns()))?;
     context.check()?;
     let session = Arc::new(prepare(frame, recipe, origin)?);
     if let Some(key) = key {
         context.sessions.put(key, &session);
     }
     Ok(session)
-}
-
-/// What a published shard's columns are kept under.
-pub fn shard_key(input: &ShardInput) -> Option<ShardKey> {
-    match &input.shard {
-        ShardRef::Stored(entry) => Some((entry.object.id, entry.deletions.as_ref().map(|d| d.object.id))),
-        ShardRef::Made { .. } => None,
-    }
 }
 
 /// Encodes a shard's rows.

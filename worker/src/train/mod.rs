@@ -15,7 +15,7 @@ mod session;
 pub use category::{Distinct, MISSING};
 pub use clusters::{centroids, seeds};
 pub use glm::glm;
-pub use load::{Recipe, load, shard_key};
+pub use load::{Recipe, load};
 pub use moments::class_moments;
 pub use numbers::{Numbers, gather, has_special};
 pub use rows::Origin;

@@ -3,14 +3,11 @@
 //! The cache has a budget of bytes. Entries of other trainings make room, those used longest ago first; entries of the same
 //! training do not, since every round asks for all of them in turn, and the one used longest ago would be the next one wanted.
 //! What finds no room is used but not kept: data larger than memory trains from disk in part, slower, with the same result.
-//!
-//! The columns that a profile read are kept for the round after it, if there is room to spare, and given away to it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use polars::prelude::DataFrame;
 use shardmill_common::counters::Counters;
 use shardmill_common::ids::ObjectId;
 
@@ -70,13 +67,11 @@ impl Session {
     }
 }
 
-/// A shard as a version shows it: its object and its deletion vector.
-pub type ShardKey = (ObjectId, Option<ObjectId>);
-
-/// A shard, and how it was encoded.
+/// A shard as a version shows it, and how it was encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionKey {
-    pub shard: ShardKey,
+    pub object: ObjectId,
+    pub deletions: Option<ObjectId>,
     /// Of the encoder, the target and the weights.
     pub digest: u128,
 }
@@ -89,17 +84,9 @@ struct Entry {
     turn: u64,
 }
 
-/// Columns of a shard as they were read.
-struct Columns {
-    frame: DataFrame,
-    bytes: u64,
-    used: Instant,
-}
-
 #[derive(Default)]
 struct Held {
     entries: HashMap<SessionKey, Entry>,
-    columns: HashMap<ShardKey, Columns>,
     bytes: u64,
     turn: u64,
 }
@@ -111,17 +98,13 @@ impl Held {
         }
     }
 
-    fn take_columns(&mut self, key: &ShardKey) -> Option<DataFrame> {
-        let columns = self.columns.remove(key)?;
-        self.bytes -= columns.bytes;
-        Some(columns.frame)
-    }
-
     fn drop_idle(&mut self, now: Instant) {
-        let is_idle = |used: Instant| now.saturating_duration_since(used) > IDLE;
-        let idle: Vec<ShardKey> = self.columns.iter().filter(|(_, c)| is_idle(c.used)).map(|(key, _)| *key).collect();
-        idle.iter().for_each(|key| drop(self.take_columns(key)));
-        let idle: Vec<SessionKey> = self.entries.iter().filter(|(_, e)| is_idle(e.used)).map(|(key, _)| *key).collect();
+        let idle: Vec<SessionKey> = self
+            .entries
+            .iter()
+            .filter(|(_, e)| now.saturating_duration_since(e.used) > IDLE)
+            .map(|(key, _)| *key)
+            .collect();
         idle.iter().for_each(|key| self.remove(key));
     }
 }
@@ -151,24 +134,6 @@ impl Sessions {
         self.put_at(key, session, Instant::now());
     }
 
-    /// Keeps columns that were read for whoever encodes them next, where that drives nothing out.
-    pub fn put_columns(&self, key: ShardKey, frame: &DataFrame) {
-        let bytes = frame.estimated_size() as u64;
-        let now = Instant::now();
-        let mut held = self.held();
-        held.drop_idle(now);
-        drop(held.take_columns(&key));
-        if held.bytes + bytes <= self.budget {
-            held.bytes += bytes;
-            held.columns.insert(key, Columns { frame: frame.clone(), bytes, used: now });
-        }
-    }
-
-    /// Columns of a shard that were kept, which are then kept no longer.
-    pub fn take_columns(&self, key: &ShardKey) -> Option<DataFrame> {
-        self.held().take_columns(key)
-    }
-
     fn get_at(&self, key: &SessionKey, now: Instant) -> Option<Arc<Session>> {
         let mut held = self.held();
         held.drop_idle(now);
@@ -190,10 +155,6 @@ impl Sessions {
             return;
         }
         while held.bytes + bytes > self.budget {
-            if let Some(shard) = held.columns.keys().next().copied() {
-                drop(held.take_columns(&shard));
-                continue;
-            }
             let others = held.entries.iter().filter(|(k, _)| k.digest != key.digest);
             let Some(oldest) = others.min_by_key(|(_, e)| e.turn).map(|(key, _)| *key) else { break };
             held.remove(&oldest);
@@ -222,7 +183,7 @@ mod tests {
     }
 
     fn key(digest: u128) -> SessionKey {
-        SessionKey { shard: ("00000000000000000000000000000001".parse().unwrap(), None), digest }
+        SessionKey { object: "00000000000000000000000000000001".parse().unwrap(), deletions: None, digest }
     }
 
     #[test]
@@ -239,7 +200,7 @@ mod tests {
     #[test]
     fn shards_of_one_training_do_not_drive_each_other_out() {
         let sessions = Sessions::new(session(100).bytes() * 2);
-        let shard = |n: u32| SessionKey { shard: (format!("{n:032x}").parse().unwrap(), None), ..key(1) };
+        let shard = |n: u32| SessionKey { object: format!("{n:032x}").parse().unwrap(), ..key(1) };
         sessions.put(key(9), &session(100));
         let round = || (1..=3).filter(|n| sessions.get(&shard(*n)).is_some()).count();
         for _ in 0..2 {
@@ -267,22 +228,6 @@ mod tests {
         sessions.put(key(1), &one);
         assert_eq!(sessions.held().bytes, one.bytes());
         assert!(Arc::ptr_eq(&one, &sessions.get(&key(1)).unwrap()));
-    }
-
-    #[test]
-    fn columns_are_given_away_once_and_make_room_for_sessions() {
-        let frame = polars::df!("x" => vec![1.0; 100]).unwrap();
-        let sessions = Sessions::new(session(100).bytes() + 100);
-        sessions.put_columns(key(1).shard, &frame);
-        assert!(sessions.take_columns(&key(1).shard).is_some_and(|f| f.equals(&frame)));
-        assert!(sessions.take_columns(&key(1).shard).is_none());
-        assert_eq!(sessions.held().bytes, 0);
-        sessions.put_columns(key(1).shard, &frame);
-        sessions.put(key(1), &session(100));
-        assert!(sessions.get(&key(1)).is_some() && sessions.take_columns(&key(1).shard).is_none());
-        sessions.put_columns(key(1).shard, &frame);
-        assert!(sessions.take_columns(&key(1).shard).is_none(), "there was no room to spare");
-        assert_eq!(sessions.held().bytes, session(100).bytes());
     }
 
     #[test]
