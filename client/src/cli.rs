@@ -42,7 +42,7 @@ pub struct Global {
     #[arg(long, global = true, env = "SHARDMILL_WORKERS", value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=256))]
     pub workers: u32,
-    /// Tasks that a worker runs at once [default: its share of the cores]
+    /// Tasks that a worker runs at once [default: its share of the cores, and one more]
     #[arg(long, global = true, env = "SHARDMILL_SLOTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub slots: Option<u32>,
     /// Memory that the tasks of a worker may use together, such as 2GiB [default: its share of three fifths of the machine's]

@@ -78,7 +78,7 @@ impl Embedded {
                 listen: SocketAddr::new(setup.listen.ip(), 0),
                 advertise: None,
                 data_dir: layout.worker(number),
-                slots: setup.slots.unwrap_or_else(|| (machine::cores() / workers).max(1)),
+                slots: setup.slots.unwrap_or_else(|| machine::default_slots(workers)),
                 memory: setup.memory.unwrap_or_else(|| machine::default_memory() / u64::from(workers)),
                 token: setup.token.clone(),
                 local_files: setup.local_files,

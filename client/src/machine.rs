@@ -5,6 +5,12 @@ pub fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |n| n.get() as u32)
 }
 
+/// Tasks that each of `workers` on this machine runs at once by default: its share of the cores and one more, which has work
+/// ready while the end of another task is told and the next one is sent.
+pub fn default_slots(workers: u32) -> u32 {
+    (cores() / workers.max(1)).max(1) + 1
+}
+
 /// Bytes of memory that workers may plan with by default: three fifths of what the machine, or the container, has.
 pub fn default_memory() -> u64 {
     const FALLBACK: u64 = 4 << 30;

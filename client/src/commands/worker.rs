@@ -51,7 +51,7 @@ pub async fn run(context: &Context, args: WorkerArgs) -> Result<(), CliError> {
         listen: args.listen,
         advertise: args.advertise,
         data_dir,
-        slots: global.slots.unwrap_or_else(machine::cores),
+        slots: global.slots.unwrap_or_else(|| machine::default_slots(1)),
         memory: global.memory.unwrap_or_else(machine::default_memory),
         token: global.token.clone(),
         local_files: false,
