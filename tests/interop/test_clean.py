@@ -322,7 +322,8 @@ def test_cast(mill, tmp_path, cells, options, _, on_error):
     rule = f'[[rule]]\nop = "cast"\ncolumns = ["c"]\n{options}\non_error = "{on_error}"\n'
     if on_error == "fail":
         error = mill.clean("t", "u", rule, status=1)["error"]
-        assert "`c`" in error and cells[wrong.index(True)] in error
+        # Shards are cleaned side by side: the first one to fail is the one that is told of.
+        assert "`c`" in error and any(cell in error for cell, bad in zip(cells, wrong) if bad)
         mill.run("dataset", "show", "u", status=1)
         return
     mill.clean("t", "u", rule)
