@@ -1,3 +1,5 @@
+//! Versions, aliases and their history.
+
 use shardmill_common::model::example;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Encoders learnt from profiles.
+
 use shardmill_common::model::Unknown;
 
 use super::*;

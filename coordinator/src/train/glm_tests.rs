@@ -1,3 +1,5 @@
+//! Every method against the conditions of an optimum, and against the others.
+
 use super::*;
 use crate::train::problem::Prior;
 use crate::train::testing::{Data, evaluate, generated};

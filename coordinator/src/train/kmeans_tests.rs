@@ -1,3 +1,5 @@
+//! k-means over points in memory.
+
 use shardmill_common::model::{CentroidSums, Seeds};
 
 use super::*;

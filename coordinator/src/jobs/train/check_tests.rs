@@ -1,3 +1,5 @@
+//! What is refused before a training runs.
+
 use shardmill_common::model::*;
 use shardmill_common::schema::DataType;
 

@@ -1,3 +1,5 @@
+//! Whole trainings over tables in memory, with a worker that exists in the test alone.
+
 use shardmill_common::model::*;
 use shardmill_common::schema::DataType;
 

@@ -1,3 +1,5 @@
+//! Trainings that go on from a version.
+
 use shardmill_common::model::*;
 use shardmill_common::schema::DataType;
 
