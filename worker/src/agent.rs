@@ -86,7 +86,7 @@ async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
 impl Agent {
     pub fn new(facts: Facts, fetch: Arc<Fetcher>) -> Arc<Self> {
         let cluster = Mutex::new(facts.identity.cluster);
-        // The other half is for the attempts.
+        // Besides what attempts need, which the coordinator keeps below all of it.
         let sessions = Arc::new(Sessions::new(facts.memory / 2));
         Arc::new(Self {
             facts,

@@ -155,6 +155,14 @@ impl Model {
     pub fn reference(&self) -> ModelRef {
         ModelRef::version(self.name.clone(), self.version)
     }
+
+    /// The model without what only trainings and people need: it travels with every task that predicts.
+    pub fn lean(&self) -> Model {
+        let mut lean = Model { curvature: None, ..self.clone() };
+        lean.spec.base = None;
+        lean.training.rounds.clear();
+        lean
+    }
 }
 
 /// A model version with what is known of it.

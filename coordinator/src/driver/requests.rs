@@ -86,9 +86,6 @@ impl Driver {
             JobSpec::Split(s) => pin(&mut s.input)?,
             JobSpec::Train(s) => {
                 pin(&mut s.input)?;
-                if s.warm_start.is_some() && s.update.is_some() {
-                    return Err(Refusal::Invalid("a training starts from a version or updates one, not both".into()));
-                }
                 s.base = None;
                 if let Some(reference) = s.warm_start.as_mut().or(s.update.as_mut()) {
                     let mut model = self.registry.find(reference)?.clone();

@@ -116,9 +116,7 @@ fn buckets(model: &Model, input: &Manifest) -> u32 {
 }
 
 fn assess_stage(spec: &EvaluateSpec, model: &Model, input: &Manifest) -> Next {
-    let mut lean = Model { curvature: None, ..model.clone() };
-    lean.spec.base = None;
-    lean.training.rounds.clear();
+    let lean = model.lean();
     let label = model.target.label().map(|trained| spec.label.clone().unwrap_or_else(|| trained.column.clone()));
     let classes = model.target.classes().len() as u64;
     let (buckets, width) = (buckets(model, input), model.features.width() as u64);

@@ -111,11 +111,8 @@ pub fn next(spec: &PredictSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> 
 }
 
 fn predict_stage(spec: &PredictSpec, model: &Model, input: &Manifest, keep: &[String]) -> Next {
-    let mut slim = model.clone();
-    // What only a training needs can be larger than all the rest.
-    slim.curvature = None;
-    slim.spec.base = None;
-    let numbers = (slim.features.width() + added_columns(&slim.target, spec.outputs).len()) as u64;
+    let lean = model.lean();
+    let numbers = (lean.features.width() + added_columns(&lean.target, spec.outputs).len()) as u64;
     let mut first_row = 0;
     let tasks = input
         .shards
@@ -126,7 +123,7 @@ fn predict_stage(spec: &PredictSpec, model: &Model, input: &Manifest, keep: &[St
             let task = PredictTask {
                 input: shard.input(n),
                 schema: input.schema.clone(),
-                model: Box::new(slim.clone()),
+                model: Box::new(lean.clone()),
                 keep: keep.to_vec(),
                 outputs: spec.outputs,
                 source_name: input.reference().to_string(),

@@ -25,6 +25,13 @@ pub struct Trained {
     pub notices: Vec<String>,
 }
 
+impl Trained {
+    /// By one pass, with nothing to converge.
+    pub fn at_once(parameters: Parameters, solver: &'static str) -> Self {
+        Self { parameters, curvature: None, converged: true, stalled: false, solver, notices: Vec::new() }
+    }
+}
+
 /// A generalised linear model, brought back from working space.
 pub fn glm(spec: &TrainSpec, prepared: &Prepared, glm: &Glm, fitted: Fitted) -> Result<Trained, Failure> {
     let problem = &glm.problem;

@@ -187,17 +187,7 @@ fn accept(spec: &TrainSpec, outputs: &[&TaskOutput], memo: &mut Memo) -> Result<
             };
             let parameters = naive_bayes(&fit, &moments)?;
             finish::check_bayes(prepared, &parameters)?;
-            Ok((
-                None,
-                Some(Trained {
-                    parameters,
-                    curvature: None,
-                    converged: true,
-                    stalled: false,
-                    solver: "moments",
-                    notices: vec![],
-                }),
-            ))
+            Ok((None, Some(Trained::at_once(parameters, "moments"))))
         }
         State::KMeans(kmeans) => {
             let (told, done) = kmeans.accept(learnt(outputs, Some)?)?;
@@ -212,17 +202,7 @@ fn accept(spec: &TrainSpec, outputs: &[&TaskOutput], memo: &mut Memo) -> Result<
             let link = if classes == 2 { Link::Logistic } else { Link::Softmax { classes: classes as u32 } };
             let parameters =
                 finish::parameters(link, prepared.encoder.width(), options.fit_intercept, &result.parameters.0)?;
-            Ok((
-                None,
-                Some(Trained {
-                    parameters,
-                    curvature: None,
-                    converged: true,
-                    stalled: false,
-                    solver: "linfa",
-                    notices: vec![],
-                }),
-            ))
+            Ok((None, Some(Trained::at_once(parameters, "linfa"))))
         }
     }
 }
