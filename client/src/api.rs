@@ -13,7 +13,7 @@ use shardmill_common::model::{Model, ModelDetail, ModelName, ModelRef, ModelSumm
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::record::Record;
 use shardmill_common::spec::Submission;
-use shardmill_common::status::{DatasetSummary, JobStatus, NodeStatus};
+use shardmill_common::status::{AttemptLog, DatasetSummary, Explanation, JobStatus, NodeStatus};
 use shardmill_common::task::Peer;
 use shardmill_proto::auth::AddToken;
 use shardmill_proto::v1::coordinator_client::CoordinatorClient;
@@ -128,6 +128,18 @@ impl Client {
     pub async fn cancel(&self, job: JobId) -> Result<(), ClientError> {
         let request = self.request(&job)?;
         self.answer(self.coordinator.clone().cancel(request).await)
+    }
+
+    /// What a job would do; it is checked, and nothing runs.
+    pub async fn explain(&self, submission: &Submission) -> Result<Explanation, ClientError> {
+        let request = self.request(submission)?;
+        self.answer(self.coordinator.clone().explain(request).await)
+    }
+
+    /// What the programs of a job wrote to standard error.
+    pub async fn logs(&self, job: JobId) -> Result<Vec<AttemptLog>, ClientError> {
+        let request = self.request(&job)?;
+        self.answer(self.coordinator.clone().logs(request).await)
     }
 
     pub async fn jobs(&self) -> Result<Vec<JobStatus>, ClientError> {

@@ -27,6 +27,8 @@ pub struct Setup {
     pub token: Option<String>,
     /// Workers may read source files by path: true where every client is this process.
     pub local_files: bool,
+    /// Workers run programs that users bring.
+    pub allow_programs: bool,
 }
 
 /// A cluster that is up. The lock is held for as long as this value lives.
@@ -82,6 +84,7 @@ impl Embedded {
                 memory: setup.memory.unwrap_or_else(|| machine::default_memory() / u64::from(workers)),
                 token: setup.token.clone(),
                 local_files: setup.local_files,
+                allow_programs: setup.allow_programs,
             };
             match worker::start(config).await {
                 Ok(running) => cluster.workers.push(running),

@@ -50,6 +50,7 @@ pub async fn with_own_interrupt<T>(
         // The port is open to every user of this machine; a secret that only this process knows closes it.
         token: Some(uuid::Uuid::new_v4().simple().to_string()),
         local_files: true,
+        allow_programs: true,
     })
     .await?;
     let (url, token) = (cluster.url.clone(), cluster.token.clone());

@@ -26,6 +26,9 @@ pub enum Failure {
     /// The disk of the worker is full.
     #[error("no space left on worker {worker}: {message}")]
     DiskFull { worker: WorkerId, message: String },
+    /// A program that a user brought failed.
+    #[error("{message}")]
+    ProgramFailed { message: String },
     /// A fault of the program or the machine.
     #[error("internal error: {message}")]
     Internal { message: String },
@@ -48,7 +51,7 @@ impl Failure {
     /// Whether the attempt counts against the task's limit: faults of others do not.
     pub fn counts(&self) -> bool {
         match self {
-            Failure::Internal { .. } | Failure::DiskFull { .. } => true,
+            Failure::Internal { .. } | Failure::DiskFull { .. } | Failure::ProgramFailed { .. } => true,
             // A bad copy is dropped and another one read; a holder that is away is waited for.
             Failure::ObjectUnavailable { bad_copies, .. } => !bad_copies.is_empty(),
             Failure::BadInput { .. } | Failure::FetchFailed { .. } | Failure::WorkerLost { .. } | Failure::Killed => {

@@ -7,6 +7,7 @@ pub mod failure;
 pub mod ids;
 pub mod layout;
 pub mod manifest;
+pub mod mapreduce;
 pub mod message;
 pub mod model;
 pub mod name;

@@ -9,7 +9,7 @@ use crate::manifest::{Manifest, ObjectRef};
 use crate::task::{Launch, Peer, TaskOutput};
 
 /// Raised when a message changes its meaning; peers of another version are refused by name.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// What a worker says of itself when it opens its session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub struct Hello {
     pub data_dir: String,
     pub slots: u32,
     pub memory: u64,
+    /// It runs programs that users bring.
+    pub allow_programs: bool,
     /// Every object in its store.
     pub objects: Vec<StoredObject>,
     /// Attempts that are running here.
@@ -41,11 +43,14 @@ pub struct StoredObject {
 }
 
 /// Progress of a running attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptProgress {
     pub attempt: AttemptId,
     pub rows: u64,
     pub bytes: u64,
+    /// What its program last said of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
 }
 
 /// From a worker to the coordinator.
@@ -60,10 +65,15 @@ pub enum FromWorker {
         attempt: AttemptId,
         output: Box<TaskOutput>,
         seconds: f64,
+        /// What its program wrote to standard error.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log: Option<String>,
     },
     Failed {
         attempt: AttemptId,
         failure: Failure,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log: Option<String>,
     },
     /// The scrub or a reader found these copies damaged or missing.
     Damaged {

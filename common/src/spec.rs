@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::{Manifest, ObjectRef, ShardEntry};
+use crate::mapreduce::{AggregateSpec, JoinSpec, MapReduceSpec, SortSpec};
 use crate::model::{Model, ModelRef, TrainSpec};
 use crate::name::{DatasetName, DatasetRef};
 use crate::rules::RuleSet;
@@ -24,6 +25,10 @@ pub enum JobSpec {
     Train(Box<TrainSpec>),
     Predict(PredictSpec),
     Evaluate(EvaluateSpec),
+    MapReduce(Box<MapReduceSpec>),
+    Sort(SortSpec),
+    Aggregate(AggregateSpec),
+    Join(JoinSpec),
     /// Publishes shards that a client wrote straight to workers (Arrow Flight's `do_put`).
     Register(RegisterSpec),
     /// Copies objects to workers that lack them; made by the coordinator itself.
@@ -41,6 +46,10 @@ impl JobSpec {
             JobSpec::Train(_) => "train",
             JobSpec::Predict(_) => "predict",
             JobSpec::Evaluate(_) => "evaluate",
+            JobSpec::MapReduce(_) => "mapreduce",
+            JobSpec::Sort(_) => "sort",
+            JobSpec::Aggregate(_) => "aggregate",
+            JobSpec::Join(_) => "join",
             JobSpec::Register(_) => "register",
             JobSpec::Repair(_) => "repair",
         }
@@ -55,6 +64,10 @@ impl JobSpec {
             JobSpec::Compare(s) => vec![&s.output],
             JobSpec::Register(s) => vec![&s.output],
             JobSpec::Predict(s) => vec![&s.output],
+            JobSpec::MapReduce(s) => vec![&s.output],
+            JobSpec::Sort(s) => vec![&s.output],
+            JobSpec::Aggregate(s) => vec![&s.output],
+            JobSpec::Join(s) => vec![&s.output],
             JobSpec::Split(s) => s.into.iter().map(|side| &side.output).collect(),
             JobSpec::Train(_) | JobSpec::Evaluate(_) | JobSpec::Repair(_) => vec![],
         }
@@ -70,6 +83,10 @@ impl JobSpec {
             JobSpec::Register(s) => s.replicas,
             JobSpec::Predict(s) => s.replicas,
             JobSpec::Split(s) => s.replicas,
+            JobSpec::MapReduce(s) => s.replicas,
+            JobSpec::Sort(s) => s.replicas,
+            JobSpec::Aggregate(s) => s.replicas,
+            JobSpec::Join(s) => s.replicas,
             JobSpec::Train(_) | JobSpec::Evaluate(_) | JobSpec::Repair(_) => None,
         }
     }
@@ -84,6 +101,10 @@ impl JobSpec {
             JobSpec::Train(s) => vec![&s.input],
             JobSpec::Predict(s) => vec![&s.input],
             JobSpec::Evaluate(s) => vec![&s.input],
+            JobSpec::MapReduce(s) => s.inputs.iter().map(|i| &i.dataset).collect(),
+            JobSpec::Sort(s) => vec![&s.input],
+            JobSpec::Aggregate(s) => vec![&s.input],
+            JobSpec::Join(s) => vec![&s.left, &s.right],
             JobSpec::Ingest(_) | JobSpec::Register(_) | JobSpec::Repair(_) => vec![],
         }
     }

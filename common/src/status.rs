@@ -34,7 +34,7 @@ impl JobState {
 }
 
 /// One stage of a job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageStatus {
     pub name: String,
     pub tasks: u64,
@@ -42,6 +42,58 @@ pub struct StageStatus {
     pub done: u64,
     /// Attempts that failed and were tried again.
     pub retried: u64,
+    /// Rows that its tasks read.
+    #[serde(default)]
+    pub rows: u64,
+    /// Bytes that its tasks put into the shuffle.
+    #[serde(default)]
+    pub shuffled: u64,
+    /// Bytes that its tasks wrote to their own disks for want of memory.
+    #[serde(default)]
+    pub spilled: u64,
+    /// Seconds of all its tasks that are done, together.
+    #[serde(default)]
+    pub seconds: f64,
+    /// The task that took longest, and its seconds.
+    #[serde(default)]
+    pub slowest: Option<(u32, f64)>,
+    /// What a running program last said of itself.
+    #[serde(default)]
+    pub status: Option<String>,
+}
+
+/// One stage of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedStage {
+    pub name: String,
+    /// Tasks, where that is known before anything ran.
+    pub tasks: Option<u64>,
+    /// What it does, for people.
+    pub does: String,
+}
+
+/// What a job would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    pub kind: String,
+    /// The versions it would read, with their rows and bytes.
+    pub inputs: Vec<(DatasetRef, u64, u64)>,
+    pub outputs: Vec<String>,
+    pub stages: Vec<PlannedStage>,
+    /// What a person should know before it runs.
+    pub notes: Vec<String>,
+}
+
+/// What one attempt's program wrote to standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptLog {
+    pub stage: u32,
+    pub stage_name: String,
+    pub task: u32,
+    /// Counted from 1 within the task.
+    pub attempt: u64,
+    pub failed: bool,
+    pub text: String,
 }
 
 /// A job as a client sees it.

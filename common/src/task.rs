@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::counters::Counters;
 use crate::ids::{AttemptId, ObjectId, WorkerId};
 use crate::manifest::{ObjectRef, ShardEntry};
+use crate::mapreduce::{
+    AggregateTask, BoundsTask, CheckTask, CombineTask, ConformTask, LookupTask, MapTask, MergeGroupsTask, MergeTask,
+    RangeTask, ReduceTask, SampleTask, Step,
+};
 use crate::model::{Encoder, Learn, LinfaFit, Model, Target};
 use crate::rules::{Rule, RuleStatistics};
 use crate::schema::{DataType, Schema};
@@ -19,6 +23,9 @@ pub enum ShardRef {
     Made {
         stage: u32,
         task: u32,
+        /// Which of its shards.
+        #[serde(default)]
+        part: u32,
     },
 }
 
@@ -390,7 +397,31 @@ pub enum TaskKind {
     Predict(Box<PredictTask>),
     Assess(Box<AssessTask>),
     Rank(RankTask),
+    Check(Box<CheckTask>),
+    Map(Box<MapTask>),
+    Combine(CombineTask),
+    Reduce(Box<ReduceTask>),
+    Conform(ConformTask),
+    Aggregate(AggregateTask),
+    MergeGroups(MergeGroupsTask),
+    Sample(SampleTask),
+    Bounds(BoundsTask),
+    Range(RangeTask),
+    Merge(MergeTask),
+    Lookup(Box<LookupTask>),
     Copy(CopyTask),
+}
+
+impl TaskKind {
+    /// Whether only a worker that allows programs may run it.
+    pub fn runs_programs(&self) -> bool {
+        match self {
+            TaskKind::Map(task) => task.step.as_ref().is_some_and(Step::is_program),
+            TaskKind::Reduce(task) => task.step.is_program(),
+            TaskKind::Check(task) => task.spec.runs_programs(),
+            _ => false,
+        }
+    }
 }
 
 /// A task with what the scheduler must know of it.
@@ -418,6 +449,12 @@ pub struct TaskOutput {
     /// The shard it made, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<ShardEntry>,
+    /// Further shards, where one task made several: they follow `shard`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<ShardEntry>,
+    /// Bytes it wrote to its own disk for want of memory.
+    #[serde(default)]
+    pub spilled: u64,
     /// The shard of rejected rows, if there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejects: Option<ShardEntry>,
@@ -435,6 +472,13 @@ pub struct TaskOutput {
     /// Objects the attempt wrote (a shard may also reuse objects that were there before).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wrote: Vec<ObjectRef>,
+}
+
+impl TaskOutput {
+    /// Every shard it made, in order.
+    pub fn shards(&self) -> impl Iterator<Item = &ShardEntry> {
+        self.shard.iter().chain(&self.more)
+    }
 }
 
 /// The `result` of a parse task.
@@ -462,7 +506,8 @@ pub struct Peer {
 pub struct TaskPlace {
     pub attempt: AttemptId,
     pub worker: WorkerId,
-    pub shard: Option<ShardEntry>,
+    /// The shards it made, in order.
+    pub shards: Vec<ShardEntry>,
 }
 
 /// An attempt as it is sent to a worker.
@@ -470,6 +515,9 @@ pub struct TaskPlace {
 pub struct Launch {
     pub attempt: AttemptId,
     pub kind: TaskKind,
+    /// One more failure would fail the job: time to find out which records are to blame.
+    #[serde(default)]
+    pub last_try: bool,
     /// Outputs of earlier tasks that this one reads.
     pub places: Vec<TaskPlace>,
     /// Workers that hold the stored objects it reads.

@@ -66,10 +66,10 @@ async fn listen(handle: &Handle, mut stream: Streaming<Json>, worker: WorkerId, 
         let event = match decode::<FromWorker>(&message) {
             Ok(FromWorker::Hello(_)) => continue,
             Ok(FromWorker::Heartbeat { running }) => Event::Heartbeat { worker, incarnation, running },
-            Ok(FromWorker::Succeeded { attempt, output, seconds }) => {
+            Ok(FromWorker::Succeeded { attempt, output, seconds, log: _ }) => {
                 Event::Succeeded { worker, incarnation, attempt, output, seconds }
             }
-            Ok(FromWorker::Failed { attempt, failure }) => {
+            Ok(FromWorker::Failed { attempt, failure, log: _ }) => {
                 // A user's error is the user's to read, and is told to them.
                 if !matches!(failure, Failure::BadInput { .. } | Failure::Killed) {
                     tracing::warn!(%attempt, %worker, %failure, "attempt failed");
@@ -125,6 +125,7 @@ impl Coordinator for Door {
             incarnation,
             slots: hello.slots,
             memory: hello.memory,
+            allow_programs: hello.allow_programs,
             objects: hello.objects,
             attempts: hello.attempts,
         };
@@ -141,6 +142,16 @@ impl Coordinator for Door {
     async fn submit(&self, request: Request<Json>) -> Answer {
         let submission = decode(request.get_ref())?;
         self.ask(move |d| d.submit(submission)).await
+    }
+
+    async fn explain(&self, request: Request<Json>) -> Answer {
+        let submission = decode(request.get_ref())?;
+        self.ask(move |d| d.explain(submission)).await
+    }
+
+    async fn logs(&self, request: Request<Json>) -> Answer {
+        let job = decode(request.get_ref())?;
+        self.ask(move |d| d.logs(job)).await
     }
 
     async fn watch(&self, request: Request<Json>) -> Result<Response<JsonStream>, Status> {

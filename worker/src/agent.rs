@@ -46,6 +46,7 @@ pub struct Facts {
     pub slots: u32,
     pub memory: u64,
     pub local_files: bool,
+    pub allow_programs: bool,
     pub token: AddToken,
 }
 
@@ -225,6 +226,7 @@ impl Agent {
             data_dir: self.facts.data_dir.clone(),
             slots: self.facts.slots,
             memory: self.facts.memory,
+            allow_programs: self.facts.allow_programs,
             objects: self.fetch.store.list()?,
             attempts: locked(&self.attempts).keys().copied().collect(),
         })
@@ -258,6 +260,7 @@ impl Agent {
                 attempt: *attempt,
                 rows: running.progress.rows.load(Ordering::Relaxed),
                 bytes: running.progress.bytes.load(Ordering::Relaxed),
+                status: running.progress.status(),
             })
             .collect()
     }
@@ -311,18 +314,20 @@ impl Agent {
                 progress,
                 agent.facts.local_files,
             )
-            .with_sessions(agent.sessions.clone());
+            .with_sessions(agent.sessions.clone())
+            .with_limits(agent.facts.memory / u64::from(agent.facts.slots.max(1)), launch.last_try);
             let outcome = tasks::run(&context, &launch.kind);
             let seconds = started.elapsed().as_secs_f64();
             tracing::debug!(%attempt, seconds, ok = outcome.is_ok(), "attempt ended");
             locked(&agent.attempts).remove(&attempt);
+            let log = context.progress.take_log();
             agent.say(match outcome {
-                Ok(output) => FromWorker::Succeeded { attempt, output: Box::new(output), seconds },
+                Ok(output) => FromWorker::Succeeded { attempt, output: Box::new(output), seconds, log },
                 Err(failure) => {
                     if !matches!(failure, Failure::Killed | Failure::BadInput { .. }) {
                         tracing::warn!(%attempt, %failure, "attempt failed");
                     }
-                    FromWorker::Failed { attempt, failure }
+                    FromWorker::Failed { attempt, failure, log }
                 }
             });
         });

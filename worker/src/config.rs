@@ -19,6 +19,8 @@ pub struct Config {
     pub token: Option<String>,
     /// Tasks may read source files by path: only in an embedded cluster, where worker and client are one process.
     pub local_files: bool,
+    /// Tasks may run programs that users bring.
+    pub allow_programs: bool,
 }
 
 /// Why a worker could not start.

@@ -142,6 +142,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         slots: config.slots.max(1),
         memory: config.memory,
         local_files: config.local_files,
+        allow_programs: config.allow_programs,
         token: token.clone(),
     };
     let agent = Agent::new(facts, fetch.clone());

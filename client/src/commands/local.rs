@@ -21,6 +21,9 @@ pub struct LocalArgs {
     /// Let other machines connect without TLS
     #[arg(long, env = "SHARDMILL_INSECURE", value_parser = FalseyValueParser::new())]
     insecure: bool,
+    /// Run programs that users bring with their jobs (mapreduce --map-program, --reduce-program)
+    #[arg(long, env = "SHARDMILL_ALLOW_PROGRAMS", value_parser = FalseyValueParser::new())]
+    allow_programs: bool,
 }
 
 pub async fn run(context: &Context, args: LocalArgs) -> Result<(), CliError> {
@@ -45,6 +48,7 @@ pub async fn run(context: &Context, args: LocalArgs) -> Result<(), CliError> {
         token: global.token.clone(),
         // Clients are other processes, maybe of other users: they must not make workers read files by path.
         local_files: false,
+        allow_programs: args.allow_programs,
     })
     .await?;
     context.out.hint(&format!(

@@ -1,5 +1,6 @@
 //! The verbs, one a file, and the table that leads to them.
 
+mod aggregate;
 mod clean;
 mod common;
 mod compare;
@@ -11,10 +12,13 @@ mod dedup;
 mod demo;
 mod evaluate;
 mod evaluate_text;
+mod explain;
 mod export;
 mod ingest;
 mod job;
+mod join;
 mod local;
+mod mapreduce;
 mod model;
 mod model_compare;
 mod model_export;
@@ -27,6 +31,7 @@ mod predict;
 mod predict_file;
 mod predict_rejects;
 mod record;
+mod sort;
 mod split;
 mod train;
 mod train_args;
@@ -51,6 +56,17 @@ pub enum Command {
     Dedup(dedup::DedupArgs),
     /// Compare two datasets row by row, or key by key
     Compare(compare::CompareArgs),
+    /// Run your own map and reduce over datasets, in SQL or as programs
+    #[command(name = "mapreduce")]
+    MapReduce(mapreduce::MapReduceArgs),
+    /// Bring the rows of a dataset into order
+    Sort(sort::SortArgs),
+    /// Group a dataset and compute counts, sums, means and the like of every group
+    Aggregate(aggregate::AggregateArgs),
+    /// Join two datasets on equal keys
+    Join(join::JoinArgs),
+    /// Show what a command would do, stage by stage, without doing it
+    Explain(explain::ExplainArgs),
     /// Learn a model from a dataset
     #[command(subcommand)]
     Train(train::TrainCommand),
@@ -94,6 +110,11 @@ impl Command {
             Command::Clean(args) => clean::run(context, args).await,
             Command::Dedup(args) => dedup::run(context, args).await,
             Command::Compare(args) => compare::run(context, args).await,
+            Command::MapReduce(args) => mapreduce::run(context, args).await,
+            Command::Sort(args) => sort::run(context, args).await,
+            Command::Aggregate(args) => aggregate::run(context, args).await,
+            Command::Join(args) => join::run(context, args).await,
+            Command::Explain(args) => explain::run(context, args).await,
             Command::Train(command) => command.run(context).await,
             Command::Split(args) => split::run(context, args).await,
             Command::Predict(args) => predict::run(context, args).await,

@@ -26,6 +26,9 @@ pub struct WorkerArgs {
     /// Let other machines connect without TLS
     #[arg(long, env = "SHARDMILL_INSECURE", value_parser = FalseyValueParser::new())]
     insecure: bool,
+    /// Run programs that users bring with their jobs (mapreduce --map-program, --reduce-program)
+    #[arg(long, env = "SHARDMILL_ALLOW_PROGRAMS", value_parser = FalseyValueParser::new())]
+    allow_programs: bool,
 }
 
 pub async fn run(context: &Context, args: WorkerArgs) -> Result<(), CliError> {
@@ -55,6 +58,7 @@ pub async fn run(context: &Context, args: WorkerArgs) -> Result<(), CliError> {
         memory: global.memory.unwrap_or_else(machine::default_memory),
         token: global.token.clone(),
         local_files: false,
+        allow_programs: args.allow_programs,
     })
     .await
     .map_err(|e| CliError::failed(e.to_string()))?;

@@ -8,7 +8,7 @@ use shardmill_common::model::{Algorithm, Curvature, Model, ModelDetail, ModelNam
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::record::Record;
 use shardmill_common::spec::{JobSpec, Submission};
-use shardmill_common::status::{DatasetSummary, JobStatus, NodeStatus};
+use shardmill_common::status::{AttemptLog, DatasetSummary, Explanation, JobStatus, NodeStatus};
 use shardmill_common::time::Timestamp;
 use tokio::sync::watch;
 
@@ -22,6 +22,8 @@ use crate::scheduler::{Event, Worker};
 
 const NO_WORKER: &str =
     "no worker is alive: start one with `shardmill worker --coordinator URL --listen ADDR --data-dir DIR`";
+
+const NO_PROGRAMS: &str = "no worker that is alive runs programs of users: start workers with --allow-programs";
 
 impl Driver {
     pub fn submit(&mut self, submission: Submission) -> Result<JobId, Refusal> {
@@ -51,6 +53,13 @@ impl Driver {
             deadline_ms: deadline.map(|d| d.0),
         });
         Ok(id)
+    }
+
+    /// What a job would do. It is checked as if it were to run.
+    pub fn explain(&self, submission: Submission) -> Result<Explanation, Refusal> {
+        let resolved = self.resolve(submission.spec)?;
+        crate::jobs::check(&resolved)?;
+        crate::jobs::explain(&resolved)
     }
 
     /// Puts versions in the place of bare names, and refuses what cannot work.
@@ -105,6 +114,20 @@ impl Driver {
                 pin(&mut s.input)?;
                 s.resolved = Some(Box::new(self.pinned(&mut s.model)?));
             }
+            JobSpec::MapReduce(s) => {
+                for input in &mut s.inputs {
+                    pin(&mut input.dataset)?;
+                }
+                if s.runs_programs() && !self.scheduler.workers().any(|w| w.is_alive() && w.allow_programs) {
+                    return Err(Refusal::Unavailable(NO_PROGRAMS.into()));
+                }
+            }
+            JobSpec::Sort(s) => pin(&mut s.input)?,
+            JobSpec::Aggregate(s) => pin(&mut s.input)?,
+            JobSpec::Join(s) => {
+                pin(&mut s.left)?;
+                pin(&mut s.right)?;
+            }
             JobSpec::Register(_) | JobSpec::Repair(_) => {}
         }
         Ok(ResolvedJob { spec, inputs, replicas })
@@ -126,6 +149,11 @@ impl Driver {
                 folder.display()
             ))
         })
+    }
+
+    /// What the programs of a job wrote to standard error.
+    pub fn logs(&self, job: JobId) -> Result<Vec<AttemptLog>, Refusal> {
+        Err(Refusal::NotFound(format!("no logs are kept of job {job}")))
     }
 
     pub fn models(&self, name: Option<&ModelName>) -> Result<Vec<ModelSummary>, Refusal> {

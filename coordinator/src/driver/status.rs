@@ -127,6 +127,7 @@ fn stage_statuses(stages: &[Stage]) -> Vec<StageStatus> {
                 running,
                 done: done + forgotten,
                 retried: stage.retried,
+                ..Default::default()
             }),
         }
     }
@@ -155,6 +156,21 @@ fn input_bytes(kind: &TaskKind) -> u64 {
         TaskKind::Predict(t) => of(&t.input),
         TaskKind::Assess(t) => of(&t.input),
         TaskKind::Copy(t) => t.objects.iter().map(|o| o.bytes).sum(),
-        TaskKind::MergeStatistics(_) | TaskKind::Duplicates(_) | TaskKind::Match(_) | TaskKind::Rank(_) => 0,
+        TaskKind::Map(t) => of(&t.input),
+        TaskKind::Aggregate(t) => of(&t.input),
+        TaskKind::Sample(t) => of(&t.input),
+        TaskKind::Range(t) => of(&t.input),
+        TaskKind::Lookup(t) => of(&t.input),
+        TaskKind::MergeStatistics(_)
+        | TaskKind::Duplicates(_)
+        | TaskKind::Match(_)
+        | TaskKind::Rank(_)
+        | TaskKind::Check(_)
+        | TaskKind::Combine(_)
+        | TaskKind::Reduce(_)
+        | TaskKind::Conform(_)
+        | TaskKind::MergeGroups(_)
+        | TaskKind::Bounds(_)
+        | TaskKind::Merge(_) => 0,
     }
 }

@@ -1,17 +1,23 @@
 //! Kinds of jobs: from a spec and the stages that are done to the next stage, or to what is published. Pure.
 
+mod aggregate;
 mod clean;
 mod compare;
 mod dedup;
 mod evaluate;
+mod explain;
 mod ingest;
+mod join;
+mod mapreduce;
 mod plan;
 mod predict;
 mod register;
 mod repair;
+mod sort;
 mod split;
 mod train;
 
+pub use explain::explain;
 pub use plan::{Draft, Next, Planned, Publication, ResolvedJob, StageView, input_objects};
 
 use shardmill_common::counters::Counters;
@@ -30,6 +36,10 @@ pub fn check(job: &ResolvedJob) -> Result<(), Refusal> {
         JobSpec::Train(spec) => train::check(spec, job),
         JobSpec::Predict(spec) => predict::check(spec, job),
         JobSpec::Evaluate(spec) => evaluate::check(spec, job),
+        JobSpec::MapReduce(spec) => mapreduce::check(spec, job),
+        JobSpec::Sort(spec) => sort::check(spec, job),
+        JobSpec::Aggregate(spec) => aggregate::check(spec, job),
+        JobSpec::Join(spec) => join::check(spec, job),
         JobSpec::Register(spec) => register::check(spec),
         JobSpec::Repair(_) => Ok(()),
     }
@@ -47,6 +57,10 @@ pub fn next(job: &ResolvedJob, stages: &[StageView<'_>], live_workers: u32) -> R
         JobSpec::Train(spec) => train::next(spec, job, stages),
         JobSpec::Predict(spec) => predict::next(spec, job, stages),
         JobSpec::Evaluate(spec) => evaluate::next(spec, job, stages),
+        JobSpec::MapReduce(spec) => mapreduce::next(spec, job, stages),
+        JobSpec::Sort(spec) => sort::next(spec, job, stages),
+        JobSpec::Aggregate(spec) => aggregate::next(spec, job, stages),
+        JobSpec::Join(spec) => join::next(spec, job, stages),
         JobSpec::Register(spec) => register::next(spec),
         JobSpec::Repair(spec) => repair::next(spec, stages),
     }?;
@@ -67,6 +81,10 @@ pub fn counters(job: &ResolvedJob, stages: &[StageView<'_>]) -> Counters {
         | JobSpec::Train(_)
         | JobSpec::Predict(_)
         | JobSpec::Evaluate(_)
+        | JobSpec::MapReduce(_)
+        | JobSpec::Sort(_)
+        | JobSpec::Aggregate(_)
+        | JobSpec::Join(_)
         | JobSpec::Register(_)
         | JobSpec::Repair(_) => {
             let mut sum = Counters::default();

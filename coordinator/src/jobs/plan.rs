@@ -101,7 +101,16 @@ impl ShardAt {
 
     /// The shard that a task put out, if it put out one.
     pub fn made(stage: u32, task: u32, output: &TaskOutput) -> Option<Self> {
-        output.shard.clone().map(|entry| Self { shard: ShardRef::Made { stage, task }, entry })
+        Self::all_made(stage, task, output).next()
+    }
+
+    /// Every shard that a task put out, in order.
+    pub fn all_made(stage: u32, task: u32, output: &TaskOutput) -> impl Iterator<Item = Self> {
+        let of = move |(part, entry): (u32, &ShardEntry)| Self {
+            shard: ShardRef::Made { stage, task, part },
+            entry: entry.clone(),
+        };
+        (0u32..).zip(output.shards()).map(of)
     }
 
     pub fn input(&self, ordinal: usize) -> ShardInput {
@@ -113,7 +122,7 @@ impl ShardAt {
         let mut reads = reads;
         let objects: Vec<ObjectId> = match &self.shard {
             ShardRef::Stored(entry) => entry.objects().map(|o| o.id).collect(),
-            ShardRef::Made { stage, task } => {
+            ShardRef::Made { stage, task, .. } => {
                 reads.push(TaskRange::one(*stage, *task));
                 // A made shard may reuse the file of a published one.
                 Vec::new()
@@ -142,13 +151,17 @@ pub fn input_objects(job: &ResolvedJob) -> Vec<ObjectRef> {
         }
         JobSpec::Register(spec) => objects.extend(spec.shards.iter().flat_map(ShardEntry::objects).cloned()),
         JobSpec::Repair(spec) => objects.extend(spec.objects.iter().cloned()),
+        JobSpec::MapReduce(spec) => objects.extend(spec.work.files.iter().map(|f| f.object.clone())),
         JobSpec::Clean(_)
         | JobSpec::Dedup(_)
         | JobSpec::Compare(_)
         | JobSpec::Split(_)
         | JobSpec::Train(_)
         | JobSpec::Predict(_)
-        | JobSpec::Evaluate(_) => {}
+        | JobSpec::Evaluate(_)
+        | JobSpec::Sort(_)
+        | JobSpec::Aggregate(_)
+        | JobSpec::Join(_) => {}
     }
     objects
 }

@@ -121,6 +121,7 @@ impl Scheduler {
                 // Copies spread: of two workers that lack the object, the one that stores less takes it.
                 missing && !self.has_better_target(job, spec, worker)
             }
+            kind if kind.runs_programs() => self.workers.get(&worker).is_some_and(|w| w.allow_programs),
             _ => true,
         }
     }
@@ -200,7 +201,7 @@ impl Scheduler {
         let attempt = self.next_attempt(id);
         let Some(job) = self.jobs.get(&id.job) else { return };
         let Some(task) = job.task(id.stage, id.task) else { return };
-        let launch = self.launch_message(job, &task.spec, attempt, worker);
+        let launch = self.launch_message(job, task, attempt, worker);
         let memory = task.spec.memory;
         let since = self.now;
         let Some(job) = self.jobs.get_mut(&id.job) else { return };
@@ -220,7 +221,9 @@ impl Scheduler {
         self.actions.push(Action::Launch { worker, launch: Box::new(launch) });
     }
 
-    fn launch_message(&self, job: &Job, spec: &TaskSpec, attempt: AttemptId, worker: WorkerId) -> Launch {
+    fn launch_message(&self, job: &Job, task: &Task, attempt: AttemptId, worker: WorkerId) -> Launch {
+        let spec = &task.spec;
+        let last_try = task.failures + 1 >= self.options.max_attempts;
         let mut kind = spec.kind.clone();
         if let TaskKind::Copy(copy) = &mut kind {
             // The objects are named now, since a task that was run again made new ones.
@@ -235,20 +238,23 @@ impl Scheduler {
             .iter()
             .flat_map(|r| r.tasks())
             .filter_map(|(stage, task)| job.done(stage, task))
-            .map(|d: &Done| TaskPlace { attempt: d.attempt, worker: d.worker, shard: d.output.shard.clone() })
+            .map(|d: &Done| TaskPlace {
+                attempt: d.attempt,
+                worker: d.worker,
+                shards: d.output.shards().cloned().collect(),
+            })
             .collect();
         let mut wanted: BTreeSet<ObjectId> = spec.objects.iter().copied().collect();
         if let TaskKind::Copy(copy) = &kind {
             wanted.extend(copy.objects.iter().map(|o| o.id));
         }
-        wanted.extend(
-            places.iter().filter_map(|p| p.shard.as_ref()).flat_map(|s| s.objects().map(|o| o.id).collect::<Vec<_>>()),
-        );
+        wanted
+            .extend(places.iter().flat_map(|p| &p.shards).flat_map(|s| s.objects().map(|o| o.id).collect::<Vec<_>>()));
         let holders: Vec<(ObjectId, Vec<WorkerId>)> =
             wanted.iter().map(|o| (*o, self.live_holders(*o))).filter(|(_, h)| !h.is_empty()).collect();
         let peers =
             self.peers(places.iter().map(|p| p.worker).chain(holders.iter().flat_map(|(_, h)| h.iter().copied())));
-        Launch { attempt, kind, places, holders, peers }
+        Launch { attempt, kind, last_try, places, holders, peers }
     }
 
     /// A copy for which no worker is left (one died since it was planned) is given up: the repair does it later.

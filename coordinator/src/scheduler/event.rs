@@ -19,6 +19,7 @@ pub struct Joined {
     pub incarnation: Incarnation,
     pub slots: u32,
     pub memory: u64,
+    pub allow_programs: bool,
     pub objects: Vec<StoredObject>,
     pub attempts: Vec<AttemptId>,
 }

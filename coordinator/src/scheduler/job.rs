@@ -258,7 +258,7 @@ impl Job {
         for (stage, s) in (0u32..).zip(&self.stages).skip(from_stage as usize) {
             for (task, t) in (0u32..).zip(&s.tasks) {
                 if let TaskState::Done(done) = &t.state
-                    && done.output.shard.iter().flat_map(ShardEntry::objects).any(|o| objects.contains(&o.id))
+                    && done.output.shards().flat_map(ShardEntry::objects).any(|o| objects.contains(&o.id))
                 {
                     found.push(TaskId { job: self.id, stage, task });
                 }

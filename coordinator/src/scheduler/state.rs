@@ -150,6 +150,7 @@ impl Scheduler {
                     presence: Presence::Away { since: now, grace_ms },
                     slots: 0,
                     memory: 0,
+                    allow_programs: false,
                     last_seen: now,
                     draining: false,
                     running: BTreeMap::new(),

@@ -133,6 +133,7 @@ impl Scheduler {
                 presence: Presence::Alive,
                 slots: joined.slots,
                 memory: joined.memory,
+                allow_programs: joined.allow_programs,
                 last_seen: self.now,
                 draining,
                 running,
@@ -216,7 +217,7 @@ impl Scheduler {
             self.stray_output(worker, wrote);
             return;
         }
-        let shown = output.shard.iter().flat_map(ShardEntry::objects).map(|o| o.id);
+        let shown = output.shards().flat_map(ShardEntry::objects).map(|o| o.id);
         if shown.filter(|id| !wrote.contains(id)).any(|id| !self.objects.get(id).is_some_and(|o| o.is_referred_to())) {
             // The shard it built on was lost meanwhile, and is being made again under another name.
             self.stray_output(worker, wrote);

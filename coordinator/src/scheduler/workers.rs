@@ -32,6 +32,8 @@ pub struct Worker {
     pub presence: Presence,
     pub slots: u32,
     pub memory: u64,
+    /// It runs programs that users bring.
+    pub allow_programs: bool,
     pub last_seen: i64,
     pub draining: bool,
     /// Attempts sent to it and not yet ended, with the memory each may need.

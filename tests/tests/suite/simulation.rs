@@ -110,6 +110,7 @@ impl Sim {
             incarnation: w.incarnation,
             slots: 2,
             memory: u64::MAX,
+            allow_programs: true,
             objects: w.objects.iter().map(|o| StoredObject { id: *o, bytes: 1000, age: 0 }).collect(),
             attempts: w.running.keys().copied().collect(),
         };
@@ -203,8 +204,9 @@ impl Sim {
     fn carry_out(&mut self, worker: WorkerId, launch: &Launch) -> Result<TaskOutput, Failure> {
         for place in &launch.places {
             let source = &self.workers[&place.worker];
-            let reads_shuffle = place.shard.is_none() || !matches!(launch.kind, TaskKind::Copy(_) | TaskKind::Drop(_));
-            let is_hash_source = place.shard.is_some() && matches!(launch.kind, TaskKind::Drop(_));
+            let reads_shuffle =
+                place.shards.is_empty() || !matches!(launch.kind, TaskKind::Copy(_) | TaskKind::Drop(_));
+            let is_hash_source = !place.shards.is_empty() && matches!(launch.kind, TaskKind::Drop(_));
             if reads_shuffle && !is_hash_source && !(source.up && source.shuffles.contains(&place.attempt)) {
                 let failure =
                     Failure::FetchFailed { task: place.attempt.task, worker: place.worker, message: "gone".into() };
@@ -247,11 +249,11 @@ impl Sim {
             TaskKind::Drop(task) => {
                 let entry = match &task.input.shard {
                     ShardRef::Stored(entry) => entry.clone(),
-                    ShardRef::Made { stage, task } => launch
+                    ShardRef::Made { stage, task, .. } => launch
                         .places
                         .iter()
                         .find(|p| (p.attempt.task.stage, p.attempt.task.task) == (*stage, *task))
-                        .and_then(|p| p.shard.clone())
+                        .and_then(|p| p.shards.first().cloned())
                         .unwrap(),
                 };
                 let object = self.object();

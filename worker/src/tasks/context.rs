@@ -22,6 +22,27 @@ use crate::train::Sessions;
 pub struct Progress {
     pub rows: AtomicU64,
     pub bytes: AtomicU64,
+    /// What a program of the user's said: its status now, and its log.
+    said: Mutex<(Option<String>, Option<String>)>,
+}
+
+impl Progress {
+    pub fn status(&self) -> Option<String> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    pub fn set_status(&self, status: &str) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(status.to_owned());
+    }
+
+    /// The attempt's log, which takes the place of an earlier one.
+    pub fn set_log(&self, log: String) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(log).filter(|l| !l.is_empty());
+    }
+
+    pub fn take_log(&self) -> Option<String> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).1.take()
+    }
 }
 
 pub struct Context {
@@ -35,6 +56,10 @@ pub struct Context {
     pub local_files: bool,
     /// Encoded shards that rounds of training share; without [`Context::with_sessions`] nothing is kept.
     pub sessions: Arc<Sessions>,
+    /// Bytes of memory that this attempt should stay within: the worker's, shared among its slots.
+    pub budget: u64,
+    /// One more failure would fail the job.
+    pub last_try: bool,
     written: Mutex<Vec<ObjectRef>>,
 }
 
@@ -57,6 +82,8 @@ impl Context {
             cancelled,
             local_files,
             sessions: Arc::default(),
+            budget: 1 << 30,
+            last_try: false,
             written: Mutex::default(),
         }
     }
@@ -64,6 +91,10 @@ impl Context {
     /// Shares encoded shards with the worker's other attempts.
     pub fn with_sessions(self, sessions: Arc<Sessions>) -> Self {
         Self { sessions, ..self }
+    }
+
+    pub fn with_limits(self, budget: u64, last_try: bool) -> Self {
+        Self { budget, last_try, ..self }
     }
 
     pub fn is_cancelled(&self) -> bool {
@@ -84,12 +115,13 @@ impl Context {
     pub fn entry(&self, input: &ShardInput) -> Result<ShardEntry, Failure> {
         match &input.shard {
             ShardRef::Stored(entry) => Ok(entry.clone()),
-            ShardRef::Made { stage, task } => {
+            ShardRef::Made { stage, task, part } => {
                 let place = self.task_place(*stage, *task)?;
                 place
-                    .shard
-                    .clone()
-                    .ok_or_else(|| Failure::internal(format!("task {} made no shard", place.attempt.task)))
+                    .shards
+                    .get(*part as usize)
+                    .cloned()
+                    .ok_or_else(|| Failure::internal(format!("task {} made no shard {part}", place.attempt.task)))
             }
         }
     }
@@ -140,6 +172,15 @@ impl Context {
     /// The attempt's own shuffle file.
     pub fn shuffle_writer(&self, compressed: bool) -> Result<ShuffleWriter, Failure> {
         ShuffleWriter::create(&self.fetch.store.layout.shuffle_file(self.attempt), compressed)
+    }
+
+    /// A folder of this attempt's own for what does not fit in memory; it goes with the value.
+    pub fn scratch(&self) -> Result<tempfile::TempDir, Failure> {
+        let parent = self.fetch.store.layout.tmp();
+        tempfile::Builder::new()
+            .prefix("attempt-")
+            .tempdir_in(&parent)
+            .map_err(|e| self.fetch.store.incoming_failure(&e))
     }
 
     fn note(&self, object: ObjectRef) {

@@ -1,8 +1,13 @@
 //! What a worker can do: one file a kind of task. A task is a plain function from its spec and its inputs to its output; it
 //! talks to other tasks through files alone.
 
+mod aggregate;
 mod assess;
+mod bounds;
+mod check;
 mod clean;
+mod combine;
+mod conform;
 mod context;
 mod copy;
 mod count;
@@ -13,16 +18,25 @@ mod emit;
 mod fit;
 mod hash;
 mod learn;
+mod lookup;
+mod map;
 mod matching;
+mod merge;
+mod merge_groups;
 mod parse;
 mod predict;
 mod profile;
+mod range;
 mod rank;
 mod raw;
+mod reduce;
+mod sample;
+mod sink;
 mod split;
 mod statistics;
 
 pub use context::{Context, Progress};
+pub use sink::ShardSink;
 
 use shardmill_common::failure::Failure;
 use shardmill_common::task::{TaskKind, TaskOutput};
@@ -71,6 +85,18 @@ fn dispatch(context: &Context, kind: &TaskKind) -> Result<TaskOutput, Failure> {
         TaskKind::Predict(task) => predict::run(context, task),
         TaskKind::Assess(task) => assess::run(context, task),
         TaskKind::Rank(task) => rank::run(context, task),
+        TaskKind::Check(task) => check::run(context, task),
+        TaskKind::Map(task) => map::run(context, task),
+        TaskKind::Combine(task) => combine::run(context, task),
+        TaskKind::Reduce(task) => reduce::run(context, task),
+        TaskKind::Conform(task) => conform::run(context, task),
+        TaskKind::Aggregate(task) => aggregate::run(context, task),
+        TaskKind::MergeGroups(task) => merge_groups::run(context, task),
+        TaskKind::Sample(task) => sample::run(context, task),
+        TaskKind::Bounds(task) => bounds::run(context, task),
+        TaskKind::Range(task) => range::run(context, task),
+        TaskKind::Merge(task) => merge::run(context, task),
+        TaskKind::Lookup(task) => lookup::run(context, task),
         TaskKind::Copy(task) => copy::run(context, task),
     }
 }

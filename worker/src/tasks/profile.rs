@@ -197,7 +197,7 @@ mod tests {
     fn task() -> ProfileTask {
         let owned = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
         ProfileTask {
-            input: ShardInput { shard: ShardRef::Made { stage: 0, task: 0 }, ordinal: 0 },
+            input: ShardInput { shard: ShardRef::Made { stage: 0, task: 0, part: 0 }, ordinal: 0 },
             schema: Schema::new(Vec::new()),
             label: Some(LabelKind::Class("y".into())),
             weight_column: Some("w".into()),

@@ -78,7 +78,7 @@ impl Bench {
             assert_eq!(output.shuffle.as_ref().map(Vec::len), label.as_ref().map(|_| buckets as usize));
             counters.merge(&output.counters);
             assert!(all.merge(serde_json::from_value(output.result.unwrap()).unwrap()));
-            places.push(TaskPlace { attempt, worker: self.me, shard: None });
+            places.push(TaskPlace { attempt, worker: self.me, shards: Vec::new() });
         }
         Ok(Found { all, places, counters })
     }

@@ -1,0 +1,55 @@
+//! Joining two datasets on equal keys.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{DatasetName, DatasetRef};
+use crate::schema::Schema;
+use crate::task::{HashColumn, MergedColumn, ShardInput};
+
+/// Which rows a join keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JoinHow {
+    #[default]
+    Inner,
+    Left,
+    Right,
+    Outer,
+    /// Left rows with a partner, once each.
+    Semi,
+    /// Left rows without a partner.
+    Anti,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JoinSpec {
+    pub left: DatasetRef,
+    pub right: DatasetRef,
+    pub output: DatasetName,
+    /// Key columns: the left's name and the right's.
+    pub on: Vec<(String, String)>,
+    pub how: JoinHow,
+    /// Rows without a value in a key match each other, as pandas has it; SQL does not.
+    pub nulls_equal: bool,
+    pub suffixes: (String, String),
+    /// A side of up to so many bytes is sent whole to the shards of the other instead of being shuffled.
+    pub broadcast_limit: u64,
+    pub replicas: Option<u32>,
+}
+
+/// Joins one shard of the driving side with the whole of the other one, which is small.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LookupTask {
+    pub input: ShardInput,
+    pub schema: Schema,
+    /// Every shard of the small side.
+    pub others: Vec<ShardInput>,
+    pub other_schema: Schema,
+    /// Key columns of the driving side and of the other, in the type they are compared in.
+    pub keys: Vec<HashColumn>,
+    pub other_keys: Vec<HashColumn>,
+    pub how: JoinHow,
+    pub nulls_equal: bool,
+    pub driver_is_left: bool,
+    pub columns: Vec<MergedColumn>,
+}

@@ -1,0 +1,69 @@
+//! Sorting: a total order over a whole dataset by sampled ranges. Positions break ties, so it is stable, and a key that
+//! repeats is spread over several ranges.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{DatasetName, DatasetRef};
+use crate::schema::Schema;
+use crate::task::{ShardInput, TaskRange};
+
+/// A column to sort by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SortKey {
+    pub column: String,
+    #[serde(default)]
+    pub descending: bool,
+}
+
+/// The order of rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SortOrder {
+    pub by: Vec<SortKey>,
+    /// Rows without a value come last, in either direction; otherwise first.
+    pub nulls_last: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SortSpec {
+    pub input: DatasetRef,
+    pub output: DatasetName,
+    pub order: SortOrder,
+    pub replicas: Option<u32>,
+}
+
+/// Puts a sample of a shard's keys with their positions into the shuffle, one partition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SampleTask {
+    pub input: ShardInput,
+    pub schema: Schema,
+    pub order: SortOrder,
+    /// Rows to take, evenly spread.
+    pub rows: u64,
+}
+
+/// Cuts the sampled keys into ranges of equal share; puts the bounds between them into the shuffle, one partition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BoundsTask {
+    pub samples: TaskRange,
+    pub partitions: u32,
+}
+
+/// Puts a shard's rows into the shuffle by range.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RangeTask {
+    pub input: ShardInput,
+    pub schema: Schema,
+    pub order: SortOrder,
+    /// The bounds task; `None`: one range.
+    pub bounds: Option<TaskRange>,
+    pub partitions: u32,
+}
+
+/// Sorts the rows of one range into shards.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MergeTask {
+    pub runs: TaskRange,
+    pub partition: u32,
+    pub schema: Schema,
+    pub order: SortOrder,
+}

@@ -1,0 +1,11 @@
+//! Mapping one shard by the user's step.
+
+use shardmill_common::failure::Failure;
+use shardmill_common::mapreduce::MapTask;
+use shardmill_common::task::TaskOutput;
+
+use super::Context;
+
+pub fn run(_context: &Context, _task: &MapTask) -> Result<TaskOutput, Failure> {
+    Err(Failure::internal("not there yet"))
+}
