@@ -13,7 +13,7 @@ use shardmill_common::model::{Model, ModelDetail, ModelName, ModelRef, ModelSumm
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::record::Record;
 use shardmill_common::spec::Submission;
-use shardmill_common::status::{AttemptLog, DatasetSummary, Explanation, JobStatus, NodeStatus};
+use shardmill_common::status::{DatasetSummary, Explanation, JobLogs, JobStatus, NodeStatus};
 use shardmill_common::task::Peer;
 use shardmill_proto::auth::AddToken;
 use shardmill_proto::v1::coordinator_client::CoordinatorClient;
@@ -137,7 +137,7 @@ impl Client {
     }
 
     /// What the programs of a job wrote to standard error.
-    pub async fn logs(&self, job: JobId) -> Result<Vec<AttemptLog>, ClientError> {
+    pub async fn logs(&self, job: JobId) -> Result<JobLogs, ClientError> {
         let request = self.request(&job)?;
         self.answer(self.coordinator.clone().logs(request).await)
     }

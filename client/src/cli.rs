@@ -80,6 +80,11 @@ pub struct Context {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    // A worker in this process starts its own binary to watch over programs of users: that must not depend on anything here.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|a| a == shardmill_worker::program::SUPERVISE) {
+        shardmill_worker::program::supervise_main(arguments);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => return not_understood(&e),

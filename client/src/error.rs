@@ -25,6 +25,9 @@ pub enum CliError {
     /// The reader of standard output went away, as `head` does; that is its right.
     #[error("standard output was closed")]
     OutputClosed,
+    /// `--dry-run` and `explain`: the plan was shown, and nothing was to be done.
+    #[error("the plan was shown")]
+    Explained,
 }
 
 /// How a job ended, with the reason if there is one.
@@ -46,7 +49,7 @@ impl CliError {
 
     pub const fn exit_status(&self) -> u8 {
         match self {
-            CliError::OutputClosed => 0,
+            CliError::OutputClosed | CliError::Explained => 0,
             CliError::Failed(_) | CliError::Job(_) => 1,
             CliError::Usage(_) => 2,
             CliError::Unreachable(_) => 3,

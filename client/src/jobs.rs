@@ -16,14 +16,33 @@ use crate::cli::Context;
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::table::Table;
-use crate::{machine, text};
+use crate::{machine, plan, text};
 
 /// A coordinator that restarts is waited for this long while a job is followed.
 const RECONNECT_FOR: Duration = Duration::from_secs(60);
 
-/// Submits a job and follows it to its end; a job that did not end well is an error.
-pub async fn run(context: &Context, client: &Client, spec: JobSpec) -> Result<JobStatus, CliError> {
+/// A job to run or, with `--dry-run`, only to check and to explain.
+pub struct Order {
+    pub spec: JobSpec,
+    pub dry_run: bool,
+}
+
+impl From<JobSpec> for Order {
+    fn from(spec: JobSpec) -> Self {
+        Self { spec, dry_run: false }
+    }
+}
+
+/// Submits a job and follows it to its end; a job that did not end well is an error. Of a dry run the plan is shown, and the
+/// command then ends early, by [`CliError::Explained`].
+pub async fn run(context: &Context, client: &Client, order: impl Into<Order>) -> Result<JobStatus, CliError> {
+    let Order { spec, dry_run } = order.into();
     let submission = Submission { spec, who: machine::who(), priority: 0, deadline_seconds: None };
+    if dry_run {
+        let plan = context.interrupt.or_interrupted(async { Ok(client.explain(&submission).await?) }).await?;
+        plan::show(context, &plan)?;
+        return Err(CliError::Explained);
+    }
     let job = client.submit(&submission).await?;
     let status = follow(context, client, job, true).await?;
     match status.state {

@@ -11,6 +11,7 @@ mod jobs;
 mod machine;
 mod model_export;
 mod output;
+mod plan;
 mod plot;
 mod progress;
 mod read;

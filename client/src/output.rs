@@ -82,7 +82,7 @@ impl Output {
 
     /// The end of a command that failed: a line for people on standard error and, with `--json`, the object for programs.
     pub fn error(&self, error: &CliError) {
-        if matches!(error, CliError::OutputClosed) {
+        if matches!(error, CliError::OutputClosed | CliError::Explained) {
             return;
         }
         self.write_error(&format!("error: {}", escape_lines(&error.to_string())));

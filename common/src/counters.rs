@@ -21,7 +21,20 @@ impl Counters {
 
     pub fn merge(&mut self, other: &Counters) {
         for (name, n) in &other.0 {
-            self.add(name.as_str(), *n);
+            // Sums have most names already: no text is copied for those.
+            match self.0.get_mut(name) {
+                Some(slot) => *slot = slot.saturating_add(*n),
+                None => self.add(name.as_str(), *n),
+            }
+        }
+    }
+
+    /// Takes away what was merged before.
+    pub fn take_away(&mut self, other: &Counters) {
+        for (name, n) in &other.0 {
+            if let Some(slot) = self.0.get_mut(name) {
+                *slot = slot.saturating_sub(*n);
+            }
         }
     }
 
@@ -78,6 +91,9 @@ mod tests {
         let mut b = a.clone();
         b.merge(&a);
         assert_eq!(b.get("rows"), 4);
+        let mut less = b.clone();
+        less.take_away(&a);
+        assert_eq!(less, a);
         assert_eq!(b.to_json(), serde_json::json!({"rows": 4, "cells_changed": {"1 trim": 10}}));
     }
 }

@@ -4,6 +4,7 @@
 //! DIR/lock                      held while a process uses the folder
 //!     coordinator/journal.redb
 //!                 models/<job>/model.json, curvature.parquet
+//!                 logs/<job>.jsonl what its attempts wrote to standard error, a line an attempt
 //!     worker-N/id               worker and cluster identity, JSON
 //!              objects/ab/<id>.obj
 //!              tmp/<id>         files being written; emptied at start
@@ -40,6 +41,15 @@ impl CoordinatorLayout {
     /// The files of the model version that a job made.
     pub fn model(&self, job: JobId) -> PathBuf {
         self.root.join("models").join(job.to_string())
+    }
+
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// What the attempts of a job wrote to standard error.
+    pub fn job_log(&self, job: JobId) -> PathBuf {
+        self.logs().join(format!("{job}.jsonl"))
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::ids::{AttemptId, ClusterId, Incarnation, JobId, ObjectId, WorkerId};
 use crate::manifest::{Manifest, ObjectRef};
-use crate::task::{Launch, Peer, TaskOutput};
+use crate::task::{Launch, Peer, TaskOutput, TaskPlace};
 
 /// Raised when a message changes its meaning; peers of another version are refused by name.
 pub const PROTOCOL_VERSION: u32 = 3;
@@ -98,6 +98,15 @@ pub enum ToWorker {
     },
     Refused {
         reason: String,
+    },
+    /// Where the outputs of a stage are, for launches that follow and refer to this version of the list. A long list comes in
+    /// pieces; the first begins at 0.
+    Places {
+        job: JobId,
+        stage: u32,
+        version: u64,
+        begin: u64,
+        places: Vec<TaskPlace>,
     },
     Launch(Box<Launch>),
     Kill {

@@ -9,7 +9,7 @@ use crate::name::{DatasetName, DatasetRef};
 use crate::rules::RuleSet;
 use crate::schema::Schema;
 use crate::task::PredictOutputs;
-use crate::text::Dialect;
+use crate::text::{Dialect, Encoding};
 use crate::time::Timestamp;
 use crate::units::RejectLimit;
 
@@ -120,8 +120,17 @@ pub enum SourceFormat {
         columns: Vec<String>,
     },
     JsonLines,
+    /// Every line is a row of one column, [`SourceFormat::LINE`], as it is.
+    Lines {
+        encoding: Encoding,
+    },
     Parquet,
     Arrow,
+}
+
+impl SourceFormat {
+    /// The column that lines of text become.
+    pub const LINE: &str = "line";
 }
 
 /// One file (or standard input) that an ingest took.

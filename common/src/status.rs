@@ -57,9 +57,49 @@ pub struct StageStatus {
     /// The task that took longest, and its seconds.
     #[serde(default)]
     pub slowest: Option<(u32, f64)>,
+    /// The task that read most, and its rows.
+    #[serde(default)]
+    pub largest: Option<(u32, u64)>,
+    /// The attempt that has run longest of those that run now: its task, its seconds and its worker.
+    #[serde(default)]
+    pub oldest: Option<(u32, f64, WorkerId)>,
     /// What a running program last said of itself.
     #[serde(default)]
     pub status: Option<String>,
+}
+
+impl StageStatus {
+    /// Adds another round of the same stage.
+    pub fn merge(&mut self, other: StageStatus) {
+        self.tasks += other.tasks;
+        self.running += other.running;
+        self.done += other.done;
+        self.retried += other.retried;
+        self.rows += other.rows;
+        self.shuffled += other.shuffled;
+        self.spilled += other.spilled;
+        self.seconds += other.seconds;
+        if other.slowest.map_or(-1.0, |s| s.1) > self.slowest.map_or(-1.0, |s| s.1) {
+            self.slowest = other.slowest;
+        }
+        if other.largest.map(|l| l.1) > self.largest.map(|l| l.1) {
+            self.largest = other.largest;
+        }
+        self.oldest = other.oldest.or(self.oldest);
+        self.status = other.status.or(self.status.take());
+    }
+
+    /// How many times as long as the mean task the slowest one took. `None` while fewer than two are done.
+    pub fn time_skew(&self) -> Option<f64> {
+        let (_, slowest) = self.slowest?;
+        (self.done >= 2 && self.seconds > 0.0).then(|| slowest * self.done as f64 / self.seconds)
+    }
+
+    /// How many times as many rows as the mean task the largest one read. `None` while fewer than two are done.
+    pub fn row_skew(&self) -> Option<f64> {
+        let (_, largest) = self.largest?;
+        (self.done >= 2 && self.rows > 0).then(|| largest as f64 * self.done as f64 / self.rows as f64)
+    }
 }
 
 /// One stage of a plan.
@@ -84,16 +124,30 @@ pub struct Explanation {
     pub notes: Vec<String>,
 }
 
-/// What one attempt's program wrote to standard error.
+/// What one attempt's program wrote to standard error, and why the attempt failed if it did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptLog {
     pub stage: u32,
     pub stage_name: String,
     pub task: u32,
-    /// Counted from 1 within the task.
+    /// Counted from 1 within the task, since the coordinator started.
     pub attempt: u64,
+    pub worker: WorkerId,
+    pub ended: Timestamp,
     pub failed: bool,
+    /// The failure's message.
+    #[serde(default)]
+    pub why: Option<String>,
     pub text: String,
+}
+
+/// The logs that are kept of a job, in the order in which the attempts ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobLogs {
+    pub attempts: Vec<AttemptLog>,
+    /// Attempts whose log was left out because the job had written too much already, and its bytes.
+    pub left_out: u64,
+    pub left_out_bytes: u64,
 }
 
 /// A job as a client sees it.

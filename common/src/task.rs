@@ -108,6 +108,10 @@ pub struct HashTask {
     pub input: ShardInput,
     pub schema: Schema,
     pub plan: HashPlan,
+    /// Rows without a value in a key column get hashes of their own, by this number of their side and their position, so that
+    /// they equal no other row.
+    #[serde(default)]
+    pub nulls_apart: Option<u32>,
 }
 
 /// Finds duplicates among the hashes of partitions `partitions.0..partitions.1`; puts out the rows to drop, a partition a shard.
@@ -128,20 +132,37 @@ pub struct DropTask {
     pub found: TaskRange,
 }
 
+/// What a match is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Matching {
+    /// Exact duplicates of the right side count once, as if pandas' `drop_duplicates` had gone before.
+    #[default]
+    Comparison,
+    Join,
+    /// The rows it puts out for the driving side are those without a partner, to be dropped.
+    Semi,
+    /// The same, of those that have one.
+    Anti,
+}
+
 /// Matches left and right hashes of some partitions. Its own output has a partition for each shard of the driving side
-/// (the rows it keeps, in no order), then one for each shard of the other side (rows only it has), and, when pairs are
-/// delivered, one more for each shard of the other side (the pairs it takes part in).
+/// (the rows it keeps, in no order, with the number of their partners), then one for each shard of the other side (rows only
+/// it has), and, when rows are delivered, one more for each shard of the other side: its rows that have partners with the
+/// group of rows of one key that they belong to, and which shards of the driving side want which group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MatchTask {
     pub left: TaskRange,
     pub right: TaskRange,
     pub partitions: (u32, u32),
+    #[serde(default)]
+    pub matching: Matching,
     pub how: How,
     pub validate: Validate,
-    /// The right side's hashes carry row hashes: exact duplicates are told by (key, row) rather than by the key alone,
+    /// In a comparison: the right side's hashes carry row hashes: exact duplicates are told by (key, row) rather than by the key alone,
     /// which is then the whole row. Either way they are dropped before matching, as pandas' `drop_duplicates` does.
     pub right_has_row_hash: bool,
-    /// Ship the pairs to the other side's shards, which then send their columns.
+    /// Tell the other side's shards which of their rows are wanted where; they then send their columns.
     pub deliver: bool,
     /// Rows of each left shard before it, then of each right shard: for messages that name rows.
     pub left_first_rows: Vec<u64>,
@@ -155,7 +176,7 @@ pub struct DeliverTask {
     pub schema: Schema,
     pub columns: Vec<String>,
     pub matches: TaskRange,
-    /// The partition of the match output that holds this shard's pairs.
+    /// The partition of the match output that says which of this shard's rows are wanted where.
     pub partition: u32,
     /// Shards of the driving side.
     pub targets: u32,
@@ -189,6 +210,9 @@ pub struct EmitTask {
     pub delivered: Option<TaskRange>,
     /// Report differing cells instead of merged rows: key columns first in `columns`, this many.
     pub changes: Option<u32>,
+    /// Add the column `_merge`, which tells the sides a row is on.
+    #[serde(default)]
+    pub indicator: bool,
 }
 
 /// Copies objects to this worker from those that hold them.
@@ -452,6 +476,9 @@ pub struct TaskOutput {
     /// Further shards, where one task made several: they follow `shard`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub more: Vec<ShardEntry>,
+    /// Rows it read, of shards and of the shuffle.
+    #[serde(default)]
+    pub read: u64,
     /// Bytes it wrote to its own disk for want of memory.
     #[serde(default)]
     pub spilled: u64,
@@ -506,7 +533,8 @@ pub struct Peer {
 pub struct TaskPlace {
     pub attempt: AttemptId,
     pub worker: WorkerId,
-    /// The shards it made, in order.
+    /// The shards it made, in order, where the reader opens them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shards: Vec<ShardEntry>,
 }
 
@@ -518,8 +546,12 @@ pub struct Launch {
     /// One more failure would fail the job: time to find out which records are to blame.
     #[serde(default)]
     pub last_try: bool,
-    /// Outputs of earlier tasks that this one reads.
+    /// Outputs of earlier tasks that this one reads, with the shards of those whose shards it opens.
     pub places: Vec<TaskPlace>,
+    /// Earlier stages of which it reads so many outputs that their places were sent to the worker once, each with the version
+    /// of the list that is meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<(u32, u64)>,
     /// Workers that hold the stored objects it reads.
     pub holders: Vec<(ObjectId, Vec<WorkerId>)>,
     pub peers: Vec<Peer>,

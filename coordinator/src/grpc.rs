@@ -66,15 +66,22 @@ async fn listen(handle: &Handle, mut stream: Streaming<Json>, worker: WorkerId, 
         let event = match decode::<FromWorker>(&message) {
             Ok(FromWorker::Hello(_)) => continue,
             Ok(FromWorker::Heartbeat { running }) => Event::Heartbeat { worker, incarnation, running },
-            Ok(FromWorker::Succeeded { attempt, output, seconds, log: _ }) => {
-                Event::Succeeded { worker, incarnation, attempt, output, seconds }
+            Ok(FromWorker::Succeeded { attempt, output, seconds, log }) => {
+                let event = Event::Succeeded { worker, incarnation, attempt, output, seconds };
+                if handle.ended(event, log).await.is_err() {
+                    return false;
+                }
+                continue;
             }
-            Ok(FromWorker::Failed { attempt, failure, log: _ }) => {
+            Ok(FromWorker::Failed { attempt, failure, log }) => {
                 // A user's error is the user's to read, and is told to them.
                 if !matches!(failure, Failure::BadInput { .. } | Failure::Killed) {
                     tracing::warn!(%attempt, %worker, %failure, "attempt failed");
                 }
-                Event::Failed { worker, incarnation, attempt, failure }
+                if handle.ended(Event::Failed { worker, incarnation, attempt, failure }, log).await.is_err() {
+                    return false;
+                }
+                continue;
             }
             Ok(FromWorker::Damaged { objects }) => {
                 tracing::warn!(%worker, ?objects, "damaged copies");
@@ -150,8 +157,12 @@ impl Coordinator for Door {
     }
 
     async fn logs(&self, request: Request<Json>) -> Answer {
-        let job = decode(request.get_ref())?;
-        self.ask(move |d| d.logs(job)).await
+        let job: JobId = decode(request.get_ref())?;
+        let logs = self.handle.ask(move |d| d.logs(job)).await.map_err(refusal_to_status)?;
+        let read = tokio::task::spawn_blocking(move || logs.read(job)).await;
+        let read = read.map_err(|e| Status::internal(e.to_string()))?;
+        encode(&read.map_err(|e| Status::internal(format!("the logs of {job} cannot be read: {e}")))?)
+            .map(Response::new)
     }
 
     async fn watch(&self, request: Request<Json>) -> Result<Response<JsonStream>, Status> {

@@ -21,7 +21,7 @@ use shardmill_common::time::Timestamp;
 use crate::catalog::{Catalog, Change, NameState};
 use crate::jobs::{Planned, ResolvedJob};
 use crate::registry::{ModelChange, ModelState, Registry};
-use crate::scheduler::{Done, JournalOp, Stage};
+use crate::scheduler::{Done, JournalOp, Stage, StageSums};
 
 const MODEL_NAMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("model names");
 const MODELS: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("models");
@@ -55,6 +55,16 @@ pub struct JobRow {
 struct StageRow {
     planned: Planned,
     /// Tasks that were done and are not needed any more.
+    forgotten: u32,
+    /// What those tasks came to.
+    #[serde(default)]
+    sums: StageSums,
+}
+
+/// The row of a stage that was just planned, which may be large.
+#[derive(Serialize)]
+struct NewStageRow<'a> {
+    planned: &'a Planned,
     forgotten: u32,
 }
 
@@ -111,13 +121,17 @@ pub struct UnfinishedJob {
 pub struct JournalledStage {
     pub planned: Planned,
     pub forgotten: u32,
+    pub sums: StageSums,
     pub done: Vec<(u32, Done)>,
 }
 
 impl JournalledStage {
     /// The stage as the scheduler keeps it; its tasks that were done are put in by the caller.
     pub fn restored(&self, now: i64) -> Stage {
-        Stage { forgotten: self.forgotten, ..Stage::new(self.planned.clone(), now) }
+        match self.forgotten {
+            0 => Stage::new(self.planned.clone(), now),
+            tasks => Stage::forgotten(self.planned.clone(), tasks, self.sums.clone(), now),
+        }
     }
 }
 
@@ -197,7 +211,9 @@ impl Journal {
             return Ok(());
         }
         let tx = self.db.begin_write()?;
-        for write in writes {
+        let mut rest = writes;
+        while let Some(write) = rest.first() {
+            let mut written = 1;
             match write {
                 Write::Catalog(change) => put_change(&tx, change)?,
                 Write::Registry(change) => put_model(&tx, change)?,
@@ -210,8 +226,12 @@ impl Journal {
                     tx.open_table(STAGES)?.retain_in((job, 0)..=(job, u32::MAX), |_, _| false)?;
                     tx.open_table(TASKS)?.retain_in((job, 0, 0)..=(job, u32::MAX, u32::MAX), |_, _| false)?;
                 }
-                Write::Progress(op) => put_progress(&tx, op)?,
+                Write::Progress(JournalOp::StagePlanned { job, stage, planned, sums }) => {
+                    put_stage(&tx, *job, *stage, planned, sums)?;
+                }
+                Write::Progress(_) => written = put_tasks(&tx, rest)?,
             }
+            rest = rest.get(written..).unwrap_or_default();
         }
         let waits = writes.iter().any(Write::is_promised) || self.synced.get().elapsed() >= SYNC_EVERY;
         commit(tx, waits)?;
@@ -296,33 +316,45 @@ fn read_registry(tx: &redb::ReadTransaction) -> Result<Registry, JournalError> {
     Ok(registry)
 }
 
-fn put_progress(tx: &WriteTransaction, op: &JournalOp) -> Result<(), JournalError> {
-    match op {
-        JournalOp::StagePlanned { job, stage, planned } => {
-            let mut stages = tx.open_table(STAGES)?;
-            for forgotten in &planned.forgets {
-                let key = (job.0, *forgotten);
-                let old = stages.get(key)?.map(|v| parse::<StageRow>("stages", key, v.value())).transpose()?;
-                let Some(old) = old else { continue };
-                let row = StageRow {
-                    forgotten: old.forgotten + old.planned.tasks.len() as u32,
-                    planned: Planned { tasks: Vec::new(), memo: None, ..old.planned },
-                };
-                stages.insert(key, json(&row)?.as_slice())?;
-                tx.open_table(TASKS)?
-                    .retain_in((job.0, *forgotten, 0)..=(job.0, *forgotten, u32::MAX), |_, _| false)?;
+fn put_stage(
+    tx: &WriteTransaction,
+    job: JobId,
+    stage: u32,
+    planned: &Planned,
+    sums: &[StageSums],
+) -> Result<(), JournalError> {
+    let mut stages = tx.open_table(STAGES)?;
+    for (forgotten, sums) in planned.forgets.iter().zip(sums) {
+        let key = (job.0, *forgotten);
+        let old = stages.get(key)?.map(|v| parse::<StageRow>("stages", key, v.value())).transpose()?;
+        let Some(old) = old else { continue };
+        let row = StageRow {
+            forgotten: old.forgotten + old.planned.tasks.len() as u32,
+            planned: Planned { tasks: Vec::new(), memo: None, ..old.planned },
+            sums: sums.clone(),
+        };
+        stages.insert(key, json(&row)?.as_slice())?;
+        tx.open_table(TASKS)?.retain_in((job.0, *forgotten, 0)..=(job.0, *forgotten, u32::MAX), |_, _| false)?;
+    }
+    stages.insert((job.0, stage), json(&NewStageRow { planned, forgotten: 0 })?.as_slice())?;
+    Ok(())
+}
+
+/// Writes what became of tasks, as many as follow each other; the table is opened once for all of them. Returns how many.
+fn put_tasks(tx: &WriteTransaction, writes: &[Write]) -> Result<usize, JournalError> {
+    let mut tasks = tx.open_table(TASKS)?;
+    for (n, write) in writes.iter().enumerate() {
+        match write {
+            Write::Progress(JournalOp::TaskDone { job, stage, task, done }) => {
+                tasks.insert((job.0, *stage, *task), json(done)?.as_slice())?;
             }
-            let row = StageRow { planned: (**planned).clone(), forgotten: 0 };
-            stages.insert((job.0, *stage), json(&row)?.as_slice())?;
-        }
-        JournalOp::TaskDone { job, stage, task, done } => {
-            tx.open_table(TASKS)?.insert((job.0, *stage, *task), json(done)?.as_slice())?;
-        }
-        JournalOp::TaskLost { job, stage, task } => {
-            tx.open_table(TASKS)?.remove((job.0, *stage, *task))?;
+            Write::Progress(JournalOp::TaskLost { job, stage, task }) => {
+                tasks.remove((job.0, *stage, *task))?;
+            }
+            _ => return Ok(n),
         }
     }
-    Ok(())
+    Ok(writes.len())
 }
 
 fn read(db: &Database, meta: &mut Meta) -> Result<Contents, JournalError> {
@@ -361,13 +393,14 @@ fn read(db: &Database, meta: &mut Meta) -> Result<Contents, JournalError> {
         for row in stages.range((id, 0)..=(id, u32::MAX))? {
             let (key, value) = row?;
             let (_, stage) = key.value();
-            let planned: StageRow = parse("stages", key.value(), value.value())?;
+            let stage_row: StageRow = parse("stages", key.value(), value.value())?;
             let mut done = Vec::new();
             for row in tasks.range((id, stage, 0)..=(id, stage, u32::MAX))? {
                 let (key, value) = row?;
                 done.push((key.value().2, parse::<Done>("tasks", key.value(), value.value())?));
             }
-            job.stages.push(JournalledStage { planned: planned.planned, forgotten: planned.forgotten, done });
+            let StageRow { planned, forgotten, sums } = stage_row;
+            job.stages.push(JournalledStage { planned, forgotten, sums, done });
         }
     }
     let registry = read_registry(&tx)?;
@@ -401,6 +434,7 @@ mod tests {
                 job: JobId(7),
                 stage: 0,
                 planned: Box::new(Planned { name: "hash".into(), ..Default::default() }),
+                sums: Vec::new(),
             })])
             .unwrap();
         drop(journal);

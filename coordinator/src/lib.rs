@@ -8,6 +8,7 @@ mod grpc;
 mod http;
 pub mod jobs;
 mod journal;
+mod logs;
 mod model_files;
 mod registry;
 pub mod scheduler;

@@ -191,7 +191,7 @@ class Process:
 class Cluster:
     """A coordinator and workers, each a process, on free ports of this machine."""
 
-    def __init__(self, folder: Path, workers: int = 3, slots: int = 1):
+    def __init__(self, folder: Path, workers: int = 3, slots: int = 1, options=()):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True)
         grpc, http = free_ports(2)
@@ -201,7 +201,7 @@ class Cluster:
         self.workers = [
             Process(
                 f"worker {n}",
-                ["worker", "--coordinator", self.url, "--listen", "127.0.0.1:0", "--data-dir", str(self.folder / f"worker{n}"), "--slots", str(slots)],
+                ["worker", "--coordinator", self.url, "--listen", "127.0.0.1:0", "--data-dir", str(self.folder / f"worker{n}"), "--slots", str(slots), *options],
                 self.folder / f"worker{n}.log",
             )
             for n in range(workers)

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use shardmill_common::failure::Failure;
-use shardmill_common::ids::{AttemptId, ClusterId, Incarnation, ObjectId};
+use shardmill_common::ids::{AttemptId, ClusterId, Incarnation, JobId, ObjectId};
 use shardmill_common::manifest::ObjectRef;
 use shardmill_common::message::{AttemptProgress, FromWorker, Hello, PROTOCOL_VERSION, ToWorker};
-use shardmill_common::task::Launch;
+use shardmill_common::task::{Launch, TaskPlace};
 use shardmill_proto::auth::AddToken;
 use shardmill_proto::v1::Json;
 use shardmill_proto::v1::coordinator_client::CoordinatorClient;
@@ -29,6 +29,9 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 /// Between attempts to reach a coordinator: soon at first, then less often.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(3);
+
+/// The places of a stage's outputs, as the coordinator sent them: the version, and the places in the order of the tasks.
+type StageList = (u64, Arc<Vec<TaskPlace>>);
 
 struct RunningAttempt {
     cancelled: Arc<AtomicBool>,
@@ -56,6 +59,8 @@ pub struct Agent {
     /// Encoded shards between rounds of training; they outlive the jobs and go when idle.
     sessions: Arc<Sessions>,
     attempts: Mutex<HashMap<AttemptId, RunningAttempt>>,
+    /// Where the outputs of stages are that many attempts read, by job and stage; they go with the job.
+    places: Mutex<HashMap<(JobId, u32), StageList>>,
     /// The session's outgoing side, while there is one.
     out: Mutex<Option<mpsc::UnboundedSender<FromWorker>>>,
     /// Reports that found no session: said again in the next one.
@@ -94,6 +99,7 @@ impl Agent {
             fetch,
             sessions,
             attempts: Mutex::default(),
+            places: Mutex::default(),
             out: Mutex::default(),
             unsent: Mutex::default(),
             epoch: Mutex::default(),
@@ -275,7 +281,19 @@ impl Agent {
             }
             ToWorker::Delete { objects } => self.fetch.store.delete(&objects),
             ToWorker::Verify { objects } => self.verify(objects),
-            ToWorker::Forget { job } => self.fetch.store.forget_job(job),
+            ToWorker::Forget { job } => {
+                locked(&self.places).retain(|(of, _), _| *of != job);
+                self.fetch.store.forget_job(job);
+            }
+            ToWorker::Places { job, stage, version, begin, places } => {
+                let mut lists = locked(&self.places);
+                let (known, list) = lists.entry((job, stage)).or_default();
+                if begin == 0 {
+                    (*known, *list) = (version, Arc::default());
+                }
+                // Attempts that run keep the list they began with.
+                Arc::make_mut(list).extend(places);
+            }
             ToWorker::Welcome { .. } | ToWorker::Refused { .. } => {}
         }
     }
@@ -300,6 +318,15 @@ impl Agent {
         let progress = Arc::new(Progress::default());
         let running = RunningAttempt { cancelled: cancelled.clone(), progress: progress.clone() };
         locked(&self.attempts).insert(launch.attempt, running);
+        let job = launch.attempt.task.job;
+        let lists = {
+            let known = locked(&self.places);
+            let list = |(stage, version): &(u32, u64)| {
+                let (_, list) = known.get(&(job, *stage)).filter(|(known, _)| known == version)?;
+                Some((*stage, list.clone()))
+            };
+            launch.stages.iter().filter_map(list).collect()
+        };
         let agent = self.clone();
         tokio::task::spawn_blocking(move || {
             let attempt = launch.attempt;
@@ -315,6 +342,7 @@ impl Agent {
                 agent.facts.local_files,
             )
             .with_sessions(agent.sessions.clone())
+            .with_stages(lists)
             .with_limits(agent.facts.memory / u64::from(agent.facts.slots.max(1)), launch.last_try);
             let outcome = tasks::run(&context, &launch.kind);
             let seconds = started.elapsed().as_secs_f64();
@@ -322,7 +350,10 @@ impl Agent {
             locked(&agent.attempts).remove(&attempt);
             let log = context.progress.take_log();
             agent.say(match outcome {
-                Ok(output) => FromWorker::Succeeded { attempt, output: Box::new(output), seconds, log },
+                Ok(mut output) => {
+                    output.read = context.progress.rows.load(Ordering::Relaxed);
+                    FromWorker::Succeeded { attempt, output: Box::new(output), seconds, log }
+                }
                 Err(failure) => {
                     if !matches!(failure, Failure::Killed | Failure::BadInput { .. }) {
                         tracing::warn!(%attempt, %failure, "attempt failed");

@@ -49,6 +49,28 @@ pub fn schema_of(frame: &DataFrame) -> Result<Schema, Failure> {
     Ok(Schema::new(fields))
 }
 
+/// The column as a stored type; `None` if that would lose something.
+pub fn to_stored(column: &Column) -> Option<Column> {
+    let micros = |zone| PolarsType::Datetime(TimeUnit::Microseconds, zone);
+    let to = match column.dtype() {
+        PolarsType::Null => PolarsType::String,
+        PolarsType::Float32 => PolarsType::Float64,
+        dtype if dtype.is_integer() => PolarsType::Int64,
+        PolarsType::Datetime(_, zone) => micros(zone.is_some().then_some(TimeZone::UTC)),
+        PolarsType::Boolean | PolarsType::Float64 | PolarsType::Date | PolarsType::String => {
+            return Some(column.clone());
+        }
+        _ => return None,
+    };
+    let cast = column.strict_cast(&to).ok()?;
+    // Nanoseconds that are no whole microseconds would be cut.
+    if let PolarsType::Datetime(TimeUnit::Nanoseconds, _) = column.dtype() {
+        let exact = column.to_physical_repr().i64().ok()?.iter().all(|cell| cell.is_none_or(|ns| ns % 1000 == 0));
+        return exact.then_some(cast);
+    }
+    Some(cast)
+}
+
 /// Brings a column to a wider type of the lattice. Text is written the way exports write it.
 pub fn widen(column: &Column, dtype: DataType) -> Result<Column, Failure> {
     let target = polars_type(dtype);

@@ -9,6 +9,7 @@
 use polars::prelude::{Column, DataFrame, DataType as PolarsType, Series};
 use polars_arrow::array::{Array, BinaryViewArrayGeneric, BooleanArray, PrimitiveArray, StaticArray};
 use shardmill_common::failure::Failure;
+use shardmill_common::schema::DataType;
 use shardmill_common::task::{HashColumn, HashPlan};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -19,13 +20,15 @@ enum Cells {
     Null,
     Boolean(BooleanArray),
     Int64(PrimitiveArray<i64>),
+    /// Whole numbers among floats: as the float of the same value, and as themselves where there is none.
+    Whole(PrimitiveArray<i64>),
     Float64(PrimitiveArray<f64>),
     Date(PrimitiveArray<i32>),
     Datetime(PrimitiveArray<i64>, u8),
     String(BinaryViewArrayGeneric<str>),
 }
 
-fn one_array<A: Array + Clone + 'static>(series: &Series) -> Result<A, Failure> {
+pub(crate) fn one_array<A: Array + Clone + 'static>(series: &Series) -> Result<A, Failure> {
     let series = series.rechunk();
     let physical = series.to_physical_repr();
     physical
@@ -65,6 +68,10 @@ impl Cells {
                 None => out.push(0),
             },
             Cells::Int64(a) => put_8(a.get(row).map(i64::to_le_bytes), 2, out),
+            Cells::Whole(a) => match a.get(row) {
+                Some(n) if is_float(n) => put_8(Some((n as f64).to_le_bytes()), 3, out),
+                n => put_8(n.map(i64::to_le_bytes), 2, out),
+            },
             Cells::Float64(a) => put_8(a.get(row).map(|x| canonical(x).to_le_bytes()), 3, out),
             Cells::Date(a) => match a.get(row) {
                 Some(d) => {
@@ -97,9 +104,16 @@ fn put_8(value: Option<[u8; 8]>, tag: u8, out: &mut Vec<u8>) {
     }
 }
 
+/// Whether a float has exactly this value. Beyond 2^53 most whole numbers are between two floats.
+fn is_float(n: i64) -> bool {
+    // The largest whole numbers are rounded up to 2^63, which no 64-bit number is.
+    let x = n as f64;
+    x < 9_223_372_036_854_775_808.0 && x as i64 == n
+}
+
 /// -0.0 equals 0.0, and a NaN equals a NaN.
 #[inline]
-fn canonical(x: f64) -> f64 {
+pub(crate) fn canonical(x: f64) -> f64 {
     if x.is_nan() {
         f64::NAN
     } else if x == 0.0 {
@@ -110,23 +124,22 @@ fn canonical(x: f64) -> f64 {
 }
 
 /// The hash of every row over these columns.
-fn hash_rows(columns: &[Column], height: usize) -> Result<Vec<u128>, Failure> {
-    let cells: Vec<Cells> = columns.iter().map(Cells::of).collect::<Result<_, _>>()?;
+fn hash_rows(cells: &[Cells], height: usize) -> Vec<u128> {
     let mut row_bytes = Vec::with_capacity(256);
-    Ok((0..height)
+    (0..height)
         .map(|row| {
             row_bytes.clear();
-            for cell in &cells {
+            for cell in cells {
                 cell.put(row, &mut row_bytes);
             }
             xxh3_128(&row_bytes)
         })
-        .collect())
+        .collect()
 }
 
 /// The columns a plan names, in the types it names.
-fn selected(frame: &DataFrame, columns: Option<&[HashColumn]>) -> Result<Vec<Column>, Failure> {
-    let Some(columns) = columns else { return Ok(frame.columns().to_vec()) };
+fn selected(frame: &DataFrame, columns: Option<&[HashColumn]>) -> Result<Vec<Cells>, Failure> {
+    let Some(columns) = columns else { return frame.columns().iter().map(Cells::of).collect() };
     columns
         .iter()
         .map(|wanted| {
@@ -138,9 +151,13 @@ fn selected(frame: &DataFrame, columns: Option<&[HashColumn]>) -> Result<Vec<Col
                     names.join(", ")
                 ))
             })?;
-            match wanted.dtype {
-                None => Ok(column.clone()),
-                Some(dtype) => column.strict_cast(&polars_type(dtype)).map_err(Failure::internal),
+            match (wanted.dtype, column.dtype()) {
+                (None, _) => Cells::of(column),
+                // A rounded number would equal others that it is not equal to.
+                (Some(DataType::Float64), PolarsType::Int64) if !column.is_empty() => {
+                    one_array(column.as_materialized_series()).map(Cells::Whole)
+                }
+                (Some(dtype), _) => Cells::of(&column.strict_cast(&polars_type(dtype)).map_err(Failure::internal)?),
             }
         })
         .collect()
@@ -154,8 +171,8 @@ pub struct RowHashes {
 }
 
 pub fn hash_frame(frame: &DataFrame, plan: &HashPlan) -> Result<RowHashes, Failure> {
-    let keys = hash_rows(&selected(frame, plan.columns.as_deref())?, frame.height())?;
-    let rows = if plan.with_row_hash { Some(hash_rows(frame.columns(), frame.height())?) } else { None };
+    let keys = hash_rows(&selected(frame, plan.columns.as_deref())?, frame.height());
+    let rows = if plan.with_row_hash { Some(hash_rows(&selected(frame, None)?, frame.height())) } else { None };
     Ok(RowHashes { keys, rows })
 }
 
@@ -194,6 +211,25 @@ mod tests {
         let h = hash_frame(&frame, &plan()).unwrap().keys;
         assert!(h[0] == h[1] && h[2] == h[3] && h[4] == h[5]);
         assert!(h[0] != h[2] && h[2] != h[4] && h[0] != h[4]);
+    }
+
+    #[test]
+    fn whole_numbers_equal_floats_of_their_very_value() {
+        let plan = |dtype| HashPlan {
+            columns: Some(vec![HashColumn { name: "x".into(), dtype: Some(dtype) }]),
+            with_row_hash: false,
+            partitions: 1,
+        };
+        let hashes = |frame: &DataFrame, dtype| hash_frame(frame, &plan(dtype)).unwrap().keys;
+        let two_53 = 1i64 << 53;
+        let whole = df!("x" => [0, 7, -3, two_53, two_53 + 1, i64::MAX, i64::MIN]).unwrap();
+        let floats =
+            df!("x" => [0.0, 7.0, -3.0, two_53 as f64, two_53 as f64, i64::MAX as f64, i64::MIN as f64]).unwrap();
+        let (a, b) = (hashes(&whole, DataType::Float64), hashes(&floats, DataType::Float64));
+        let equal: Vec<bool> = a.iter().zip(&b).map(|(a, b)| a == b).collect();
+        assert_eq!(equal, [true, true, true, true, false, false, true]);
+        assert_ne!(a[3], a[4]);
+        assert!(hashes(&whole.clear(), DataType::Float64).is_empty());
     }
 
     #[test]

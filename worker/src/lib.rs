@@ -1,6 +1,7 @@
 //! The worker: keeps shards, runs tasks with polars, and hands partitions and shards to whoever asks.
 
 mod agent;
+mod aggregate;
 pub mod clean;
 mod config;
 mod door;
@@ -10,9 +11,12 @@ pub mod frame;
 mod hash;
 pub mod ingest;
 mod model;
+pub mod program;
 mod server;
 mod shard;
 mod shuffle;
+pub mod spill;
+pub mod sql;
 mod store;
 mod tasks;
 mod train;

@@ -80,7 +80,7 @@ fn keep_mask(dropped: &RoaringBitmap, rows: u64) -> BooleanChunked {
 }
 
 /// Brings an older or narrower shard to the version's schema: missing columns are null, types are widened.
-fn conform(frame: DataFrame, schema: &Schema, columns: Option<&[String]>) -> Result<DataFrame, Failure> {
+pub fn conform(frame: DataFrame, schema: &Schema, columns: Option<&[String]>) -> Result<DataFrame, Failure> {
     let height = frame.height();
     let mut out = Vec::with_capacity(schema.len());
     for field in &schema.fields {

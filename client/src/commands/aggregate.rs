@@ -1,13 +1,61 @@
-//! `aggregate IN OUT`: groups a dataset.
+//! `aggregate IN OUT --by city --agg "n=count(), mean_amount=mean(amount)"`: groups a dataset.
 
 use clap::Args;
+use shardmill_common::mapreduce::{Aggregate, AggregateSpec};
+use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::spec::JobSpec;
 
+use super::aggregate_text::parse;
+use super::common::{DryRunArg, ReplicasArg, columns};
 use crate::cli::Context;
 use crate::error::CliError;
+use crate::{jobs, session};
 
 #[derive(Clone, Debug, Args)]
-pub struct AggregateArgs {}
+pub struct AggregateArgs {
+    /// The dataset to read, NAME or NAME@VERSION
+    #[arg(value_name = "IN")]
+    input: DatasetRef,
+    /// The dataset to write a new version of: a row a group, in the order of the groups' keys
+    #[arg(value_name = "OUT")]
+    output: DatasetName,
+    /// Columns to group by; rows without a value there are a group too. Without it, everything is one group
+    #[arg(long, env = "SHARDMILL_AGGREGATE_BY", value_name = "A,B", value_delimiter = ',')]
+    by: Option<Vec<String>>,
+    /// What to compute of each group: count() of rows, or of a column's values count(COLUMN), sum, mean, min, max, variance,
+    /// stddev, median, quantile(COLUMN, 0.95), distinct and approx_distinct; may be given several times
+    #[arg(long, env = "SHARDMILL_AGGREGATE_AGG", value_name = "NAME=FUNCTION(COLUMN),...", required = true)]
+    agg: Vec<String>,
+    #[command(flatten)]
+    replicas: ReplicasArg,
+    #[command(flatten)]
+    pub(super) dry_run: DryRunArg,
+}
 
-pub async fn run(_context: &Context, _args: AggregateArgs) -> Result<(), CliError> {
-    Err(CliError::failed("not there yet"))
+impl AggregateArgs {
+    fn aggregates(&self) -> Result<Vec<Aggregate>, CliError> {
+        let mut all: Vec<Aggregate> = Vec::new();
+        for text in &self.agg {
+            all.extend(parse(text).map_err(|e| CliError::usage(format!("--agg: {e}")))?);
+        }
+        for (n, one) in all.iter().enumerate() {
+            if all[..n].iter().any(|other| other.name == one.name) {
+                return Err(CliError::usage(format!("--agg: two columns of the result are named `{}`", one.name)));
+            }
+        }
+        Ok(all)
+    }
+}
+
+pub async fn run(context: &Context, args: AggregateArgs) -> Result<(), CliError> {
+    let spec = AggregateSpec {
+        by: columns("--by", args.by.as_deref())?.unwrap_or_default(),
+        aggregates: args.aggregates()?,
+        input: args.input,
+        output: args.output,
+        replicas: args.replicas.replicas,
+    };
+    let order = args.dry_run.of(JobSpec::Aggregate(spec));
+    let status = session::with_own_interrupt(context, async |s| jobs::run(context, &s.client, order).await).await?;
+    jobs::report(context, &status)
 }

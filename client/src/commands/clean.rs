@@ -6,7 +6,7 @@ use clap::Args;
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::spec::{CleanSpec, JobSpec};
 
-use super::common::{ReplicasArg, rules};
+use super::common::{DryRunArg, ReplicasArg, rules};
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::{jobs, session};
@@ -24,13 +24,14 @@ pub struct CleanArgs {
     rules: PathBuf,
     #[command(flatten)]
     replicas: ReplicasArg,
+    #[command(flatten)]
+    pub(super) dry_run: DryRunArg,
 }
 
 pub async fn run(context: &Context, args: CleanArgs) -> Result<(), CliError> {
     let rules = rules(&args.rules)?;
     let spec = CleanSpec { input: args.input, output: args.output, rules, replicas: args.replicas.replicas };
-    let status =
-        session::with_own_interrupt(context, async |s| jobs::run(context, &s.client, JobSpec::Clean(spec)).await)
-            .await?;
+    let order = args.dry_run.of(JobSpec::Clean(spec));
+    let status = session::with_own_interrupt(context, async |s| jobs::run(context, &s.client, order).await).await?;
     jobs::report(context, &status)
 }

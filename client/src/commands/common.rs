@@ -3,12 +3,14 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use shardmill_common::model::ModelName;
 use shardmill_common::rules::RuleSet;
-use shardmill_common::spec::{DedupOptions, Keep};
+use shardmill_common::spec::{DedupOptions, JobSpec, Keep};
 
 use crate::error::CliError;
+use crate::jobs::Order;
 
 /// Which of several equal rows stays.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -56,6 +58,28 @@ pub struct ReplicasArg {
     pub replicas: Option<u32>,
 }
 
+/// Nothing runs.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct DryRunArg {
+    /// Check everything and show what would be done, stage by stage, without doing it
+    #[arg(long, env = "SHARDMILL_DRY_RUN", value_parser = FalseyValueParser::new())]
+    dry_run: bool,
+}
+
+impl DryRunArg {
+    /// What `explain` gives the verb it explains.
+    pub const ON: Self = Self { dry_run: true };
+
+    pub const fn is_on(self) -> bool {
+        self.dry_run
+    }
+
+    /// What to hand to [`crate::jobs::run`].
+    pub const fn of(self, spec: JobSpec) -> Order {
+        Order { spec, dry_run: self.dry_run }
+    }
+}
+
 /// Models are named as datasets are; the message must still say what was mistaken.
 pub fn model_name(text: &str) -> Result<ModelName, String> {
     text.parse().map_err(|e: String| e.replace("dataset name", "model name"))
@@ -74,6 +98,14 @@ pub fn columns(option: &str, given: Option<&[String]>) -> Result<Option<Vec<Stri
         }
     }
     Ok(Some(names))
+}
+
+/// `_x,_y`: exactly two, and not the same.
+pub fn suffixes(text: &str) -> Result<(String, String), CliError> {
+    match text.split_once(',') {
+        Some((left, right)) if !right.contains(',') && left != right => Ok((left.to_owned(), right.to_owned())),
+        _ => Err(CliError::usage(format!("--suffixes: `{text}` is not two different suffixes; write them as _x,_y"))),
+    }
 }
 
 /// Reads a rule file; mistakes in it are told with their line.
@@ -124,6 +156,15 @@ mod tests {
         assert_eq!(columns("--on", Some(&list(&["a", " b"]))).unwrap(), Some(list(&["a", "b"])));
         assert!(columns("--on", Some(&list(&["a", ""]))).is_err());
         assert!(columns("--on", Some(&list(&["a", "a"]))).is_err());
+    }
+
+    #[test]
+    fn suffixes_are_two_and_differ() {
+        assert_eq!(suffixes("_old,_new").unwrap(), ("_old".to_owned(), "_new".to_owned()));
+        assert_eq!(suffixes(",_y").unwrap(), (String::new(), "_y".to_owned()));
+        for bad in ["", "_x", "_x,_x", "a,b,c"] {
+            assert!(suffixes(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use shardmill_common::spec::{CompareSpec, How, JobSpec, Validate};
 use shardmill_common::status::JobStatus;
 use shardmill_common::units::show_count;
 
-use super::common::{ReplicasArg, columns};
+use super::common::{DryRunArg, ReplicasArg, columns, suffixes};
 use super::dataset_head::first_rows;
 use crate::cli::Context;
 use crate::error::CliError;
@@ -77,6 +77,8 @@ pub struct CompareArgs {
     changes: bool,
     #[command(flatten)]
     replicas: ReplicasArg,
+    #[command(flatten)]
+    pub(super) dry_run: DryRunArg,
 }
 
 impl CompareArgs {
@@ -105,19 +107,11 @@ impl CompareArgs {
     }
 }
 
-/// `_x,_y`: exactly two, and not the same.
-fn suffixes(text: &str) -> Result<(String, String), CliError> {
-    match text.split_once(',') {
-        Some((left, right)) if !right.contains(',') && left != right => Ok((left.to_owned(), right.to_owned())),
-        _ => Err(CliError::usage(format!("--suffixes: `{text}` is not two different suffixes; write them as _x,_y"))),
-    }
-}
-
 pub async fn run(context: &Context, args: CompareArgs) -> Result<(), CliError> {
     let spec = args.spec()?;
     let changes = spec.changes;
     session::with_own_interrupt(context, async |s| {
-        let status = jobs::run(context, &s.client, JobSpec::Compare(spec)).await?;
+        let status = jobs::run(context, &s.client, args.dry_run.of(JobSpec::Compare(spec))).await?;
         jobs::report(context, &status)?;
         if changes && !context.out.json { show_changes(context, s, &status).await } else { Ok(()) }
     })
@@ -140,18 +134,4 @@ async fn show_changes(context: &Context, session: &Session, status: &JobStatus) 
         context.out.line(&rows.to_table().to_string())?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn suffixes_are_two_and_differ() {
-        assert_eq!(suffixes("_old,_new").unwrap(), ("_old".to_owned(), "_new".to_owned()));
-        assert_eq!(suffixes(",_y").unwrap(), (String::new(), "_y".to_owned()));
-        for bad in ["", "_x", "_x,_x", "a,b,c"] {
-            assert!(suffixes(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::spec::{DedupSpec, JobSpec};
 
-use super::common::{DedupOptionsArgs, ReplicasArg};
+use super::common::{DedupOptionsArgs, DryRunArg, ReplicasArg};
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::{jobs, session};
@@ -21,13 +21,14 @@ pub struct DedupArgs {
     options: DedupOptionsArgs,
     #[command(flatten)]
     replicas: ReplicasArg,
+    #[command(flatten)]
+    pub(super) dry_run: DryRunArg,
 }
 
 pub async fn run(context: &Context, args: DedupArgs) -> Result<(), CliError> {
     let options = args.options.options()?;
     let spec = DedupSpec { input: args.input, output: args.output, options, replicas: args.replicas.replicas };
-    let status =
-        session::with_own_interrupt(context, async |s| jobs::run(context, &s.client, JobSpec::Dedup(spec)).await)
-            .await?;
+    let order = args.dry_run.of(JobSpec::Dedup(spec));
+    let status = session::with_own_interrupt(context, async |s| jobs::run(context, &s.client, order).await).await?;
     jobs::report(context, &status)
 }

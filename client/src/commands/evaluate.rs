@@ -9,6 +9,7 @@ use shardmill_common::name::DatasetRef;
 use shardmill_common::spec::{EvaluateSpec, JobSpec};
 use shardmill_common::status::JobStatus;
 
+use super::common::DryRunArg;
 use super::evaluate_text as text;
 use crate::cli::Context;
 use crate::error::CliError;
@@ -30,6 +31,8 @@ pub struct EvaluateArgs {
     /// Draw ROC curve, confusion matrix and calibration: one picture FILE.svg, or one each into a folder
     #[arg(long, env = "SHARDMILL_EVALUATE_PLOT", value_name = "FILE.svg|DIR")]
     plot: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) dry_run: DryRunArg,
 }
 
 pub async fn run(context: &Context, args: EvaluateArgs) -> Result<(), CliError> {
@@ -39,7 +42,7 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<(), CliError> 
         if plot.is_some() {
             context.interrupt.or_interrupted(can_be_drawn(s, &spec.model)).await?;
         }
-        let status = jobs::run(context, &s.client, JobSpec::Evaluate(spec)).await?;
+        let status = jobs::run(context, &s.client, args.dry_run.of(JobSpec::Evaluate(spec))).await?;
         let records = s.client.records(Some(status.job)).await?;
         let evaluation = records.into_iter().find(|r| r.job == status.job).and_then(|r| r.evaluation);
         let evaluation = evaluation

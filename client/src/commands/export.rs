@@ -1,4 +1,4 @@
-//! `dataset export`: a version as CSV, JSON lines, Parquet or Arrow, in dataset order.
+//! `dataset export`: a version as CSV, JSON lines, plain lines, Parquet or Arrow, in dataset order.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use serde_json::json;
 use shardmill_common::name::DatasetRef;
+use shardmill_common::schema::{DataType, Schema};
 use shardmill_common::units::{show_bytes, show_count};
 use tokio::sync::mpsc;
 
@@ -52,7 +53,7 @@ impl ExportArgs {
         let by_name = inner.extension().and_then(|e| e.to_str()).and_then(Format::of_extension);
         let Some(format) = self.format.or(by_name) else {
             return Err(CliError::usage(format!(
-                "cannot tell the format from the name {}: add --format csv, tsv, jsonl, parquet or arrow",
+                "cannot tell the format from the name {}: add --format csv, tsv, jsonl, lines, parquet or arrow",
                 path.display()
             )));
         };
@@ -82,6 +83,9 @@ pub async fn run(context: &Context, args: ExportArgs) -> Result<(), CliError> {
     let (dataset, done) = session::with_own_interrupt(context, async |s| {
         let located = context.interrupt.or_interrupted(async { Ok(s.client.locate(&args.dataset).await?) }).await?;
         let dataset = located.manifest.reference();
+        if format == Format::Lines {
+            one_text(&dataset, &located.manifest.schema)?;
+        }
         let schema = arrow_schema(&located.manifest.schema);
         let settings = Settings { format, compression, null: args.null.unwrap_or_default(), schema };
         let done = export(context, &s.client, located, target, settings).await?;
@@ -108,6 +112,22 @@ pub async fn run(context: &Context, args: ExportArgs) -> Result<(), CliError> {
         table.pair("time", text::seconds(context.out.elapsed()));
         table
     })
+}
+
+/// Only texts can be lines, and only of one column.
+fn one_text(dataset: &DatasetRef, schema: &Schema) -> Result<(), CliError> {
+    match schema.fields.as_slice() {
+        [field] if field.dtype == DataType::String => Ok(()),
+        [field] => Err(CliError::usage(format!(
+            "--format lines writes text, and the column `{}` of {dataset} is {}: use --format csv",
+            field.name, field.dtype
+        ))),
+        fields => Err(CliError::usage(format!(
+            "--format lines writes one column, and {dataset} has {} ({}): use --format csv or tsv",
+            fields.len(),
+            schema.names_joined()
+        ))),
+    }
 }
 
 pub(super) fn shown_path(to: &str) -> String {

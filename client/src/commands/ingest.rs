@@ -36,6 +36,9 @@ enum FormatArg {
     Tsv,
     /// One JSON object a line
     Jsonl,
+    /// Lines of text as they are, each a row of one column, `line`
+    #[value(alias = "text")]
+    Lines,
     /// Parquet
     Parquet,
     /// An Arrow IPC file (Feather 2)
@@ -140,9 +143,23 @@ impl IngestArgs {
             FormatArg::Csv => Some(Kind::Csv),
             FormatArg::Tsv => Some(Kind::Tsv),
             FormatArg::Jsonl => Some(Kind::Jsonl),
+            FormatArg::Lines => Some(Kind::Lines),
             FormatArg::Parquet => Some(Kind::Parquet),
             FormatArg::Arrow => Some(Kind::Arrow),
         };
+        if kind == Some(Kind::Lines) {
+            let of_cells = [
+                ("--delimiter", self.delimiter.is_some()),
+                ("--no-header", self.no_header),
+                ("--schema", self.schema.is_some()),
+                ("--null", !self.null.is_empty()),
+            ];
+            if let Some((option, _)) = of_cells.iter().find(|(_, given)| *given) {
+                return Err(CliError::usage(format!(
+                    "{option} does not go with --format lines: every line becomes a text in the column `line`, as it is"
+                )));
+            }
+        }
         let encoding = match self.encoding {
             EncodingArg::Utf8 => Encoding::Utf8,
             EncodingArg::Latin1 => Encoding::Latin1,

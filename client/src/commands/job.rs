@@ -1,6 +1,7 @@
-//! `job list|show|wait|cancel`: jobs that run or ran.
+//! `job list|show|wait|cancel|logs`: jobs that run or ran.
 
 use clap::Subcommand;
+use futures::StreamExt;
 use serde_json::json;
 use shardmill_common::ids::JobId;
 use shardmill_common::status::{JobState, JobStatus};
@@ -12,11 +13,13 @@ use crate::error::CliError;
 use crate::table::Table;
 use crate::{jobs, session, text};
 
+use super::{job_logs, job_show};
+
 #[derive(Clone, Debug, Subcommand)]
 pub enum JobCommand {
     /// List the jobs, newest first
     List,
-    /// Show where a job stands
+    /// Show where a job stands or how it went, stage by stage
     Show {
         /// The job, such as j12
         job: JobId,
@@ -31,6 +34,8 @@ pub enum JobCommand {
         /// The job, such as j12
         job: JobId,
     },
+    /// Print what the programs of a job wrote to standard error, and why attempts failed
+    Logs(job_logs::Logs),
 }
 
 impl JobCommand {
@@ -38,6 +43,7 @@ impl JobCommand {
         session::with(context, async |s| match self {
             JobCommand::List => list(context, &s.client).await,
             JobCommand::Show { job } => show(context, &find(&s.client, job).await?),
+            JobCommand::Logs(logs) => logs.run(context, &s.client).await,
             JobCommand::Wait { job } => {
                 let status = jobs::follow(context, &s.client, job, false).await?;
                 end(context, status)
@@ -53,8 +59,12 @@ impl JobCommand {
 }
 
 async fn find(client: &Client, job: JobId) -> Result<JobStatus, CliError> {
-    let found = client.jobs().await?.into_iter().find(|s| s.job == job);
-    found.ok_or_else(|| CliError::failed(format!("no job {job}: see `shardmill job list`")))
+    let statuses = client.watch(job).await?;
+    tokio::pin!(statuses);
+    match statuses.next().await {
+        Some(status) => Ok(status?),
+        None => Err(CliError::failed(format!("the coordinator says nothing of job {job}"))),
+    }
 }
 
 fn end(context: &Context, status: JobStatus) -> Result<(), CliError> {
@@ -91,14 +101,12 @@ async fn list(context: &Context, client: &Client) -> Result<(), CliError> {
 
 fn show(context: &Context, status: &JobStatus) -> Result<(), CliError> {
     let seconds = jobs::seconds_of(status);
-    context.out.result(jobs::to_json(status, seconds), || jobs::to_table(status, seconds))?;
-    if !status.state.is_final() && !status.stages.is_empty() {
-        let mut table = Table::new(&["stage", ">tasks", ">running", ">done", ">tried again"]);
-        for s in &status.stages {
-            let numbers = [s.tasks, s.running, s.done, s.retried].map(show_count);
-            table.row(std::iter::once(s.name.as_str()).chain(numbers.iter().map(String::as_str)));
-        }
+    context.out.result(job_show::to_json(status, seconds), || jobs::to_table(status, seconds))?;
+    if let Some(table) = job_show::stages(status) {
         context.out.line(&table.to_string())?;
+    }
+    for line in job_show::remarks(status) {
+        context.out.line(&line)?;
     }
     for notice in &status.notices {
         context.out.notice(notice);

@@ -1,13 +1,121 @@
 //! `join LEFT RIGHT OUT`: joins two datasets on equal keys.
 
-use clap::Args;
+use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
+use shardmill_common::mapreduce::{JoinHow, JoinSpec};
+use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::spec::JobSpec;
+use shardmill_common::units::parse_bytes;
 
+use super::common::{DryRunArg, ReplicasArg, suffixes};
 use crate::cli::Context;
 use crate::error::CliError;
+use crate::{jobs, session};
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum HowArg {
+    /// Pairs of rows with equal keys
+    Inner,
+    /// These, and left rows without a partner
+    Left,
+    /// These, and right rows without a partner; in the right side's order
+    Right,
+    /// These, and the rows of either side without a partner
+    Outer,
+    /// Left rows with a partner, once each, without the right side's columns
+    Semi,
+    /// Left rows without a partner
+    Anti,
+}
 
 #[derive(Clone, Debug, Args)]
-pub struct JoinArgs {}
+pub struct JoinArgs {
+    /// The left dataset, NAME or NAME@VERSION
+    left: DatasetRef,
+    /// The right dataset
+    right: DatasetRef,
+    /// The dataset to write a new version of
+    #[arg(value_name = "OUT")]
+    output: DatasetName,
+    /// Key columns; LEFT=RIGHT where the two sides have different names for one
+    #[arg(long, env = "SHARDMILL_JOIN_ON", value_name = "A,LEFT=RIGHT", value_delimiter = ',')]
+    on: Vec<String>,
+    /// Which rows to keep
+    #[arg(long, env = "SHARDMILL_JOIN_HOW", value_enum, default_value = "inner")]
+    how: HowArg,
+    /// Rows without a value in a key match each other, as pandas has it; otherwise they match nothing, as in SQL
+    #[arg(long, env = "SHARDMILL_JOIN_NULLS_EQUAL", value_parser = FalseyValueParser::new())]
+    nulls_equal: bool,
+    /// What is added to the names of other columns that both sides have
+    #[arg(
+        long,
+        env = "SHARDMILL_JOIN_SUFFIXES",
+        value_name = "_X,_Y",
+        default_value = "_x,_y",
+        allow_hyphen_values = true
+    )]
+    suffixes: String,
+    /// A side of up to so many bytes is sent whole to the shards of the other; a larger one is shuffled
+    #[arg(long, env = "SHARDMILL_JOIN_BROADCAST_LIMIT", value_name = "BYTES", default_value = "64MiB", value_parser = parse_bytes)]
+    broadcast_limit: u64,
+    #[command(flatten)]
+    replicas: ReplicasArg,
+    #[command(flatten)]
+    pub(super) dry_run: DryRunArg,
+}
 
-pub async fn run(_context: &Context, _args: JoinArgs) -> Result<(), CliError> {
-    Err(CliError::failed("not there yet"))
+impl JoinArgs {
+    fn spec(&self) -> Result<JoinSpec, CliError> {
+        Ok(JoinSpec {
+            left: self.left.clone(),
+            right: self.right.clone(),
+            output: self.output.clone(),
+            on: self.on.iter().map(|text| key(text)).collect::<Result<_, _>>()?,
+            how: match self.how {
+                HowArg::Inner => JoinHow::Inner,
+                HowArg::Left => JoinHow::Left,
+                HowArg::Right => JoinHow::Right,
+                HowArg::Outer => JoinHow::Outer,
+                HowArg::Semi => JoinHow::Semi,
+                HowArg::Anti => JoinHow::Anti,
+            },
+            nulls_equal: self.nulls_equal,
+            suffixes: suffixes(&self.suffixes)?,
+            broadcast_limit: self.broadcast_limit,
+            replicas: self.replicas.replicas,
+        })
+    }
+}
+
+/// `a`, or `a=b` where the right side calls it `b`.
+fn key(text: &str) -> Result<(String, String), CliError> {
+    let (left, right) = text.split_once('=').unwrap_or((text, text));
+    let (left, right) = (left.trim(), right.trim());
+    if left.is_empty() || right.is_empty() {
+        return Err(CliError::usage(format!(
+            "--on: `{text}` is not a key; write a, or a=b where the right side calls it b"
+        )));
+    }
+    Ok((left.to_owned(), right.to_owned()))
+}
+
+pub async fn run(context: &Context, args: JoinArgs) -> Result<(), CliError> {
+    let order = args.dry_run.of(JobSpec::Join(args.spec()?));
+    let status = session::with_own_interrupt(context, async |s| jobs::run(context, &s.client, order).await).await?;
+    jobs::report(context, &status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_may_have_two_names() {
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(key("id").unwrap(), pair("id", "id"));
+        assert_eq!(key(" a = b ").unwrap(), pair("a", "b"));
+        for bad in ["", "=b", "a=", "="] {
+            assert_eq!(key(bad).unwrap_err().exit_status(), 2, "{bad}");
+        }
+    }
 }

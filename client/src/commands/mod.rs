@@ -1,6 +1,7 @@
 //! The verbs, one a file, and the table that leads to them.
 
 mod aggregate;
+mod aggregate_text;
 mod clean;
 mod common;
 mod compare;
@@ -16,9 +17,13 @@ mod explain;
 mod export;
 mod ingest;
 mod job;
+mod job_logs;
+mod job_show;
 mod join;
 mod local;
 mod mapreduce;
+mod mapreduce_args;
+mod mapreduce_files;
 mod model;
 mod model_compare;
 mod model_export;

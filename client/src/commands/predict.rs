@@ -11,7 +11,7 @@ use shardmill_common::spec::{JobSpec, PredictSpec};
 use shardmill_common::task::PredictOutputs;
 use shardmill_common::units::RejectLimit;
 
-use super::common::{ReplicasArg, columns};
+use super::common::{DryRunArg, ReplicasArg, columns};
 use super::predict_file::{self, FileJob};
 use crate::cli::Context;
 use crate::error::CliError;
@@ -45,6 +45,8 @@ pub struct PredictArgs {
     outputs: Vec<OutputArg>,
     #[command(flatten)]
     replicas: ReplicasArg,
+    #[command(flatten)]
+    pub(super) dry_run: DryRunArg,
     #[command(flatten)]
     file: FileArgs,
 }
@@ -130,10 +132,17 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<(), CliError> {
             }
             let keep = args.keep.unwrap_or(Keep::All).columns()?;
             let spec = PredictSpec { model: args.model, input, output, keep, outputs, replicas, resolved: None };
-            let work = async |s: &session::Session| jobs::run(context, &s.client, JobSpec::Predict(spec)).await;
+            let order = args.dry_run.of(JobSpec::Predict(spec));
+            let work = async |s: &session::Session| jobs::run(context, &s.client, order).await;
             let status = session::with_own_interrupt(context, work).await?;
             jobs::report(context, &status)
         }
+        (None, None, Some(_), Some(_)) if args.dry_run.is_on() => Err(CliError::usage(
+            "a prediction from file to file is planned while the file is read: ingest it first, then dry-run with datasets",
+        )),
+        (None, None, Some(_), Some(_)) if args.file.format == Some(Format::Lines) => Err(CliError::usage(
+            "a prediction is a table, which --format lines cannot hold: use csv, tsv, jsonl, parquet or arrow",
+        )),
         (None, None, Some(from), Some(to)) => {
             let keep = match (args.keep, args.file.join_input) {
                 (Some(_), true) => {

@@ -111,6 +111,7 @@ impl FileJob {
             Format::Csv => Kind::Csv,
             Format::Tsv => Kind::Tsv,
             Format::Jsonl => Kind::Jsonl,
+            Format::Lines => Kind::Lines,
             Format::Parquet => Kind::Parquet,
             Format::Arrow => Kind::Arrow,
         });
@@ -131,7 +132,7 @@ impl FileJob {
         let by_name = inner.extension().and_then(|e| e.to_str()).and_then(Format::of_extension);
         let format = self.format.or(by_name).unwrap_or(match input {
             SourceFormat::Csv { dialect, .. } if dialect.delimiter == b'\t' => Format::Tsv,
-            SourceFormat::Csv { .. } => Format::Csv,
+            SourceFormat::Csv { .. } | SourceFormat::Lines { .. } => Format::Csv,
             SourceFormat::JsonLines => Format::Jsonl,
             SourceFormat::Parquet => Format::Parquet,
             SourceFormat::Arrow => Format::Arrow,

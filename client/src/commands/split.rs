@@ -10,7 +10,7 @@ use shardmill_common::spec::{JobSpec, SplitSide, SplitSpec};
 use shardmill_common::status::JobStatus;
 use shardmill_common::units::show_count;
 
-use super::common::ReplicasArg;
+use super::common::{DryRunArg, ReplicasArg};
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::table::Table;
@@ -32,6 +32,8 @@ pub struct SplitArgs {
     seed: u64,
     #[command(flatten)]
     replicas: ReplicasArg,
+    #[command(flatten)]
+    pub(super) dry_run: DryRunArg,
 }
 
 /// `train=0.8`.
@@ -61,7 +63,7 @@ pub async fn run(context: &Context, args: SplitArgs) -> Result<(), CliError> {
         replicas: args.replicas.replicas,
     };
     let (status, sides) = session::with_own_interrupt(context, async |s| {
-        let status = jobs::run(context, &s.client, JobSpec::Split(spec)).await?;
+        let status = jobs::run(context, &s.client, args.dry_run.of(JobSpec::Split(spec))).await?;
         // The status tells one dataset; the record tells them all.
         let records = s.client.records(Some(status.job)).await?;
         Ok((status, records.into_iter().next().map_or_else(Vec::new, |r| r.outputs)))

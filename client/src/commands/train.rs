@@ -7,6 +7,7 @@ use shardmill_common::model::{
 use shardmill_common::name::DatasetRef;
 use shardmill_common::spec::JobSpec;
 
+use super::common::DryRunArg;
 use super::train_args::{KMeansArgs, LinearArgs, LogisticArgs, NaiveBayesArgs};
 use crate::cli::Context;
 use crate::error::CliError;
@@ -39,17 +40,17 @@ pub struct Wanted {
     pub seed: u64,
     pub warm_start: Option<ModelRef>,
     pub update: Option<ModelRef>,
+    pub dry_run: DryRunArg,
 }
 
 impl TrainCommand {
     pub async fn run(self, context: &Context) -> Result<(), CliError> {
-        let wanted = self.wanted()?;
-        let status = session::with_own_interrupt(context, async |s| {
-            let spec = wanted.spec(s).await?;
-            jobs::run(context, &s.client, JobSpec::Train(Box::new(spec))).await
-        })
-        .await?;
-        jobs::report(context, &status)
+        run(self.wanted()?, context).await
+    }
+
+    /// The same command, as a dry run.
+    pub async fn explain(self, context: &Context) -> Result<(), CliError> {
+        run(Wanted { dry_run: DryRunArg::ON, ..self.wanted()? }, context).await
     }
 
     fn wanted(self) -> Result<Wanted, CliError> {
@@ -60,6 +61,16 @@ impl TrainCommand {
             TrainCommand::Kmeans(args) => args.wanted(),
         }
     }
+}
+
+async fn run(wanted: Wanted, context: &Context) -> Result<(), CliError> {
+    let status = session::with_own_interrupt(context, async |s| {
+        let dry_run = wanted.dry_run;
+        let spec = wanted.spec(s).await?;
+        jobs::run(context, &s.client, dry_run.of(JobSpec::Train(Box::new(spec)))).await
+    })
+    .await?;
+    jobs::report(context, &status)
 }
 
 impl Wanted {

@@ -10,7 +10,7 @@ use shardmill_common::model::{
 };
 use shardmill_common::name::DatasetRef;
 
-use super::common::model_name;
+use super::common::{DryRunArg, model_name};
 use super::numbers::{above_zero, class_weight, data_weight, not_negative, priors};
 use super::train::Wanted;
 use super::train_options::PreparationArgs;
@@ -28,6 +28,8 @@ pub struct CommonArgs {
     /// For whatever is random
     #[arg(long, env = "SHARDMILL_TRAIN_SEED", value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
+    #[command(flatten)]
+    dry_run: DryRunArg,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -194,6 +196,7 @@ impl LabelArgs {
             seed: common.seed,
             warm_start: None,
             update: self.update,
+            dry_run: common.dry_run,
         })
     }
 }
@@ -271,6 +274,7 @@ impl KMeansArgs {
             seed: self.common.seed,
             warm_start: None,
             update: None,
+            dry_run: self.common.dry_run,
         })
     }
 }

@@ -13,8 +13,8 @@ use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::csv::CsvStyle;
-use super::json;
 use super::stream::{Compression, Stream};
+use super::{json, lines};
 
 /// The formats of exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -25,6 +25,9 @@ pub enum Format {
     Tsv,
     /// One JSON object a line
     Jsonl,
+    /// The texts of a dataset's only column, a line each
+    #[value(alias = "text")]
+    Lines,
     /// Parquet, compressed with zstd
     Parquet,
     /// Arrow IPC file (Feather 2), compressed with LZ4
@@ -37,6 +40,7 @@ impl Format {
             Format::Csv => "csv",
             Format::Tsv => "tsv",
             Format::Jsonl => "jsonl",
+            Format::Lines => "txt",
             Format::Parquet => "parquet",
             Format::Arrow => "arrow",
         }
@@ -55,7 +59,7 @@ impl Format {
 
     /// Formats that compress inside are not compressed again as a whole.
     pub const fn is_text(self) -> bool {
-        matches!(self, Format::Csv | Format::Tsv | Format::Jsonl)
+        matches!(self, Format::Csv | Format::Tsv | Format::Jsonl | Format::Lines)
     }
 }
 
@@ -73,6 +77,7 @@ pub struct Settings {
 pub enum Encoder {
     Csv(CsvStyle, Stream),
     Json(Stream),
+    Lines(Stream),
     Parquet(Box<ArrowWriter<Stream>>),
     Arrow(Box<FileWriter<Stream>>),
 }
@@ -90,6 +95,7 @@ impl Encoder {
                 Encoder::Csv(style, stream)
             }
             Format::Jsonl => Encoder::Json(stream),
+            Format::Lines => Encoder::Lines(stream),
             Format::Parquet => {
                 let compression = ParquetCompression::ZSTD(ZstdLevel::default());
                 let properties = WriterProperties::builder().set_compression(compression).build();
@@ -121,6 +127,10 @@ impl Encoder {
                 json::rows(batch, scratch);
                 stream.write_all(scratch).map_err(|e| e.to_string())
             }
+            Encoder::Lines(stream) => {
+                lines::rows(batch, scratch)?;
+                stream.write_all(scratch).map_err(|e| e.to_string())
+            }
             Encoder::Parquet(writer) => writer.write(batch).map_err(|e| e.to_string()),
             Encoder::Arrow(writer) => writer.write(batch).map_err(|e| e.to_string()),
         }
@@ -129,7 +139,7 @@ impl Encoder {
     /// Writes what the format puts at the end; returns the bytes of the file.
     pub fn finish(self) -> Result<u64, String> {
         let stream = match self {
-            Encoder::Csv(_, stream) | Encoder::Json(stream) => stream,
+            Encoder::Csv(_, stream) | Encoder::Json(stream) | Encoder::Lines(stream) => stream,
             Encoder::Parquet(writer) => writer.into_inner().map_err(|e| e.to_string())?,
             Encoder::Arrow(writer) => writer.into_inner().map_err(|e| e.to_string())?,
         };

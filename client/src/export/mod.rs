@@ -4,6 +4,7 @@ mod cells;
 mod csv;
 mod encoder;
 mod json;
+mod lines;
 mod stream;
 mod target;
 

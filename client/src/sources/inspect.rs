@@ -80,12 +80,14 @@ pub fn inspect(found: Found, options: &ReadOptions, pulse: &Pulse) -> Result<Ins
     }
     let mut raw_head = Vec::new();
     raw.by_ref().take(HEAD as u64).read_to_end(&mut raw_head).map_err(cannot)?;
-    if raw_head.is_empty() {
+    // Lines of text have their column whatever they hold.
+    let may_be_empty = options.kind == Some(Kind::Lines);
+    if raw_head.is_empty() && !may_be_empty {
         return Err(CliError::usage(format!("{} is empty: it has no columns", shown(&name))));
     }
     let whole = raw_head.len() < HEAD;
     let packing = kind::packing(&name, &raw_head)?;
-    let (head, last) = unpacked_head(&name, packing, &raw_head, whole)?;
+    let (head, last) = unpacked_head(&name, packing, &raw_head, whole, may_be_empty)?;
     let kind = kind::kind(&name, options.kind, &head)?;
     let location = location(&origin);
     let feed = match origin {
@@ -142,7 +144,13 @@ fn location(origin: &Origin) -> String {
 }
 
 /// The first unpacked bytes, and whether they are all.
-fn unpacked_head(name: &str, packing: Packing, raw: &[u8], whole: bool) -> Result<(Vec<u8>, bool), CliError> {
+fn unpacked_head(
+    name: &str,
+    packing: Packing,
+    raw: &[u8],
+    whole: bool,
+    may_be_empty: bool,
+) -> Result<(Vec<u8>, bool), CliError> {
     if packing == Packing::Plain {
         return Ok((raw.to_vec(), whole));
     }
@@ -150,7 +158,7 @@ fn unpacked_head(name: &str, packing: Packing, raw: &[u8], whole: bool) -> Resul
     let mut head = Vec::new();
     let mut unpacked = Unpacked::new(raw, packing).map_err(broken)?.take(HEAD as u64);
     match unpacked.read_to_end(&mut head) {
-        Ok(0) => Err(CliError::usage(format!("{name} is empty: it has no columns"))),
+        Ok(0) if !may_be_empty => Err(CliError::usage(format!("{name} is empty: it has no columns"))),
         Ok(n) => Ok((head, whole && n < HEAD)),
         // The rest of the packed data comes later.
         Err(_) if !whole && !head.is_empty() => Ok((head, false)),
@@ -166,6 +174,8 @@ fn text(name: &str, kind: Kind, options: &ReadOptions, head: &[u8], last: bool, 
     let start = head.get(bom..).unwrap_or_default();
     let (format, data_start, lines) = if kind == Kind::Jsonl {
         (SourceFormat::JsonLines, 0, 0)
+    } else if kind == Kind::Lines {
+        (SourceFormat::Lines { encoding: options.encoding }, 0, 0)
     } else {
         let dialect = options.dialect(kind);
         let header = read_header(start, &dialect, last).map_err(wrong)?;

@@ -15,6 +15,8 @@ pub enum Kind {
     Tsv,
     /// One JSON object a line
     Jsonl,
+    /// Lines of text
+    Lines,
     Parquet,
     /// An Arrow IPC file (Feather 2)
     Arrow,
@@ -40,7 +42,7 @@ impl Packing {
 
 impl Kind {
     pub const fn is_text(self) -> bool {
-        matches!(self, Kind::Csv | Kind::Tsv | Kind::Jsonl)
+        matches!(self, Kind::Csv | Kind::Tsv | Kind::Jsonl | Kind::Lines)
     }
 }
 
@@ -69,7 +71,7 @@ pub fn kind(name: &str, given: Option<Kind>, head: &[u8]) -> Result<Kind, CliErr
     let by_content = by_content(head);
     let Some(kind) = given.or_else(|| by_name(name)).or(by_content) else {
         return Err(CliError::usage(format!(
-            "cannot tell the format of {name} from its name: add --format csv, tsv, jsonl, parquet or arrow"
+            "cannot tell the format of {name} from its name: add --format csv, tsv, jsonl, lines, parquet or arrow"
         )));
     };
     match (kind, by_content) {

@@ -23,4 +23,4 @@ pub use options::{ReadOptions, parse_delimiter, parse_quote};
 pub use prepare::{Looked, Plan, Prepared, assemble, look, pass, total_bytes};
 pub use rows::RowFinder;
 pub use schema_option::parse as parse_schema;
-pub use upload::Uploader;
+pub use upload::{Payload, Uploader};

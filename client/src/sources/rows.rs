@@ -102,6 +102,7 @@ impl RowFinder {
     /// What a reader leaves out without a word.
     fn is_blank(&self, content: &[u8]) -> bool {
         match self.format {
+            SourceFormat::Lines { .. } => false,
             SourceFormat::JsonLines => content.trim_ascii().is_empty(),
             _ => content.is_empty(),
         }

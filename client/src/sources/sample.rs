@@ -1,6 +1,6 @@
 //! What a piece of a text source tells of its columns. The adapter to `shardmill_common::text`'s samplers.
 
-use shardmill_common::schema::Schema;
+use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::spec::SourceFormat;
 use shardmill_common::text::{Encoding, Grammar, sample_csv, sample_json_lines};
 
@@ -25,6 +25,7 @@ pub fn sample(
             sample_csv(data, dialect, columns, nulls, last).map_err(|e| CliError::usage(format!("{name}: {e}")))
         }
         SourceFormat::JsonLines => Ok(sample_json_lines(data, encoding, nulls, last)),
+        SourceFormat::Lines { .. } => Ok(Schema::new(vec![Field::new(SourceFormat::LINE, DataType::String)])),
         SourceFormat::Parquet | SourceFormat::Arrow => Ok(Schema::default()),
     }
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::name::{DatasetName, DatasetRef};
-use crate::schema::Schema;
-use crate::task::{ShardInput, TaskRange};
+use crate::schema::{DataType, Field, Schema};
+use crate::task::{PartitionSize, ShardInput, TaskRange};
 
 /// What is computed of the values of a group. Nulls are left out, except by `count()`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,44 @@ pub enum Function {
     Quantile(f64),
 }
 
+impl Function {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Function::Count => "count",
+            Function::Sum => "sum",
+            Function::Mean => "mean",
+            Function::Min => "min",
+            Function::Max => "max",
+            Function::Variance => "variance",
+            Function::StdDev => "stddev",
+            Function::Distinct => "distinct",
+            Function::ApproxDistinct => "approx_distinct",
+            Function::Quantile(_) => "quantile",
+        }
+    }
+
+    /// The type of its result over values of this type, if it takes them.
+    pub const fn result(self, of: DataType) -> Option<DataType> {
+        match self {
+            Function::Count | Function::Distinct | Function::ApproxDistinct => Some(DataType::Int64),
+            Function::Min | Function::Max => Some(of),
+            Function::Sum => match of {
+                DataType::Boolean | DataType::Int64 => Some(DataType::Int64),
+                DataType::Float64 => Some(DataType::Float64),
+                _ => None,
+            },
+            Function::Mean => match of {
+                DataType::Boolean | DataType::Int64 | DataType::Float64 => Some(DataType::Float64),
+                _ => None,
+            },
+            Function::Variance | Function::StdDev | Function::Quantile(_) => match of {
+                DataType::Int64 | DataType::Float64 => Some(DataType::Float64),
+                _ => None,
+            },
+        }
+    }
+}
+
 /// One column of the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Aggregate {
@@ -34,6 +72,74 @@ pub struct Aggregate {
     pub function: Function,
     /// `None` for `count()`.
     pub column: Option<String>,
+}
+
+impl Aggregate {
+    /// The type of its column over rows of this schema; `what` names the dataset in messages.
+    pub fn result(&self, schema: &Schema, what: &str) -> Result<DataType, String> {
+        let function = self.function.name();
+        if let Function::Quantile(share) = self.function
+            && !(0.0..=1.0).contains(&share)
+        {
+            return Err(format!("`{}`: the share of a quantile is between 0 and 1, not {share}", self.name));
+        }
+        let Some(column) = &self.column else {
+            return match self.function {
+                Function::Count => Ok(DataType::Int64),
+                _ => Err(format!("`{}`: {function} needs a column: {function}(COLUMN)", self.name)),
+            };
+        };
+        let Some(field) = schema.get(column) else {
+            return Err(format!(
+                "`{}`: {what} has no column `{column}`; its columns are {}",
+                self.name,
+                schema.names_joined()
+            ));
+        };
+        self.function.result(field.dtype).ok_or_else(|| {
+            format!(
+                "`{}`: {function} needs numbers, and column `{column}` is {}: cast it first (shardmill clean, rule `cast`)",
+                self.name, field.dtype
+            )
+        })
+    }
+}
+
+/// The columns of the result: the keys, then what is computed. `what` names the dataset in messages.
+pub fn aggregated_schema(
+    by: &[String],
+    aggregates: &[Aggregate],
+    schema: &Schema,
+    what: &str,
+) -> Result<Schema, String> {
+    let mut fields: Vec<Field> = Vec::with_capacity(by.len() + aggregates.len());
+    for key in by {
+        let Some(field) = schema.get(key) else {
+            return Err(format!("{what} has no column `{key}` to group by; its columns are {}", schema.names_joined()));
+        };
+        if fields.contains(field) {
+            return Err(format!("the column `{key}` to group by is named twice"));
+        }
+        fields.push(field.clone());
+    }
+    if aggregates.is_empty() {
+        return Err("nothing is computed: name at least one column, such as n=count()".into());
+    }
+    for aggregate in aggregates {
+        let name = &aggregate.name;
+        let dtype = aggregate.result(schema, what)?;
+        if name.is_empty() {
+            return Err("a column of the result has no name: write it as NAME=FUNCTION(COLUMN)".into());
+        }
+        if by.contains(name) {
+            return Err(format!("a column of the result is named `{name}`, as a column to group by is"));
+        }
+        if fields.iter().any(|f| f.name == *name) {
+            return Err(format!("two columns of the result are named `{name}`"));
+        }
+        fields.push(Field::new(name.clone(), dtype));
+    }
+    Ok(Schema::new(fields))
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,28 +152,80 @@ pub struct AggregateSpec {
     pub replicas: Option<u32>,
 }
 
-/// The partial aggregates of a shard, into the shuffle by the hash of the keys.
+/// The partial aggregates of a shard, into the shuffle by the hash of the keys. What is put out has several tables (the
+/// states of the groups, then the values that some functions need), each of so many partitions, one table after another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AggregateTask {
     pub input: ShardInput,
     pub schema: Schema,
     pub by: Vec<String>,
     pub aggregates: Vec<Aggregate>,
+    /// A power of two.
     pub partitions: u32,
-    /// For messages: the dataset's name.
-    pub source_name: String,
 }
 
-/// The final aggregates of partitions `from..to`, sorted by key.
+/// The final aggregates of partitions `from..to` of every table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MergeGroupsTask {
     pub runs: TaskRange,
     pub partitions: (u32, u32),
+    /// What the states in these partitions take in the shuffle.
+    pub sizes: Vec<PartitionSize>,
+    /// Partitions of a table in all.
+    pub of: u32,
     /// Of the input dataset.
     pub schema: Schema,
     pub by: Vec<String>,
     pub aggregates: Vec<Aggregate>,
-    /// Partitions of the map side in all.
-    pub of: u32,
+    /// These are all groups: they are put out in the order of their keys.
+    pub sorted: bool,
+    /// For messages: the dataset's name.
     pub source_name: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn aggregate(name: &str, function: Function, column: Option<&str>) -> Aggregate {
+        Aggregate { name: name.into(), function, column: column.map(str::to_owned) }
+    }
+
+    #[test]
+    fn the_result_has_keys_first_and_types_that_follow() {
+        let schema = Schema::new(vec![
+            Field::new("city", DataType::String),
+            Field::new("n", DataType::Int64),
+            Field::new("day", DataType::Date),
+            Field::new("ok", DataType::Boolean),
+        ]);
+        let result = |by: &[&str], aggregates: &[Aggregate]| {
+            let by: Vec<String> = by.iter().map(|b| (*b).to_owned()).collect();
+            aggregated_schema(&by, aggregates, &schema, "t@1")
+        };
+        let good = [
+            aggregate("rows", Function::Count, None),
+            aggregate("sum", Function::Sum, Some("n")),
+            aggregate("share", Function::Mean, Some("ok")),
+            aggregate("last", Function::Max, Some("day")),
+        ];
+        let made = result(&["city"], &good).unwrap();
+        let shown: Vec<String> = made.fields.iter().map(|f| format!("{} {}", f.name, f.dtype)).collect();
+        assert_eq!(shown, ["city string", "rows int64", "sum int64", "share float64", "last date"]);
+        for (by, aggregates, said) in [
+            (&["town"][..], &good[..], "no column `town` to group by; its columns are city, n, day, ok"),
+            (&["city", "city"][..], &good[..], "named twice"),
+            (&["city"][..], &[][..], "nothing is computed"),
+            (&["city"][..], &[aggregate("city", Function::Count, None)][..], "as a column to group by is"),
+            (&[][..], &[good[0].clone(), good[0].clone()][..], "two columns of the result are named `rows`"),
+            (&[][..], &[aggregate("", Function::Count, None)][..], "has no name"),
+            (&[][..], &[aggregate("x", Function::Sum, None)][..], "sum needs a column"),
+            (&[][..], &[aggregate("x", Function::Sum, Some("day"))][..], "sum needs numbers, and column `day` is date"),
+            (&[][..], &[aggregate("x", Function::Mean, Some("m"))][..], "`x`: t@1 has no column `m`"),
+            (&[][..], &[aggregate("x", Function::Quantile(f64::NAN), Some("n"))][..], "between 0 and 1"),
+        ] {
+            let error = result(by, aggregates).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::sort::SortKey;
 use super::step::{Step, Work};
 use crate::name::{DatasetName, DatasetRef};
-use crate::schema::Schema;
+use crate::schema::{DataType, Schema};
 use crate::task::{HashColumn, ShardInput, TaskRange};
 
 /// One dataset that is mapped.
@@ -46,6 +46,131 @@ impl MapReduceSpec {
     pub fn runs_programs(&self) -> bool {
         self.steps().any(|(_, step)| step.is_program())
     }
+
+    /// Whether its parts fit together, as far as that can be told without its inputs.
+    pub fn check(&self) -> Result<(), String> {
+        if self.inputs.is_empty() {
+            return Err("there is no input; name one with --input".into());
+        }
+        for (n, input) in self.inputs.iter().enumerate() {
+            check_table_name(&input.name)?;
+            if self.inputs[..n].iter().any(|before| before.name == input.name) {
+                return Err(format!("two inputs have the name `{}`; name them with --input NAME=DATASET", input.name));
+            }
+        }
+        self.check_columns()?;
+        let Some(reduce) = &self.reduce else { return self.check_map_only() };
+        if self.combine.is_some() && self.inputs.len() > 1 {
+            return Err(
+                "a combiner runs over the rows of one input, and there are several; combine in their maps".into()
+            );
+        }
+        if !self.then_by.is_empty() && !reduce.is_program() {
+            return Err("--then-by orders the rows that a reduce program reads; a statement orders them itself".into());
+        }
+        Ok(())
+    }
+
+    fn check_columns(&self) -> Result<(), String> {
+        let ordered =
+            self.keys.iter().map(|k| ("--key", k)).chain(self.then_by.iter().map(|k| ("--then-by", &k.column)));
+        let mut seen: Vec<&str> = Vec::new();
+        for (option, name) in ordered {
+            if name.is_empty() {
+                return Err(format!("{option}: a column name is empty"));
+            }
+            if seen.contains(&name.as_str()) {
+                return Err(format!("{option}: the column `{name}` is named twice"));
+            }
+            seen.push(name);
+        }
+        let programs = self.steps().filter_map(|(what, step)| match step {
+            Step::Program(program) => Some((what, program.columns.as_ref()?)),
+            Step::Sql(_) => None,
+        });
+        for (what, columns) in programs {
+            for (n, field) in columns.fields.iter().enumerate() {
+                if columns.fields[..n].iter().any(|f| f.name == field.name) {
+                    return Err(format!("{what}: the column `{}` is named twice", field.name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_map_only(&self) -> Result<(), String> {
+        if self.inputs.len() > 1 {
+            return Err("without a reduce there is one input; several are brought together by --reduce".into());
+        }
+        if !self.keys.is_empty() || self.combine.is_some() || !self.then_by.is_empty() {
+            return Err(
+                "--key, --combine and --then-by say how a reduce gets its rows, and there is no --reduce".into()
+            );
+        }
+        if self.inputs.iter().all(|input| input.map.is_none()) {
+            return Err("there is nothing to do: give a --map, a --reduce or both".into());
+        }
+        Ok(())
+    }
+}
+
+/// Tables are named by words, so that statements can name them without quotes.
+fn check_table_name(name: &str) -> Result<(), String> {
+    let is_word = name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    if is_word {
+        return Ok(());
+    }
+    Err(format!(
+        "`{}` cannot name a table: use letters, digits and `_`, as in --input NAME=DATASET",
+        name.escape_debug()
+    ))
+}
+
+/// The keys, in types in which the rows of all these inputs can be compared.
+pub fn common_keys(keys: &[String], inputs: &[(&str, &Schema)]) -> Result<Vec<HashColumn>, String> {
+    let comparable = |a: DataType, b: DataType| {
+        use DataType::{Date, Datetime, Float64, Int64, Null};
+        a == b
+            || matches!(
+                (a, b),
+                (Null, _) | (_, Null) | (Int64 | Float64, Int64 | Float64) | (Date | Datetime, Date | Datetime)
+            )
+    };
+    let common = |key: &String| {
+        let mut sum: Option<(&str, DataType)> = None;
+        for (input, schema) in inputs {
+            let Some(field) = schema.get(key) else {
+                return Err(format!(
+                    "the key column `{key}` is not among the rows of {input}, which have {}",
+                    schema.names_joined()
+                ));
+            };
+            sum = match sum {
+                None => Some((input, field.dtype)),
+                Some((first, dtype)) if comparable(dtype, field.dtype) => Some((first, dtype.join(field.dtype))),
+                Some((first, dtype)) => {
+                    return Err(format!(
+                        "the key column `{key}` is {dtype} in {first} and {} in {input}, which cannot be compared; CAST one of them in --map",
+                        field.dtype
+                    ));
+                }
+            };
+        }
+        Ok(HashColumn { name: key.clone(), dtype: sum.map(|(_, dtype)| dtype) })
+    };
+    keys.iter().map(common).collect()
+}
+
+/// The rows of an input as a reduce sees them: keys are in the type in which all inputs can be compared.
+pub fn side_schema(map: &Schema, keys: &[HashColumn]) -> Schema {
+    let mut schema = map.clone();
+    for field in &mut schema.fields {
+        if let Some(dtype) = keys.iter().find(|k| k.name == field.name).and_then(|k| k.dtype) {
+            field.dtype = dtype;
+        }
+    }
+    schema.published()
 }
 
 /// Parses and resolves every statement, and tries the combiner on a sample. Its `result` is [`Checked`].
@@ -116,6 +241,8 @@ pub struct ReduceSide {
 pub struct ReduceTask {
     pub sides: Vec<ReduceSide>,
     pub partitions: (u32, u32),
+    /// Partitions in all, a power of two.
+    pub of: u32,
     pub keys: Vec<HashColumn>,
     pub then_by: Vec<SortKey>,
     pub step: Step,

@@ -37,7 +37,8 @@ pub struct JoinSpec {
     pub replicas: Option<u32>,
 }
 
-/// Joins one shard of the driving side with the whole of the other one, which is small.
+/// Joins one shard of the driving side with the whole of the other one, which is small. A worker with too little memory for
+/// that says so in its `result`, [`TooLarge`], and puts out nothing: the sides are shuffled instead.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LookupTask {
     pub input: ShardInput,
@@ -52,4 +53,13 @@ pub struct LookupTask {
     pub nulls_equal: bool,
     pub driver_is_left: bool,
     pub columns: Vec<MergedColumn>,
+}
+
+/// The small side takes more memory than a lookup may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TooLarge {
+    /// Bytes it is thought to take.
+    pub needs: u64,
+    /// Bytes there are.
+    pub has: u64,
 }

@@ -37,8 +37,9 @@ pub struct SampleTask {
     pub input: ShardInput,
     pub schema: Schema,
     pub order: SortOrder,
-    /// Rows to take, evenly spread.
-    pub rows: u64,
+    /// The first row to take, and how far it is to the next: rows are taken evenly over the whole dataset.
+    pub first: u64,
+    pub step: u64,
 }
 
 /// Cuts the sampled keys into ranges of equal share; puts the bounds between them into the shuffle, one partition.
@@ -54,16 +55,25 @@ pub struct RangeTask {
     pub input: ShardInput,
     pub schema: Schema,
     pub order: SortOrder,
-    /// The bounds task; `None`: one range.
-    pub bounds: Option<TaskRange>,
+    /// The bounds task.
+    pub bounds: TaskRange,
     pub partitions: u32,
 }
 
-/// Sorts the rows of one range into shards.
+/// Where a sorting task finds its rows, in the order in which equal keys stay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unsorted {
+    /// Whole shards.
+    Shards(Vec<ShardInput>),
+    /// A partition of what range tasks put out.
+    Range { runs: TaskRange, partition: u32 },
+}
+
+/// Sorts the rows of one range, or of everything, into shards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MergeTask {
-    pub runs: TaskRange,
-    pub partition: u32,
+    pub rows: Unsorted,
     pub schema: Schema,
     pub order: SortOrder,
 }

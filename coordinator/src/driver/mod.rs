@@ -6,26 +6,29 @@ mod requests;
 mod status;
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use shardmill_common::failure::Refusal;
+use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::ids::{ClusterId, JobId, WorkerId};
 use shardmill_common::layout::CoordinatorLayout;
 use shardmill_common::message::ToWorker;
 use shardmill_common::spec::JobSpec;
-use shardmill_common::status::JobStatus;
+use shardmill_common::status::{AttemptLog, JobStatus};
 use shardmill_common::time::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::catalog::Catalog;
 use crate::journal::{Contents, JobRow, Journal, JournalError, Write};
+use crate::logs::Logs;
 use crate::registry::Registry;
-use crate::scheduler::{Event, Joined, Scheduler, SchedulerOptions};
+use crate::scheduler::{Event, Joined, Scheduler, SchedulerOptions, Task};
 
 /// How often time is looked at.
 const TICK: Duration = Duration::from_millis(200);
 /// Commands taken before the journal is written: one commit serves them all.
 const BATCH: usize = 512;
+/// How often those who watch a job are told where it stands, at most.
+const TELL_EVERY: Duration = Duration::from_millis(100);
 /// Finished jobs kept for `job list`.
 const FINISHED_KEPT: usize = 1000;
 
@@ -35,9 +38,18 @@ type Reply = Box<dyn FnOnce() + Send>;
 type Ask = Box<dyn FnOnce(&mut Driver) -> Reply + Send>;
 
 enum Command {
-    Join { joined: Box<Joined>, session: u64, out: mpsc::UnboundedSender<ToWorker> },
-    Disconnected { worker: WorkerId, session: u64 },
+    Join {
+        joined: Box<Joined>,
+        session: u64,
+        out: mpsc::UnboundedSender<ToWorker>,
+    },
+    Disconnected {
+        worker: WorkerId,
+        session: u64,
+    },
     Event(Event),
+    /// An attempt ended, with what its program wrote to standard error.
+    Ended(Event, Option<String>),
     Ask(Ask),
 }
 
@@ -74,6 +86,11 @@ impl Handle {
         self.mailbox.send(Command::Event(event)).await.map_err(|_| gone())
     }
 
+    /// An attempt ended: `Succeeded` or `Failed`, with what its program wrote to standard error.
+    pub async fn ended(&self, event: Event, log: Option<String>) -> Result<(), Refusal> {
+        self.mailbox.send(Command::Ended(event, log)).await.map_err(|_| gone())
+    }
+
     pub async fn join(
         &self,
         joined: Joined,
@@ -96,8 +113,17 @@ struct JobInfo {
     started: Timestamp,
 }
 
+/// A worker's session, and what was said in it.
+struct Session {
+    number: u64,
+    out: mpsc::UnboundedSender<ToWorker>,
+    /// The lists of places that the worker has, by job and stage, with their versions.
+    places: HashMap<(JobId, u32), u64>,
+}
+
 pub struct Driver {
     layout: CoordinatorLayout,
+    logs: Logs,
     scheduler: Scheduler,
     catalog: Catalog,
     registry: Registry,
@@ -105,8 +131,13 @@ pub struct Driver {
     next_job: u64,
     infos: BTreeMap<JobId, JobInfo>,
     finished: BTreeMap<JobId, JobStatus>,
-    sessions: HashMap<WorkerId, (u64, mpsc::UnboundedSender<ToWorker>)>,
+    sessions: HashMap<WorkerId, Session>,
     watchers: HashMap<JobId, watch::Sender<JobStatus>>,
+    /// When those who watch jobs were last told, and how long that took.
+    told: Instant,
+    telling_took: Duration,
+    /// A job ended that may be watched: its end is told at once.
+    job_ended: bool,
     writes: Vec<Write>,
     outbox: Vec<(WorkerId, ToWorker)>,
     replies: Vec<Reply>,
@@ -140,17 +171,23 @@ impl Driver {
         }
         let (tx, rx) = mpsc::channel(4096);
         let handle = Handle { mailbox: tx, cluster: contents.cluster, epoch: contents.epoch };
+        let finished: BTreeMap<JobId, JobStatus> = contents.finished.into_iter().map(|s| (s.job, s)).collect();
+        let logs = Logs::start(layout.clone(), finished.keys().chain(infos.keys()).copied().collect());
         let driver = Self {
             layout,
+            logs,
             scheduler,
             catalog: contents.catalog,
             registry: contents.registry,
             journal,
             next_job: contents.next_job,
             infos,
-            finished: contents.finished.into_iter().map(|s| (s.job, s)).collect(),
+            finished,
             sessions: HashMap::new(),
             watchers: HashMap::new(),
+            told: Instant::now(),
+            telling_took: Duration::ZERO,
+            job_ended: false,
             writes: Vec::new(),
             outbox: Vec::new(),
             replies: Vec::new(),
@@ -186,12 +223,13 @@ impl Driver {
     fn take(&mut self, command: Command) {
         match command {
             Command::Join { joined, session, out } => {
-                self.sessions.insert(joined.peer.worker, (session, out));
+                let session = Session { number: session, out, places: HashMap::new() };
+                self.sessions.insert(joined.peer.worker, session);
                 self.step(Event::Joined(joined));
             }
             Command::Disconnected { worker, session } => {
                 // An older session that ends late says nothing of the one that took its place.
-                if self.sessions.get(&worker).is_some_and(|(s, _)| *s == session) {
+                if self.sessions.get(&worker).is_some_and(|s| s.number == session) {
                     self.sessions.remove(&worker);
                     if let Some(incarnation) = self.scheduler.worker(worker).map(|w| w.incarnation) {
                         self.step(Event::Disconnected { worker, incarnation });
@@ -199,6 +237,10 @@ impl Driver {
                 }
             }
             Command::Event(event) => self.step(event),
+            Command::Ended(event, log) => {
+                self.keep_log(&event, log);
+                self.step(event);
+            }
             Command::Ask(ask) => {
                 let reply = ask(self);
                 self.replies.push(reply);
@@ -213,9 +255,9 @@ impl Driver {
             tokio::task::block_in_place(|| self.journal.write(&writes))?;
         }
         for (worker, message) in std::mem::take(&mut self.outbox) {
-            if let Some((_, out)) = self.sessions.get(&worker) {
+            if let Some(session) = self.sessions.get(&worker) {
                 // A closed session is reported by its reader.
-                let _ = out.send(message);
+                let _ = session.out.send(message);
             }
         }
         for reply in std::mem::take(&mut self.replies) {
@@ -225,9 +267,21 @@ impl Driver {
         Ok(())
     }
 
+    /// Tells those who watch jobs where they stand: the end of a job at once, anything else now and then, so that watching
+    /// costs a small part of the work.
     fn tell_watchers(&mut self) {
+        let pause = TELL_EVERY.max(self.telling_took * 20);
+        if self.watchers.is_empty() || (!self.job_ended && self.told.elapsed() < pause) {
+            self.job_ended = false;
+            return;
+        }
+        let begun = Instant::now();
         let ids: Vec<JobId> = self.watchers.keys().copied().collect();
         for id in ids {
+            if self.watchers.get(&id).is_none_or(watch::Sender::is_closed) {
+                self.watchers.remove(&id);
+                continue;
+            }
             let Ok(status) = self.job_status(id) else { continue };
             let is_final = status.state.is_final();
             if let Some(watcher) = self.watchers.get(&id) {
@@ -236,11 +290,46 @@ impl Driver {
                     *old = status;
                     changed
                 });
-                if is_final || watcher.is_closed() {
+                if is_final {
                     self.watchers.remove(&id);
                 }
             }
         }
+        self.job_ended = false;
+        self.told = Instant::now();
+        self.telling_took = begun.elapsed();
+    }
+
+    /// Keeps what an attempt left for people to read, if it left anything.
+    fn keep_log(&self, event: &Event, log: Option<String>) {
+        let (attempt, worker, why) = match event {
+            Event::Succeeded { attempt, worker, .. } => (attempt, worker, None),
+            Event::Failed { failure: Failure::Killed, .. } => return,
+            Event::Failed { attempt, worker, failure, .. } => (attempt, worker, Some(failure.to_string())),
+            _ => return,
+        };
+        if log.is_none() && why.is_none() {
+            return;
+        }
+        // An attempt that lost its task already is of no interest.
+        let Some(stage) = self.scheduler.job(attempt.task.job).and_then(|j| j.stages.get(attempt.task.stage as usize))
+        else {
+            return;
+        };
+        let running = stage.task(attempt.task.task).map(Task::running).unwrap_or_default();
+        let Some(running) = running.iter().find(|r| r.attempt == *attempt) else { return };
+        let entry = AttemptLog {
+            stage: attempt.task.stage,
+            stage_name: stage.name.clone(),
+            task: attempt.task.task,
+            attempt: u64::from(running.number),
+            worker: *worker,
+            ended: Timestamp::now(),
+            failed: why.is_some(),
+            why,
+            text: log.unwrap_or_default(),
+        };
+        self.logs.keep(attempt.task.job, entry);
     }
 
     /// Jobs under way that write this dataset, or read and write anything of its name.

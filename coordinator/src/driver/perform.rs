@@ -1,6 +1,6 @@
 //! Performing the scheduler's actions: into the journal's next batch, into the workers' outbox, into the catalog.
 
-use shardmill_common::ids::JobId;
+use shardmill_common::ids::{JobId, WorkerId};
 use shardmill_common::message::ToWorker;
 use shardmill_common::model::Evaluation;
 use shardmill_common::record::{Ending, Record};
@@ -14,7 +14,10 @@ use crate::jobs::{Publication, ResolvedJob};
 use crate::journal::{JobRow, Write};
 use crate::model_files;
 use crate::registry::ModelChange;
-use crate::scheduler::{Action, Event, Job, JobEnd};
+use crate::scheduler::{Action, Event, Job, JobEnd, StagePlaces};
+
+/// Places in one message.
+const PLACES_AT_ONCE: usize = 10_000;
 
 impl Driver {
     pub(super) fn step(&mut self, event: Event) {
@@ -26,8 +29,11 @@ impl Driver {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Launch { worker, launch } => {
+            Action::Launch { worker, launch, places } => {
                 tracing::debug!(attempt = %launch.attempt, %worker, "launch");
+                for (stage, list) in places {
+                    self.send_places(worker, launch.attempt.task.job, stage, &list);
+                }
                 self.outbox.push((worker, ToWorker::Launch(launch)));
             }
             Action::Kill { worker, attempt } => self.outbox.push((worker, ToWorker::Kill { attempt })),
@@ -36,7 +42,12 @@ impl Driver {
             Action::Hangup { worker } => {
                 self.sessions.remove(&worker);
             }
-            Action::Forget { worker, job } => self.outbox.push((worker, ToWorker::Forget { job })),
+            Action::Forget { worker, job } => {
+                if let Some(session) = self.sessions.get_mut(&worker) {
+                    session.places.retain(|(of, _), _| *of != job);
+                }
+                self.outbox.push((worker, ToWorker::Forget { job }));
+            }
             Action::Journal(op) => {
                 // The coordinator's own jobs are planned anew after a restart.
                 let job = match &op {
@@ -50,6 +61,20 @@ impl Driver {
             }
             Action::Publish { job, publication } => self.publish(job, &publication),
             Action::Ended { job, end } => self.ended(&job, end),
+        }
+    }
+
+    /// Sends a list of places to a worker, in pieces, unless it has this version of it.
+    fn send_places(&mut self, worker: WorkerId, job: JobId, stage: u32, list: &StagePlaces) {
+        let Some(session) = self.sessions.get_mut(&worker) else { return };
+        let version = list.version;
+        if session.places.insert((job, stage), version) == Some(version) {
+            return;
+        }
+        for (n, piece) in list.places.chunks(PLACES_AT_ONCE).enumerate() {
+            let begin = (n * PLACES_AT_ONCE) as u64;
+            let places = piece.to_vec();
+            self.outbox.push((worker, ToWorker::Places { job, stage, version, begin, places }));
         }
     }
 
@@ -147,8 +172,11 @@ impl Driver {
             self.writes.push(Write::EndJob(Box::new(row)));
         }
         self.finished.insert(id, status);
+        self.job_ended = true;
         while self.finished.len() > FINISHED_KEPT {
-            self.finished.pop_first();
+            if let Some((old, _)) = self.finished.pop_first() {
+                self.logs.remove(old);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use shardmill_common::model::{Algorithm, Curvature, Model, ModelDetail, ModelNam
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::record::Record;
 use shardmill_common::spec::{JobSpec, Submission};
-use shardmill_common::status::{AttemptLog, DatasetSummary, Explanation, JobStatus, NodeStatus};
+use shardmill_common::status::{DatasetSummary, Explanation, JobStatus, NodeStatus};
 use shardmill_common::time::Timestamp;
 use tokio::sync::watch;
 
@@ -16,6 +16,7 @@ use super::{Driver, JobInfo};
 use crate::catalog::Removal;
 use crate::jobs::ResolvedJob;
 use crate::journal::{JobRow, Write};
+use crate::logs::Logs;
 use crate::model_files;
 use crate::registry::ModelRemoval;
 use crate::scheduler::{Event, Worker};
@@ -151,9 +152,10 @@ impl Driver {
         })
     }
 
-    /// What the programs of a job wrote to standard error.
-    pub fn logs(&self, job: JobId) -> Result<Vec<AttemptLog>, Refusal> {
-        Err(Refusal::NotFound(format!("no logs are kept of job {job}")))
+    /// Where the logs of a job are to be read; not here, since reading takes time.
+    pub fn logs(&self, job: JobId) -> Result<Logs, Refusal> {
+        self.job_status(job)?;
+        Ok(self.logs.clone())
     }
 
     pub fn models(&self, name: Option<&ModelName>) -> Result<Vec<ModelSummary>, Refusal> {

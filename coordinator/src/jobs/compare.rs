@@ -1,46 +1,23 @@
 //! Comparison: pandas' `left.merge(right.drop_duplicates(), on, how, indicator=True)` in the order of the driving side.
-//!
-//! Hashes and positions are matched first; only columns of the other side that the result shows are then sent, to where the
-//! driving side's rows lie. The driving side is the left one, except for `how = right`.
+//! The driving side is the left one, except for `how = right`.
 
 use shardmill_common::failure::Failure;
 use shardmill_common::manifest::Manifest;
-use shardmill_common::schema::{DataType, Schema};
+use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::spec::{CompareSpec, How, Validate};
-use shardmill_common::task::{
-    DeliverTask, EmitTask, HashColumn, HashPlan, HashTask, MatchTask, MergedColumn, TaskKind, TaskRange, TaskSpec,
-};
+use shardmill_common::task::{HashColumn, Matching, MergedColumn};
 
-use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, coalesce, find, output, partitions_for, reduce_target,
-    whole,
-};
-
-const HASH: &str = "hash";
-const MATCH: &str = "match";
-const DELIVER: &str = "deliver";
-const MERGE: &str = "merge";
-
-/// What follows from the spec and the two schemas.
-struct Plan<'a> {
-    left: &'a Manifest,
-    right: &'a Manifest,
-    keys: Vec<HashColumn>,
-    columns: Vec<MergedColumn>,
-    driver_is_left: bool,
-    /// Every column of the right side is a key.
-    keys_are_rows: bool,
-    /// Columns of the other side that must travel.
-    payload: Vec<String>,
-}
+use super::pairs::{Pairs, Progress, check_names, key_columns};
+use super::plan::{Draft, Next, Publication, ResolvedJob, StageView};
 
 pub fn check(spec: &CompareSpec, job: &ResolvedJob) -> Result<(), String> {
     plan(spec, job).map(|_| ())
 }
 
-fn plan<'a>(spec: &CompareSpec, job: &'a ResolvedJob) -> Result<Plan<'a>, String> {
+/// What follows from the spec and the two schemas.
+pub fn plan<'a>(spec: &CompareSpec, job: &'a ResolvedJob) -> Result<Pairs<'a>, String> {
     let [left, right] = job.inputs.as_slice() else { return Err("a comparison has two inputs".into()) };
-    let keys = key_columns(spec, left, right)?;
+    let (keys, _) = key_columns(&on(spec, left, right)?, left, right)?;
     let driver_is_left = spec.how != How::Right || spec.changes;
     let is_key = |name: &str| keys.iter().any(|k| k.name == name);
     let columns = if spec.changes {
@@ -48,51 +25,47 @@ fn plan<'a>(spec: &CompareSpec, job: &'a ResolvedJob) -> Result<Plan<'a>, String
     } else {
         merged_columns(spec, &keys, left, right, driver_is_left)?
     };
-    let payload = columns
-        .iter()
-        .filter(|c| !c.other.as_deref().is_some_and(is_key) || c.driver.is_none())
-        .filter_map(|c| c.other.clone())
-        .filter(|name| !is_key(name))
-        .collect();
-    let keys_are_rows = right.schema.names().all(is_key);
-    Ok(Plan { left, right, keys, columns, driver_is_left, keys_are_rows, payload })
+    let payload = columns.iter().filter_map(|c| c.other.clone()).filter(|name| !is_key(name)).collect();
+    let (how, validate) = if spec.changes {
+        // Rows only one side has are counted; keys that repeat have no one partner to be compared with.
+        (How::Outer, Validate::OneToOne)
+    } else {
+        (spec.how, spec.validate)
+    };
+    Ok(Pairs {
+        left,
+        right,
+        columns,
+        payload,
+        driver_is_left,
+        matching: Matching::Comparison,
+        how,
+        validate,
+        right_has_row_hash: !right.schema.names().all(is_key),
+        nulls_equal: true,
+        changes: spec.changes.then_some(keys.len() as u32),
+        indicator: !spec.changes,
+        left_keys: keys.clone(),
+        right_keys: keys,
+    })
 }
 
-/// The key columns with the type both sides are brought to.
-fn key_columns(spec: &CompareSpec, left: &Manifest, right: &Manifest) -> Result<Vec<HashColumn>, String> {
-    let (l, r) = (left.reference(), right.reference());
+/// The columns to compare by, which both sides have under one name.
+fn on(spec: &CompareSpec, left: &Manifest, right: &Manifest) -> Result<Vec<(String, String)>, String> {
     let names: Vec<String> = match &spec.on {
         Some(on) if on.is_empty() => return Err("no key column is named".into()),
         Some(on) => on.clone(),
         None => left.schema.names().filter(|n| right.schema.get(n).is_some()).map(str::to_owned).collect(),
     };
     if names.is_empty() {
+        let (l, r) = (left.reference(), right.reference());
         return Err(format!(
             "{l} and {r} share no column: {l} has {}; {r} has {}",
             left.schema.names_joined(),
             right.schema.names_joined()
         ));
     }
-    let mut keys = Vec::new();
-    for (n, name) in names.iter().enumerate() {
-        if names[..n].contains(name) {
-            return Err(format!("the key column `{name}` is named twice"));
-        }
-        let missing = |which, schema: &Schema| {
-            format!("{which} has no column `{name}`; its columns are {}", schema.names_joined())
-        };
-        let a = left.schema.get(name).ok_or_else(|| missing(&l, &left.schema))?.dtype;
-        let b = right.schema.get(name).ok_or_else(|| missing(&r, &right.schema))?.dtype;
-        let common = a.join(b);
-        // Numbers meet numbers and dates meet instants; anything else that had to become text would match by accident.
-        if common == DataType::String && a != b {
-            return Err(format!(
-                "the key column `{name}` is {a} in {l} and {b} in {r}: cast one of them first (shardmill clean, rule `cast`)"
-            ));
-        }
-        keys.push(HashColumn { name: name.clone(), dtype: Some(common) });
-    }
-    Ok(keys)
+    Ok(names.into_iter().map(|name| (name.clone(), name)).collect())
 }
 
 fn merged_columns(
@@ -127,17 +100,10 @@ fn merged_columns(
         let (driver, other) = if driver_is_left { (None, source) } else { (source, None) };
         columns.push(MergedColumn { name, dtype: field.dtype, driver, other });
     }
-    for (n, column) in columns.iter().enumerate() {
-        if column.name == "_merge" {
-            return Err("an input has a column `_merge`, which is the name of the indicator: rename it first".into());
-        }
-        if columns[..n].iter().any(|c| c.name == column.name) {
-            return Err(format!(
-                "two columns of the result would be named `{}`: choose other --suffixes (they are `{}` and `{}`)",
-                column.name, spec.suffixes.0, spec.suffixes.1
-            ));
-        }
+    if columns.iter().any(|c| c.name == "_merge") {
+        return Err("an input has a column `_merge`, which is the name of the indicator: rename it first".into());
     }
+    check_names(&columns, &spec.suffixes)?;
     Ok(columns)
 }
 
@@ -168,161 +134,23 @@ fn changed_columns(keys: &[HashColumn], left: &Manifest, right: &Manifest) -> Re
 }
 
 pub fn next(spec: &CompareSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-    let plan = plan(spec, job).map_err(Failure::bad_input)?;
-    let left: Vec<ShardAt> = plan.left.shards.iter().map(ShardAt::stored).collect();
-    let right: Vec<ShardAt> = plan.right.shards.iter().map(ShardAt::stored).collect();
-    let Some(hash) = find(stages, HASH) else { return Ok(hash_stage(&plan, &left, &right)) };
-    let (l, r) = (left.len() as u32, right.len() as u32);
-    let left_hashes = TaskRange { stage: hash, from: 0, to: l };
-    let right_hashes = TaskRange { stage: hash, from: l, to: l + r };
-    let Some(matching) = find(stages, MATCH) else {
-        return match_stage(spec, &plan, (left_hashes, right_hashes), stages);
-    };
-    let matches = whole(stages, matching);
-    let (driver, other) = if plan.driver_is_left { (&left, &right) } else { (&right, &left) };
-    let (driver_schema, other_schema) = if plan.driver_is_left {
-        (&plan.left.schema, &plan.right.schema)
-    } else {
-        (&plan.right.schema, &plan.left.schema)
-    };
-    let d = driver.len() as u32;
-    let o = other.len() as u32;
-    let mut delivered = None;
-    if !plan.payload.is_empty() {
-        let Some(deliver) = find(stages, DELIVER) else {
-            let tasks = other
-                .iter()
-                .enumerate()
-                .map(|(n, shard)| {
-                    let task = DeliverTask {
-                        input: shard.input(n),
-                        schema: other_schema.clone(),
-                        columns: plan.payload.clone(),
-                        matches,
-                        partition: d + o + n as u32,
-                        targets: d,
-                    };
-                    shard.task(TaskKind::Deliver(task), vec![matches])
-                })
-                .collect();
-            return Ok(Next::stage(DELIVER, tasks, vec![matching]));
-        };
-        delivered = Some(whole(stages, deliver));
-    }
-    let Some(merge) = find(stages, MERGE) else {
-        let emit = |n: usize, shard: &ShardAt, is_driver: bool| {
-            let task = EmitTask {
-                input: shard.input(n),
-                schema: if is_driver { driver_schema.clone() } else { other_schema.clone() },
-                columns: plan.columns.clone(),
-                is_driver,
-                driver_is_left: plan.driver_is_left,
-                matches,
-                partition: if is_driver { n as u32 } else { d + n as u32 },
-                delivered: delivered.filter(|_| is_driver),
-                changes: spec.changes.then_some(plan.keys.len() as u32),
-            };
-            let mut reads = vec![matches];
-            reads.extend(delivered.filter(|_| is_driver));
-            let mut task = shard.task(TaskKind::Emit(task), reads);
-            task.memory = task.memory.saturating_mul(2);
-            task
-        };
-        let mut tasks: Vec<TaskSpec> = driver.iter().enumerate().map(|(n, s)| emit(n, s, true)).collect();
-        if spec.how == How::Outer && !spec.changes {
-            tasks.extend(other.iter().enumerate().map(|(n, s)| emit(n, s, false)));
+    let pairs = plan(spec, job).map_err(Failure::bad_input)?;
+    Ok(match pairs.next(stages)? {
+        Progress::Next(next) => next,
+        Progress::Finished(shards) => {
+            let draft = Draft { name: spec.output.clone(), schema: output_schema(&pairs), shards };
+            Next::Publish(Box::new(Publication { drafts: vec![draft], ..Default::default() }))
         }
-        let mut keeps = vec![matching];
-        keeps.extend(delivered.map(|d| d.stage));
-        return Ok(Next::stage(MERGE, tasks, keeps));
-    };
-    let shards = whole(stages, merge)
-        .tasks()
-        .map(|(s, t)| Ok(output(stages, s, t)?.shard.clone()))
-        .collect::<Result<Vec<_>, Failure>>()?;
-    let draft = Draft {
-        name: spec.output.clone(),
-        schema: output_schema(&plan, spec),
-        shards: shards.into_iter().flatten().filter(|s| s.rows() > 0).collect(),
-    };
-    Ok(Next::Publish(Box::new(Publication { drafts: vec![draft], ..Default::default() })))
+    })
 }
 
-fn output_schema(plan: &Plan<'_>, spec: &CompareSpec) -> Schema {
-    use shardmill_common::schema::Field;
-    let fields = plan.columns.iter().map(|c| Field::new(c.name.clone(), c.dtype));
-    let mut schema = if spec.changes {
-        let mut fields: Vec<Field> = fields.take(plan.keys.len()).collect();
-        fields.extend(["column", "left", "right"].map(|n| Field::new(n, DataType::String)));
-        Schema::new(fields)
-    } else {
-        Schema::new(fields.collect())
+fn output_schema(pairs: &Pairs<'_>) -> Schema {
+    let fields = pairs.columns.iter().map(|c| Field::new(c.name.clone(), c.dtype));
+    let mut fields: Vec<Field> = match pairs.changes {
+        Some(keys) => fields.take(keys as usize).collect(),
+        None => fields.collect(),
     };
-    if !spec.changes {
-        schema.fields.push(Field::new("_merge", DataType::String));
-    }
-    schema.published()
-}
-
-fn hash_stage(plan: &Plan<'_>, left: &[ShardAt], right: &[ShardAt]) -> Next {
-    let rows = plan.left.rows() + plan.right.rows();
-    let hash = |shard: &ShardAt, n: usize, schema: &Schema, with_row_hash: bool| {
-        let hash = HashPlan { columns: Some(plan.keys.clone()), with_row_hash, partitions: partitions_for(rows) };
-        let task = HashTask { input: shard.input(n), schema: schema.clone(), plan: hash };
-        shard.task(TaskKind::Hash(task), Vec::new())
-    };
-    let mut tasks: Vec<TaskSpec> = left.iter().enumerate().map(|(n, s)| hash(s, n, &plan.left.schema, false)).collect();
-    tasks.extend(right.iter().enumerate().map(|(n, s)| hash(s, n, &plan.right.schema, !plan.keys_are_rows)));
-    Next::stage(HASH, tasks, Vec::new())
-}
-
-fn first_rows(manifest: &Manifest) -> Vec<u64> {
-    let mut sum = 0;
-    manifest
-        .shards
-        .iter()
-        .map(|s| {
-            let first = sum;
-            sum += s.rows();
-            first
-        })
-        .collect()
-}
-
-fn match_stage(
-    spec: &CompareSpec,
-    plan: &Plan<'_>,
-    (left, right): (TaskRange, TaskRange),
-    stages: &[StageView<'_>],
-) -> Result<Next, Failure> {
-    let outputs =
-        left.tasks().chain(right.tasks()).map(|(s, t)| output(stages, s, t)).collect::<Result<Vec<_>, _>>()?;
-    let rows = plan.left.rows() + plan.right.rows();
-    let reads: Vec<TaskRange> = [left, right].into_iter().filter(|r| r.to > r.from).collect();
-    let (how, validate) = if spec.changes {
-        // Rows only one side has are counted; keys that repeat have no one partner to be compared with.
-        (How::Outer, Validate::OneToOne)
-    } else {
-        (spec.how, spec.validate)
-    };
-    let tasks = coalesce(outputs.into_iter(), partitions_for(rows), reduce_target(rows))
-        .into_iter()
-        .map(|(from, to, rows)| TaskSpec {
-            kind: TaskKind::Match(MatchTask {
-                left,
-                right,
-                partitions: (from, to),
-                how,
-                validate,
-                right_has_row_hash: !plan.keys_are_rows,
-                deliver: !plan.payload.is_empty(),
-                left_first_rows: first_rows(plan.left),
-                right_first_rows: first_rows(plan.right),
-            }),
-            reads: reads.clone(),
-            objects: Vec::new(),
-            memory: rows * 120 + (4 << 20),
-        })
-        .collect();
-    Ok(Next::stage(MATCH, tasks, vec![left.stage]))
+    let added: &[&str] = if pairs.changes.is_some() { &["column", "left", "right"] } else { &["_merge"] };
+    fields.extend(added.iter().map(|name| Field::new(*name, DataType::String)));
+    Schema::new(fields).published()
 }

@@ -75,7 +75,8 @@ pub fn hash_stage(shards: &[ShardAt], schema: &Schema, keys: Option<&[String]>, 
         .iter()
         .enumerate()
         .map(|(n, shard)| {
-            let task = HashTask { input: shard.input(n), schema: schema.clone(), plan: plan.clone() };
+            let (schema, plan) = (schema.clone(), plan.clone());
+            let task = HashTask { input: shard.input(n), schema, plan, nulls_apart: None };
             shard.task(TaskKind::Hash(task), Vec::new())
         })
         .collect();
@@ -148,11 +149,8 @@ fn find_stage(hashes: &[(u32, u32)], keep: Keep, stages: &[StageView<'_>]) -> Re
 }
 
 /// `rows_in` from the hash stage, `duplicates` from the find stage, `rows_out` what is between.
-pub fn counters(stages: &[StageView<'_>]) -> Counters {
-    let mut sum = Counters::default();
-    for output in stages.iter().flat_map(StageView::outputs) {
-        sum.merge(&output.counters);
-    }
+/// From the counters of all tasks together.
+pub fn counters(sum: &Counters) -> Counters {
     let mut counters = Counters::default();
     counters.add("rows_in", sum.get("rows_in"));
     counters.add("duplicates", sum.get("duplicates"));

@@ -1,14 +1,246 @@
-//! Joining: a small side is sent to the shards of the other, two large ones meet by the hashes of their keys.
+//! Joining: pandas' `left.merge(right, on, how)`, and SQL's semi and anti join, in the order of the driving side (the left
+//! one, except for `how = right`).
+//!
+//! A small other side is sent to every shard of the driving one and looked up there. Two large sides are shuffled, as hashes
+//! and positions, and meet as in a comparison. Both ways give the same rows in the same order.
 
+use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::JoinSpec;
+use shardmill_common::manifest::{Manifest, ShardEntry};
+use shardmill_common::mapreduce::{JoinHow, JoinSpec, LookupTask};
+use shardmill_common::schema::{Field, Schema};
+use shardmill_common::spec::{How, Validate};
+use shardmill_common::task::{HashColumn, Matching, MergedColumn, TaskKind};
 
-use super::plan::{Next, ResolvedJob, StageView};
+use super::pairs::{Pairs, Progress, check_names, key_columns};
+use super::plan::{Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, frame_memory, output, whole};
 
-pub fn check(_spec: &JoinSpec, _job: &ResolvedJob) -> Result<(), String> {
-    Err("not there yet".into())
+pub const LOOKUP: &str = "look up";
+
+/// What follows from the spec and the two datasets.
+pub struct Plan<'a> {
+    pub pairs: Pairs<'a>,
+    /// The side that is not driving is small enough to be sent to every shard of the one that is.
+    pub broadcast: bool,
 }
 
-pub fn next(_spec: &JoinSpec, _job: &ResolvedJob, _stages: &[StageView<'_>]) -> Result<Next, Failure> {
-    Err(Failure::internal("not there yet"))
+pub fn check(spec: &JoinSpec, job: &ResolvedJob) -> Result<(), String> {
+    plan(spec, job).map(|_| ())
 }
+
+pub fn plan<'a>(spec: &JoinSpec, job: &'a ResolvedJob) -> Result<Plan<'a>, String> {
+    let [left, right] = job.inputs.as_slice() else { return Err("a join has two inputs".into()) };
+    if spec.on.is_empty() {
+        return Err(no_key(left, right));
+    }
+    let (left_keys, right_keys) = key_columns(&spec.on, left, right)?;
+    let driver_is_left = spec.how != JoinHow::Right;
+    let columns = match spec.how {
+        JoinHow::Semi | JoinHow::Anti => own_columns(&left.schema),
+        _ => merged_columns(spec, &left_keys, left, right)?,
+    };
+    let payload = columns.iter().filter(|c| c.driver.is_none()).filter_map(|c| c.other.clone()).collect();
+    let (matching, how) = match spec.how {
+        JoinHow::Inner => (Matching::Join, How::Inner),
+        JoinHow::Left => (Matching::Join, How::Left),
+        JoinHow::Right => (Matching::Join, How::Right),
+        JoinHow::Outer => (Matching::Join, How::Outer),
+        JoinHow::Semi => (Matching::Semi, How::Left),
+        JoinHow::Anti => (Matching::Anti, How::Left),
+    };
+    let other = if driver_is_left { right } else { left };
+    Ok(Plan {
+        // The rows that only the other side has are known only when every shard of the driving one was looked at.
+        broadcast: spec.how != JoinHow::Outer && other.bytes() <= spec.broadcast_limit,
+        pairs: Pairs {
+            left,
+            right,
+            left_keys,
+            right_keys,
+            columns,
+            payload,
+            driver_is_left,
+            matching,
+            how,
+            validate: Validate::ManyToMany,
+            right_has_row_hash: false,
+            nulls_equal: spec.nulls_equal,
+            changes: None,
+            indicator: false,
+        },
+    })
+}
+
+fn no_key(left: &Manifest, right: &Manifest) -> String {
+    let (l, r) = (left.reference(), right.reference());
+    let shared: Vec<&str> = left.schema.names().filter(|n| right.schema.get(n).is_some()).collect();
+    if shared.is_empty() {
+        format!(
+            "name the key columns with --on LEFT=RIGHT: {l} has {}; {r} has {}",
+            left.schema.names_joined(),
+            right.schema.names_joined()
+        )
+    } else {
+        format!("name the key columns with --on: {l} and {r} both have {}", shared.join(", "))
+    }
+}
+
+fn own_columns(schema: &Schema) -> Vec<MergedColumn> {
+    let own =
+        |f: &Field| MergedColumn { name: f.name.clone(), dtype: f.dtype, driver: Some(f.name.clone()), other: None };
+    schema.fields.iter().map(own).collect()
+}
+
+/// The left side's columns, then the right's but for keys of the same name, which are one column with the left's.
+fn merged_columns(
+    spec: &JoinSpec,
+    keys: &[HashColumn],
+    left: &Manifest,
+    right: &Manifest,
+) -> Result<Vec<MergedColumn>, String> {
+    let driver_is_left = spec.how != JoinHow::Right;
+    let is_shared_key = |name: &str| spec.on.iter().any(|(l, r)| l == name && r == name);
+    let clashes =
+        |name: &str| !is_shared_key(name) && left.schema.get(name).is_some() && right.schema.get(name).is_some();
+    let of_side = |field: &Field, is_left: bool| {
+        let suffix = if is_left { &spec.suffixes.0 } else { &spec.suffixes.1 };
+        let name = if clashes(&field.name) { format!("{}{suffix}", field.name) } else { field.name.clone() };
+        let source = Some(field.name.clone());
+        let (driver, other) = if is_left == driver_is_left { (source, None) } else { (None, source) };
+        MergedColumn { name, dtype: field.dtype, driver, other }
+    };
+    let of_key = |field: &Field| {
+        let theirs = right.schema.get(&field.name).map_or(field.dtype, |f| f.dtype);
+        let common = keys.iter().find(|k| k.name == field.name).and_then(|k| k.dtype);
+        let dtype = match spec.how {
+            // Values of both sides are in it.
+            JoinHow::Outer => common.unwrap_or(field.dtype),
+            JoinHow::Right => theirs,
+            _ => field.dtype,
+        };
+        let source = Some(field.name.clone());
+        MergedColumn { name: field.name.clone(), dtype, driver: source.clone(), other: source }
+    };
+    let left_columns =
+        left.schema.fields.iter().map(|f| if is_shared_key(&f.name) { of_key(f) } else { of_side(f, true) });
+    let right_columns = right.schema.fields.iter().filter(|f| !is_shared_key(&f.name)).map(|f| of_side(f, false));
+    let columns: Vec<MergedColumn> = left_columns.chain(right_columns).collect();
+    check_names(&columns, &spec.suffixes)?;
+    Ok(columns)
+}
+
+pub fn next(spec: &JoinSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+    let plan = plan(spec, job).map_err(Failure::bad_input)?;
+    if plan.broadcast {
+        match looked_up(spec, &plan.pairs, stages)? {
+            LookedUp::Next(next) => return Ok(next),
+            LookedUp::Finished(shards) => return Ok(publish(spec, &plan.pairs, shards)),
+            LookedUp::TooLarge => {}
+        }
+    }
+    Ok(match plan.pairs.next(stages)? {
+        Progress::Next(next) => next,
+        Progress::Finished(shards) => publish(spec, &plan.pairs, shards),
+    })
+}
+
+fn publish(spec: &JoinSpec, pairs: &Pairs<'_>, shards: Vec<ShardEntry>) -> Next {
+    let fields = pairs.columns.iter().map(|c| Field::new(c.name.clone(), c.dtype)).collect();
+    let draft = Draft { name: spec.output.clone(), schema: Schema::new(fields).published(), shards };
+    Next::Publish(Box::new(Publication { drafts: vec![draft], ..Default::default() }))
+}
+
+/// How far looking up has come.
+enum LookedUp {
+    Next(Next),
+    /// The shards of the result, in order.
+    Finished(Vec<ShardEntry>),
+    /// A worker has too little memory for the small side.
+    TooLarge,
+}
+
+fn looked_up(spec: &JoinSpec, pairs: &Pairs<'_>, stages: &[StageView<'_>]) -> Result<LookedUp, Failure> {
+    let Some(stage) = find(stages, LOOKUP) else {
+        let next = lookup_stage(spec, pairs);
+        return Ok(next.map_or(LookedUp::Finished(Vec::new()), LookedUp::Next));
+    };
+    let mut shards = Vec::new();
+    for (stage, task) in whole(stages, stage).tasks() {
+        let output = output(stages, stage, task)?;
+        if output.result.is_some() {
+            return Ok(LookedUp::TooLarge);
+        }
+        shards.extend(output.shards().filter(|s| s.rows() > 0).cloned());
+    }
+    Ok(LookedUp::Finished(shards))
+}
+
+/// A task for each shard of the driving side, if it has any.
+fn lookup_stage(spec: &JoinSpec, pairs: &Pairs<'_>) -> Option<Next> {
+    let sides = [(pairs.left, &pairs.left_keys), (pairs.right, &pairs.right_keys)];
+    let [(driver, keys), (other, other_keys)] = if pairs.driver_is_left { sides } else { [sides[1], sides[0]] };
+    let others: Vec<ShardAt> = other.shards.iter().map(ShardAt::stored).collect();
+    let task = LookupTask {
+        input: driver.shards.first().map(ShardAt::stored)?.input(0),
+        schema: driver.schema.clone(),
+        others: others.iter().enumerate().map(|(n, s)| s.input(n)).collect(),
+        other_schema: other.schema.clone(),
+        keys: keys.clone(),
+        other_keys: other_keys.clone(),
+        how: spec.how,
+        nulls_equal: spec.nulls_equal,
+        driver_is_left: pairs.driver_is_left,
+        columns: pairs.columns.clone(),
+    };
+    let tasks = driver.shards.iter().enumerate().map(|(n, entry)| {
+        let shard = ShardAt::stored(entry);
+        let kind = TaskKind::Lookup(Box::new(LookupTask { input: shard.input(n), ..task.clone() }));
+        let mut task = shard.task(kind, Vec::new());
+        task.objects.extend(other.objects().map(|o| o.id));
+        task.memory = task.memory.saturating_mul(2).saturating_add(frame_memory(other.bytes()));
+        task
+    });
+    Some(Next::stage(LOOKUP, tasks.collect(), Vec::new()))
+}
+
+/// `rows_in` of both sides, `rows_out`, and where merged rows are made the pairs and the rows of a side alone; the same
+/// whichever way was taken.
+pub fn counters<'a>(
+    spec: &JoinSpec,
+    job: &ResolvedJob,
+    mut sum: Counters,
+    stages: impl FnOnce() -> Vec<StageView<'a>>,
+) -> Counters {
+    if plan(spec, job).is_ok_and(|plan| plan.broadcast) {
+        // Workers with less memory than others may have found too large what these looked up: the rows were made twice.
+        for view in stages().iter().filter(|view| view.name == LOOKUP) {
+            if view.outputs().any(|o| o.result.is_some()) {
+                view.outputs().for_each(|o| sum.take_away(&o.counters));
+            }
+        }
+    }
+    let mut counters = Counters::default();
+    counters.add("rows_in", job.inputs.iter().map(Manifest::rows).sum());
+    let rows_out = match spec.how {
+        JoinHow::Semi | JoinHow::Anti => {
+            job.inputs.first().map_or(0, Manifest::rows).saturating_sub(sum.get("rows_dropped"))
+        }
+        _ => sum.get("rows_out"),
+    };
+    counters.add("rows_out", rows_out);
+    let shown: &[&str] = match spec.how {
+        JoinHow::Inner => &["both"],
+        JoinHow::Left => &["both", "left_only"],
+        JoinHow::Right => &["both", "right_only"],
+        JoinHow::Outer => &["both", "left_only", "right_only"],
+        JoinHow::Semi | JoinHow::Anti => &[],
+    };
+    for name in shown {
+        counters.add(*name, sum.get(name));
+    }
+    counters
+}
+
+#[cfg(test)]
+#[path = "join_tests.rs"]
+mod tests;

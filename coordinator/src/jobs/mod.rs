@@ -9,6 +9,7 @@ mod explain;
 mod ingest;
 mod join;
 mod mapreduce;
+mod pairs;
 mod plan;
 mod predict;
 mod register;
@@ -70,36 +71,22 @@ pub fn next(job: &ResolvedJob, stages: &[StageView<'_>], live_workers: u32) -> R
     }
 }
 
-/// The job's counters over the tasks that are done.
-pub fn counters(job: &ResolvedJob, stages: &[StageView<'_>]) -> Counters {
+/// The job's counters over the tasks that are done, whose counters come to `sum`. Few kinds need to look at the stages.
+pub fn counters<'a>(job: &ResolvedJob, sum: Counters, stages: impl FnOnce() -> Vec<StageView<'a>>) -> Counters {
     match &job.spec {
-        JobSpec::Ingest(spec) => ingest::counters(spec, stages),
-        JobSpec::Dedup(_) => dedup::counters(stages),
-        JobSpec::Split(spec) => split::counters(spec, job, stages),
-        JobSpec::Clean(_)
-        | JobSpec::Compare(_)
-        | JobSpec::Train(_)
-        | JobSpec::Predict(_)
-        | JobSpec::Evaluate(_)
-        | JobSpec::MapReduce(_)
-        | JobSpec::Sort(_)
-        | JobSpec::Aggregate(_)
-        | JobSpec::Join(_)
-        | JobSpec::Register(_)
-        | JobSpec::Repair(_) => {
-            let mut sum = Counters::default();
-            for output in stages.iter().flat_map(StageView::outputs) {
-                sum.merge(&output.counters);
-            }
-            sum
-        }
+        JobSpec::Ingest(spec) => ingest::counters(spec, &stages()),
+        JobSpec::Dedup(_) => dedup::counters(&sum),
+        JobSpec::Split(spec) => split::counters(spec, job, &stages()),
+        JobSpec::Aggregate(_) => aggregate::counters(&stages()),
+        JobSpec::Join(spec) => join::counters(spec, job, sum, stages),
+        _ => sum,
     }
 }
 
 /// The rounds of a training so far.
-pub fn rounds(job: &ResolvedJob, stages: &[StageView<'_>]) -> Vec<Round> {
+pub fn rounds<'a>(job: &ResolvedJob, stages: impl FnOnce() -> Vec<StageView<'a>>) -> Vec<Round> {
     match &job.spec {
-        JobSpec::Train(_) => train::rounds(stages),
+        JobSpec::Train(_) => train::rounds(&stages()),
         _ => Vec::new(),
     }
 }

@@ -1,14 +1,180 @@
-//! Sorting: sample, bounds, range, merge.
+//! Sorting: a sample of the keys, the bounds that cut it into equal shares, every row to its range, each range sorted. What
+//! one task can sort at once is sorted by one task.
+//!
+//! A bound is a key and a position in the dataset: rows that all have the same key are cut too, and keep their order.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::SortSpec;
+use shardmill_common::mapreduce::{BoundsTask, MergeTask, RangeTask, SampleTask, SortOrder, SortSpec, Unsorted};
+use shardmill_common::schema::{DataType, Schema};
+use shardmill_common::task::{TaskKind, TaskRange, TaskSpec};
 
-use super::plan::{Next, ResolvedJob, StageView};
+use super::dedup::Progress;
+use super::plan::{Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, frame_memory, output, whole};
 
-pub fn check(_spec: &SortSpec, _job: &ResolvedJob) -> Result<(), String> {
-    Err("not there yet".into())
+const SORT: &str = "sort";
+const SAMPLE: &str = "sample";
+const BOUNDS: &str = "bounds";
+const RANGE: &str = "range";
+const MERGE: &str = "merge";
+
+/// Rows that take up to about so many bytes in memory are sorted by one task.
+const ONE_TASK: u64 = 24 << 20;
+/// A range is to take about so many bytes in memory.
+const RANGE_BYTES: u64 = 64 << 20;
+/// More than a machine's slots, so that none idles while the last range is sorted.
+const FEWEST_RANGES: u64 = 8;
+const MOST_RANGES: u64 = 1024;
+/// Keys sampled in the whole dataset.
+const SAMPLES: u64 = 1 << 16;
+
+pub fn check(spec: &SortSpec, job: &ResolvedJob) -> Result<(), String> {
+    let input = job.inputs.first().ok_or("the input is missing")?;
+    check_order(&spec.order, &input.schema, &input.reference().to_string())
 }
 
-pub fn next(_spec: &SortSpec, _job: &ResolvedJob, _stages: &[StageView<'_>]) -> Result<Next, Failure> {
-    Err(Failure::internal("not there yet"))
+/// Columns to sort by must be there, and be named once.
+pub fn check_order(order: &SortOrder, schema: &Schema, what: &str) -> Result<(), String> {
+    if order.by.is_empty() {
+        return Err("no column to sort by is named".into());
+    }
+    for (n, key) in order.by.iter().enumerate() {
+        if schema.get(&key.column).is_none() {
+            return Err(format!("{what} has no column `{}`; its columns are {}", key.column, schema.names_joined()));
+        }
+        if order.by[..n].iter().any(|other| other.column == key.column) {
+            return Err(format!("the column `{}` to sort by is named twice", key.column));
+        }
+    }
+    Ok(())
 }
+
+pub fn next(spec: &SortSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+    let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+    let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
+    match sort_stages(&shards, &input.schema, &spec.order, stages)? {
+        Progress::Next(next) => Ok(next),
+        Progress::Finished(shards) => Ok(Next::Publish(Box::new(Publication {
+            drafts: vec![Draft {
+                name: spec.output.clone(),
+                schema: input.schema.clone(),
+                shards: shards.into_iter().map(|s| s.entry).collect(),
+            }],
+            ..Default::default()
+        }))),
+    }
+}
+
+/// The stages that sort these shards; in the end the sorted ones. Rows of equal keys keep the order of the shards.
+pub fn sort_stages(
+    shards: &[ShardAt],
+    schema: &Schema,
+    order: &SortOrder,
+    stages: &[StageView<'_>],
+) -> Result<Progress, Failure> {
+    let shards: Vec<ShardAt> = shards.iter().filter(|s| s.entry.rows() > 0).cloned().collect();
+    if shards.is_empty() {
+        return Ok(Progress::Finished(Vec::new()));
+    }
+    let bytes = bytes_in_memory(&shards, schema);
+    if bytes <= ONE_TASK {
+        return Ok(match find(stages, SORT) {
+            None => Progress::Next(one_task(&shards, schema, order)),
+            Some(stage) => Progress::Finished(made_shards(stage, stages)?),
+        });
+    }
+    let partitions = bytes.div_ceil(RANGE_BYTES).clamp(FEWEST_RANGES, MOST_RANGES) as u32;
+    let Some(sample) = find(stages, SAMPLE) else {
+        return Ok(Progress::Next(sample_stage(&shards, schema, order)));
+    };
+    let Some(bounds) = find(stages, BOUNDS) else {
+        let samples = whole(stages, sample);
+        let kind = TaskKind::Bounds(BoundsTask { samples, partitions });
+        let task = TaskSpec { kind, reads: vec![samples], objects: Vec::new(), memory: 64 << 20 };
+        return Ok(Progress::Next(Next::stage(BOUNDS, vec![task], vec![sample])));
+    };
+    let Some(range) = find(stages, RANGE) else {
+        let bounds = whole(stages, bounds);
+        let task = |(n, shard): (usize, &ShardAt)| {
+            let (input, schema, order) = (shard.input(n), schema.clone(), order.clone());
+            shard.task(TaskKind::Range(RangeTask { input, schema, order, bounds, partitions }), vec![bounds])
+        };
+        let tasks = shards.iter().enumerate().map(task).collect();
+        return Ok(Progress::Next(Next::stage(RANGE, tasks, vec![bounds.stage])));
+    };
+    let Some(merge) = find(stages, MERGE) else {
+        return Ok(Progress::Next(merge_stage(schema, order, whole(stages, range), partitions, stages)?));
+    };
+    Ok(Progress::Finished(made_shards(merge, stages)?))
+}
+
+/// What the rows of these shards take in memory, from what is known without looking into them.
+pub fn bytes_in_memory(shards: &[ShardAt], schema: &Schema) -> u64 {
+    let width = |dtype| if dtype == DataType::String { 24 } else { 8 };
+    let row: u64 = schema.fields.iter().map(|f| width(f.dtype)).sum();
+    let of = |shard: &ShardAt| shard.entry.rows().saturating_mul(row).max(shard.entry.object.bytes.saturating_mul(2));
+    shards.iter().map(of).fold(0, u64::saturating_add)
+}
+
+fn one_task(shards: &[ShardAt], schema: &Schema, order: &SortOrder) -> Next {
+    let inputs = shards.iter().enumerate().map(|(n, shard)| shard.input(n)).collect();
+    let task = MergeTask { rows: Unsorted::Shards(inputs), schema: schema.clone(), order: order.clone() };
+    let kind = TaskKind::Merge(task);
+    let each: Vec<TaskSpec> = shards.iter().map(|shard| shard.task(kind.clone(), Vec::new())).collect();
+    let reads = TaskRange::gather(each.iter().flat_map(|task| &task.reads).flat_map(|range| range.tasks()));
+    let bytes = shards.iter().map(|shard| shard.entry.object.bytes).sum();
+    let objects = each.into_iter().flat_map(|task| task.objects).collect();
+    Next::stage(SORT, vec![TaskSpec { kind, reads, objects, memory: frame_memory(bytes) }], Vec::new())
+}
+
+fn sample_stage(shards: &[ShardAt], schema: &Schema, order: &SortOrder) -> Next {
+    let rows: u64 = shards.iter().map(|shard| shard.entry.rows()).sum();
+    let step = rows.div_ceil(SAMPLES).max(1);
+    // Counted over the whole dataset, so that many small shards are not all sampled at their first row.
+    let mut first = step / 2;
+    let mut tasks = Vec::with_capacity(shards.len());
+    for (n, shard) in shards.iter().enumerate() {
+        let (input, schema, order) = (shard.input(n), schema.clone(), order.clone());
+        tasks.push(shard.task(TaskKind::Sample(SampleTask { input, schema, order, first, step }), Vec::new()));
+        let rows = shard.entry.rows();
+        let taken = rows.saturating_sub(first).div_ceil(step);
+        first = first + taken * step - rows;
+    }
+    Next::stage(SAMPLE, tasks, Vec::new())
+}
+
+fn merge_stage(
+    schema: &Schema,
+    order: &SortOrder,
+    runs: TaskRange,
+    partitions: u32,
+    stages: &[StageView<'_>],
+) -> Result<Next, Failure> {
+    let mut bytes = vec![0u64; partitions as usize];
+    for (stage, task) in runs.tasks() {
+        for (sum, size) in bytes.iter_mut().zip(output(stages, stage, task)?.shuffle.iter().flatten()) {
+            *sum += size.bytes;
+        }
+    }
+    let task = |(partition, bytes): (u32, &u64)| {
+        let rows = Unsorted::Range { runs, partition };
+        let kind = TaskKind::Merge(MergeTask { rows, schema: schema.clone(), order: order.clone() });
+        // What is more than a task's share of the memory is sorted on disk.
+        let memory = bytes.saturating_mul(6).min(4 * RANGE_BYTES) + (8 << 20);
+        TaskSpec { kind, reads: vec![runs], objects: Vec::new(), memory }
+    };
+    let tasks = (0u32..).zip(&bytes).filter(|(_, bytes)| **bytes > 0).map(task).collect();
+    Ok(Next::stage(MERGE, tasks, vec![runs.stage]))
+}
+
+/// The shards that a stage made, in order.
+pub fn made_shards(stage: u32, stages: &[StageView<'_>]) -> Result<Vec<ShardAt>, Failure> {
+    let mut shards = Vec::new();
+    for (stage, task) in whole(stages, stage).tasks() {
+        shards.extend(ShardAt::all_made(stage, task, output(stages, stage, task)?));
+    }
+    Ok(shards)
+}
+
+#[cfg(test)]
+#[path = "sort_tests.rs"]
+mod tests;

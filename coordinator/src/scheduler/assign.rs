@@ -1,13 +1,13 @@
 //! Which task runs next, and where: higher priority first, then the job with the fewest attempts running; on a worker that
 //! holds the data if there is one among the next tasks, but a slot never idles to wait for it.
 
-use std::collections::BTreeSet;
-
-use shardmill_common::ids::{AttemptId, JobId, ObjectId, TaskId, WorkerId};
-use shardmill_common::task::{Launch, TaskKind, TaskOutput, TaskPlace, TaskRange, TaskSpec};
+use shardmill_common::ids::{JobId, ObjectId, TaskId, WorkerId};
+use shardmill_common::task::{TaskKind, TaskOutput, TaskSpec};
 
 use super::event::{Action, JournalOp};
-use super::job::{Done, Job, Running, Stage, Task, TaskState};
+use super::job::{Done, Job, Task};
+use super::places::Ranges;
+use super::stage::Stage;
 use super::state::Scheduler;
 use super::workers::Worker;
 
@@ -15,15 +15,6 @@ use super::workers::Worker;
 const LOCALITY_WINDOW: usize = 64;
 /// For so long after a round began its tasks wait for the workers that ran them in the round before.
 const HOME_WAIT_MS: i64 = 1000;
-
-/// Whether a task could start.
-enum Readiness {
-    Ready,
-    /// An earlier task is being made again.
-    WaitsForTask,
-    /// An object it needs has no holder that answers.
-    WaitsForObject(ObjectId),
-}
 
 impl Scheduler {
     pub(super) fn assign(&mut self) {
@@ -44,7 +35,7 @@ impl Scheduler {
 
     /// Workers with a free slot, the least busy first.
     fn free_workers(&self) -> Vec<WorkerId> {
-        let mut free: Vec<&Worker> = self.workers.values().filter(|w| w.has_room(0)).collect();
+        let mut free: Vec<&Worker> = self.workers.values().filter(|w| w.has_slot()).collect();
         free.sort_by_key(|w| (w.running.len(), w.id()));
         free.into_iter().map(Worker::id).collect()
     }
@@ -57,16 +48,21 @@ impl Scheduler {
     }
 
     fn choose(&self, worker: WorkerId) -> Option<TaskId> {
-        let room = self.workers.get(&worker)?;
+        let here = self.workers.get(&worker)?;
+        let room = here.room();
         for id in self.by_turn() {
             let Some(job) = self.jobs.get(&id) else { continue };
+            let mut known = Ranges::default();
             for (number, stage) in job.stages.iter().enumerate() {
+                if stage.runs_programs && !here.allow_programs {
+                    continue;
+                }
                 let mut fallback = None;
                 let mut looked_at = 0;
                 for task_number in &stage.waiting {
                     let Some(task) = stage.task(*task_number) else { continue };
                     if task.not_before > self.now
-                        || !room.has_room(task.spec.memory)
+                        || task.spec.memory > room
                         || !self.may_run_here(job, &task.spec, worker)
                     {
                         continue;
@@ -75,7 +71,9 @@ impl Scheduler {
                     if task.failed_on.contains(&worker) && self.others_could(job, task) {
                         continue;
                     }
-                    if !self.is_ready(job, &task.spec) || self.belongs_elsewhere(job, stage, *task_number, worker) {
+                    if !self.is_ready(job, &task.spec, &mut known)
+                        || self.belongs_elsewhere(job, stage, *task_number, worker)
+                    {
                         continue;
                     }
                     let found = TaskId { job: id, stage: number as u32, task: *task_number };
@@ -114,7 +112,7 @@ impl Scheduler {
     }
 
     /// A copy goes where the object is not; anything else may run anywhere.
-    fn may_run_here(&self, job: &Job, spec: &TaskSpec, worker: WorkerId) -> bool {
+    pub(super) fn may_run_here(&self, job: &Job, spec: &TaskSpec, worker: WorkerId) -> bool {
         match &spec.kind {
             TaskKind::Copy(_) => {
                 let missing = self.copy_objects(job, spec).any(|o| !self.objects.is_at(o, worker));
@@ -130,7 +128,7 @@ impl Scheduler {
         let Some(mine) = self.workers.get(&worker) else { return true };
         self.workers.values().any(|other| {
             other.id() != worker
-                && other.has_room(0)
+                && other.has_slot()
                 && other.stored_bytes.saturating_add(64 << 20) < mine.stored_bytes
                 && self.copy_objects(job, spec).any(|o| !self.objects.is_at(o, other.id()))
         })
@@ -150,29 +148,6 @@ impl Scheduler {
         objects.iter().map(|o| o.id).chain(made)
     }
 
-    fn readiness(&self, job: &Job, spec: &TaskSpec) -> Readiness {
-        if !spec.reads.iter().all(|range| job.range_is_done(*range) && self.range_is_at_hand(job, *range)) {
-            return Readiness::WaitsForTask;
-        }
-        match spec.objects.iter().find(|o| !self.objects.holders(**o).any(|w| self.is_alive(w))) {
-            Some(object) => Readiness::WaitsForObject(*object),
-            None => Readiness::Ready,
-        }
-    }
-
-    pub(super) fn is_ready(&self, job: &Job, spec: &TaskSpec) -> bool {
-        matches!(self.readiness(job, spec), Readiness::Ready)
-    }
-
-    /// Whether the outputs of these tasks can be read now: a worker that is away may come back with them.
-    fn range_is_at_hand(&self, job: &Job, range: TaskRange) -> bool {
-        range.tasks().filter_map(|(stage, task)| job.done(stage, task)).all(|done| {
-            self.is_alive(done.worker)
-                || done.output.shuffle.is_none()
-                    && done.output.wrote.iter().all(|o| self.objects.holders(o.id).any(|w| self.is_alive(w)))
-        })
-    }
-
     fn is_local(&self, job: &Job, spec: &TaskSpec, worker: WorkerId) -> bool {
         if spec.objects.iter().any(|o| self.objects.is_at(*o, worker)) {
             return true;
@@ -186,85 +161,38 @@ impl Scheduler {
         single.flat_map(|r| r.tasks()).any(|(stage, task)| job.done(stage, task).is_some_and(|d| d.worker == worker))
     }
 
-    /// Whether a waiting task of the job waits for an object that nobody who answers holds.
-    pub(super) fn missing_object(&self, job: &Job) -> Option<ObjectId> {
-        job.stages.iter().flat_map(|s| s.waiting.iter().filter_map(|t| s.task(*t))).find_map(|task| {
-            match self.readiness(job, &task.spec) {
-                Readiness::WaitsForObject(object) => Some(object),
-                Readiness::Ready | Readiness::WaitsForTask => None,
-            }
-        })
-    }
-
     /// Starts an attempt of a task that waits, or a second one of a task that runs.
     pub(super) fn launch(&mut self, worker: WorkerId, id: TaskId) {
         let attempt = self.next_attempt(id);
+        let Some(places) = self.jobs.get_mut(&id.job).map(|job| Self::shared_places(job, id)) else { return };
         let Some(job) = self.jobs.get(&id.job) else { return };
         let Some(task) = job.task(id.stage, id.task) else { return };
-        let launch = self.launch_message(job, task, attempt, worker);
+        let launch = self.launch_message(job, task, attempt, worker, &places);
         let memory = task.spec.memory;
         let since = self.now;
         let Some(job) = self.jobs.get_mut(&id.job) else { return };
         job.running += 1;
         job.starved_since = None;
         let Some(stage) = job.stages.get_mut(id.stage as usize) else { return };
-        stage.waiting.remove(&id.task);
-        let Some(task) = stage.tasks.get_mut(id.task as usize) else { return };
-        let running = Running { attempt, worker, since, rows: 0, bytes: 0 };
-        match &mut task.state {
-            TaskState::Running(attempts) => attempts.push(running),
-            state => *state = TaskState::Running(vec![running]),
-        }
+        stage.start(id.task, attempt, worker, since);
         if let Some(w) = self.workers.get_mut(&worker) {
             w.running.insert(attempt, memory);
         }
-        self.actions.push(Action::Launch { worker, launch: Box::new(launch) });
-    }
-
-    fn launch_message(&self, job: &Job, task: &Task, attempt: AttemptId, worker: WorkerId) -> Launch {
-        let spec = &task.spec;
-        let last_try = task.failures + 1 >= self.options.max_attempts;
-        let mut kind = spec.kind.clone();
-        if let TaskKind::Copy(copy) = &mut kind {
-            // The objects are named now, since a task that was run again made new ones.
-            let made = copy.made.iter().flat_map(|r| r.tasks()).filter_map(|(s, t)| job.done(s, t));
-            let objects: Vec<_> = made.flat_map(|d| d.output.wrote.iter().cloned()).collect();
-            copy.objects.extend(objects);
-            copy.objects.retain(|o| !self.objects.is_at(o.id, worker));
-            copy.made.clear();
-        }
-        let places: Vec<TaskPlace> = spec
-            .reads
-            .iter()
-            .flat_map(|r| r.tasks())
-            .filter_map(|(stage, task)| job.done(stage, task))
-            .map(|d: &Done| TaskPlace {
-                attempt: d.attempt,
-                worker: d.worker,
-                shards: d.output.shards().cloned().collect(),
-            })
-            .collect();
-        let mut wanted: BTreeSet<ObjectId> = spec.objects.iter().copied().collect();
-        if let TaskKind::Copy(copy) = &kind {
-            wanted.extend(copy.objects.iter().map(|o| o.id));
-        }
-        wanted
-            .extend(places.iter().flat_map(|p| &p.shards).flat_map(|s| s.objects().map(|o| o.id).collect::<Vec<_>>()));
-        let holders: Vec<(ObjectId, Vec<WorkerId>)> =
-            wanted.iter().map(|o| (*o, self.live_holders(*o))).filter(|(_, h)| !h.is_empty()).collect();
-        let peers =
-            self.peers(places.iter().map(|p| p.worker).chain(holders.iter().flat_map(|(_, h)| h.iter().copied())));
-        Launch { attempt, kind, last_try, places, holders, peers }
+        self.actions.push(Action::Launch { worker, launch: Box::new(launch), places });
     }
 
     /// A copy for which no worker is left (one died since it was planned) is given up: the repair does it later.
     fn skip_impossible_copies(&mut self) {
+        if std::mem::replace(&mut self.copies_checked, true) {
+            return;
+        }
         let mut skipped = Vec::new();
         for job in self.jobs.values().filter(|j| !j.publishing) {
-            for (number, stage) in job.stages.iter().enumerate() {
+            let mut known = Ranges::default();
+            for (number, stage) in job.stages.iter().enumerate().filter(|(_, stage)| stage.copies) {
                 for task_number in &stage.waiting {
                     let Some(task) = stage.task(*task_number) else { continue };
-                    if !Job::is_copy(&task.spec.kind) || !self.is_ready(job, &task.spec) {
+                    if !Job::is_copy(&task.spec.kind) || !self.is_ready(job, &task.spec, &mut known) {
                         continue;
                     }
                     let possible = self
@@ -286,11 +214,8 @@ impl Scheduler {
             };
             let Some(job) = self.jobs.get_mut(&id.job) else { continue };
             let Some(stage) = job.stages.get_mut(id.stage as usize) else { continue };
-            let Some(task) = stage.tasks.get_mut(id.task as usize) else { continue };
             let done = Box::new(Done { attempt, worker, incarnation, output: TaskOutput::default(), seconds: 0.0 });
-            task.state = TaskState::Done(done.clone());
-            stage.waiting.remove(&id.task);
-            stage.done += 1;
+            stage.finish(id.task, done.clone(), self.now);
             self.actions.push(Action::Journal(JournalOp::TaskDone {
                 job: id.job,
                 stage: id.stage,

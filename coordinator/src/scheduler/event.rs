@@ -1,5 +1,7 @@
 //! What happens to the scheduler, and what it wants done.
 
+use std::sync::Arc;
+
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::{AttemptId, Incarnation, JobId, ObjectId, WorkerId};
 use shardmill_common::manifest::ObjectRef;
@@ -7,6 +9,8 @@ use shardmill_common::message::{AttemptProgress, StoredObject};
 use shardmill_common::task::{Launch, Peer, TaskOutput};
 
 use super::job::{Done, Job, JobEnd};
+use super::stage::StagePlaces;
+use super::sums::StageSums;
 use crate::jobs::{Next, Planned, Publication, ResolvedJob, StageView};
 
 /// Decides what comes after the stages that are done; pure.
@@ -95,9 +99,24 @@ pub enum Event {
 /// What the journal keeps of a job's progress. Losing the newest of these costs work, never data.
 #[derive(Clone, Debug)]
 pub enum JournalOp {
-    StagePlanned { job: JobId, stage: u32, planned: Box<Planned> },
-    TaskDone { job: JobId, stage: u32, task: u32, done: Box<Done> },
-    TaskLost { job: JobId, stage: u32, task: u32 },
+    /// With the sums of the stages that it makes superfluous, in the order of `planned.forgets`.
+    StagePlanned {
+        job: JobId,
+        stage: u32,
+        planned: Box<Planned>,
+        sums: Vec<StageSums>,
+    },
+    TaskDone {
+        job: JobId,
+        stage: u32,
+        task: u32,
+        done: Box<Done>,
+    },
+    TaskLost {
+        job: JobId,
+        stage: u32,
+        task: u32,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -105,6 +124,8 @@ pub enum Action {
     Launch {
         worker: WorkerId,
         launch: Box<Launch>,
+        /// The lists of places that the launch refers to, by stage: the worker needs each version of one once.
+        places: Vec<(u32, Arc<StagePlaces>)>,
     },
     Kill {
         worker: WorkerId,

@@ -1,11 +1,20 @@
 //! What must hold after every step: used by `debug_assert!`, by the property tests and by the simulation.
 
-use super::job::TaskState;
+use std::collections::BTreeMap;
+
+use super::job::{Task, TaskState};
 use super::state::Scheduler;
+use super::sums::StageSums;
 
 /// The first invariant that does not hold, by name.
 pub fn violated(s: &Scheduler) -> Option<String> {
     ALL.iter().find_map(|(name, holds)| holds(s).err().map(|why| format!("{name}: {why}")))
+}
+
+/// Whether the invariants are looked at in this step: they walk everything, so large states get it now and then.
+pub(super) fn is_due(s: &Scheduler) -> bool {
+    let tasks: usize = s.jobs.values().flat_map(|j| &j.stages).map(|stage| stage.tasks.len()).sum();
+    s.steps.is_multiple_of(1 + tasks as u64 / 100)
 }
 
 type Invariant = fn(&Scheduler) -> Result<(), String>;
@@ -13,6 +22,8 @@ type Invariant = fn(&Scheduler) -> Result<(), String>;
 const ALL: &[(&str, Invariant)] = &[
     ("a waiting task is in its stage's waiting set and no other is", waiting_sets_are_exact),
     ("a stage counts its done tasks", done_counts_are_exact),
+    ("a stage's sums are those of its done tasks", sums_are_exact),
+    ("a stage knows whose outputs it has", makers_are_exact),
     ("a running attempt is on exactly one worker's list", attempts_match_workers),
     ("a worker that is lost runs nothing", lost_workers_run_nothing),
     ("a worker runs no more than its slots", slots_are_kept),
@@ -22,10 +33,44 @@ const ALL: &[(&str, Invariant)] = &[
 fn waiting_sets_are_exact(s: &Scheduler) -> Result<(), String> {
     for job in s.jobs() {
         for stage in &job.stages {
-            for (n, task) in stage.tasks.iter().enumerate() {
-                if matches!(task.state, TaskState::Waiting) != stage.waiting.contains(&(n as u32)) {
+            for (n, task) in (0u32..).zip(&stage.tasks) {
+                if matches!(task.state, TaskState::Waiting) != stage.waiting.contains(&n)
+                    || matches!(task.state, TaskState::Running(_)) != stage.running.contains(&n)
+                {
                     return Err(format!("{} {} task {n}", job.id, stage.name));
                 }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn sums_are_exact(s: &Scheduler) -> Result<(), String> {
+    for job in s.jobs() {
+        for stage in job.stages.iter().filter(|stage| stage.forgotten == 0) {
+            let mut fresh = StageSums::planned(stage.tasks.iter().map(|t| &t.spec));
+            for (n, task) in (0u32..).zip(&stage.tasks) {
+                if let Some(done) = task.done() {
+                    fresh.add(n, &task.spec.kind, done);
+                }
+            }
+            if !fresh.agrees_with(&stage.sums) {
+                return Err(format!("{} {}: {:?} kept, {fresh:?} found", job.id, stage.name, stage.sums));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn makers_are_exact(s: &Scheduler) -> Result<(), String> {
+    for job in s.jobs() {
+        for stage in &job.stages {
+            let mut makers = BTreeMap::new();
+            for done in stage.tasks.iter().filter_map(Task::done) {
+                *makers.entry((done.worker, done.incarnation)).or_insert(0) += 1;
+            }
+            if makers != stage.makers {
+                return Err(format!("{} {}: {:?} kept, {makers:?} found", job.id, stage.name, stage.makers));
             }
         }
     }

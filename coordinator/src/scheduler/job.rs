@@ -1,6 +1,6 @@
 //! Jobs, stages and tasks as the scheduler keeps them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use shardmill_common::counters::Counters;
@@ -9,6 +9,7 @@ use shardmill_common::ids::{AttemptId, Incarnation, JobId, ObjectId, TaskId, Wor
 use shardmill_common::manifest::ShardEntry;
 use shardmill_common::task::{TaskKind, TaskOutput, TaskRange, TaskSpec};
 
+use super::stage::Stage;
 use crate::jobs::{Planned, ResolvedJob};
 
 /// How a job ended, if it published nothing.
@@ -24,10 +25,14 @@ pub enum JobEnd {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Running {
     pub attempt: AttemptId,
+    /// Its place among the task's attempts, from 1.
+    pub number: u32,
     pub worker: WorkerId,
     pub since: i64,
     pub rows: u64,
     pub bytes: u64,
+    /// What its program last said of itself.
+    pub status: Option<String>,
 }
 
 /// The attempt that won, and where its output is.
@@ -58,6 +63,8 @@ pub enum TaskState {
 pub struct Task {
     pub spec: TaskSpec,
     pub state: TaskState,
+    /// Attempts sent to workers.
+    pub tries: u32,
     /// Attempts that failed and count.
     pub failures: u32,
     /// Attempts lost to the faults of others.
@@ -68,75 +75,25 @@ pub struct Task {
     pub failed_on: Vec<WorkerId>,
 }
 
-#[derive(Clone, Debug)]
-pub struct Stage {
-    pub name: String,
-    pub tasks: Vec<Task>,
-    /// Earlier stages whose shuffle output this or a later stage may still read.
-    pub keeps: Vec<u32>,
-    /// Tasks in `Waiting`, by number.
-    pub waiting: BTreeSet<u32>,
-    pub done: u32,
-    pub retried: u64,
-    pub memo: Option<serde_json::Value>,
-    /// Tasks that were done and dropped: a later stage's memo holds what they found.
-    pub forgotten: u32,
-    pub planned_at: i64,
-    /// When its last task ended, if that was since the coordinator started.
-    pub finished_at: Option<i64>,
-}
+impl Task {
+    pub fn new(spec: TaskSpec) -> Self {
+        Self { spec, state: TaskState::Waiting, tries: 0, failures: 0, losses: 0, not_before: 0, failed_on: Vec::new() }
+    }
 
-impl Stage {
-    pub fn new(planned: Planned, now: i64) -> Self {
-        let waiting = (0..planned.tasks.len() as u32).collect();
-        let tasks = planned
-            .tasks
-            .into_iter()
-            .map(|spec| Task {
-                spec,
-                state: TaskState::Waiting,
-                failures: 0,
-                losses: 0,
-                not_before: 0,
-                failed_on: Vec::new(),
-            })
-            .collect();
-        Self {
-            name: planned.name,
-            tasks,
-            keeps: planned.keeps,
-            waiting,
-            done: 0,
-            retried: 0,
-            memo: planned.memo,
-            forgotten: 0,
-            planned_at: now,
-            finished_at: None,
+    /// The attempts that run now.
+    pub fn running(&self) -> &[Running] {
+        match &self.state {
+            TaskState::Running(attempts) => attempts,
+            _ => &[],
         }
     }
 
-    /// Drops the tasks of a stage that is done and left no files behind; says whether it did.
-    fn forget(&mut self) -> bool {
-        let left_files = |t: &Task| match &t.state {
-            TaskState::Done(done) => !done.output.wrote.is_empty() || done.output.shuffle.is_some(),
-            _ => true,
-        };
-        if self.tasks.iter().any(left_files) {
-            return false;
+    /// The attempt that won.
+    pub fn done(&self) -> Option<&Done> {
+        match &self.state {
+            TaskState::Done(done) => Some(done),
+            _ => None,
         }
-        self.forgotten += self.tasks.len() as u32;
-        self.tasks = Vec::new();
-        self.memo = None;
-        self.done = 0;
-        true
-    }
-
-    pub fn is_done(&self) -> bool {
-        self.done as usize == self.tasks.len()
-    }
-
-    pub fn task(&self, number: u32) -> Option<&Task> {
-        self.tasks.get(number as usize)
     }
 }
 
@@ -194,10 +151,7 @@ impl Job {
 
     /// The winning attempt of a task.
     pub fn done(&self, stage: u32, task: u32) -> Option<&Done> {
-        match &self.task(stage, task)?.state {
-            TaskState::Done(done) => Some(done),
-            _ => None,
-        }
+        self.task(stage, task)?.done()
     }
 
     pub fn range_is_done(&self, range: TaskRange) -> bool {
@@ -213,7 +167,11 @@ impl Job {
 
     /// Counters of every task that is done. Copies are housekeeping and have none.
     pub fn counters(&self) -> Counters {
-        crate::jobs::counters(&self.resolved, &self.views())
+        let mut sum = Counters::default();
+        for stage in &self.stages {
+            sum.merge(&stage.sums.counters);
+        }
+        crate::jobs::counters(&self.resolved, sum, || self.views())
     }
 
     /// The stages as the planner sees them: only whole when all are done.
@@ -224,40 +182,17 @@ impl Job {
                 name: &stage.name,
                 memo: stage.memo.as_ref(),
                 seconds: stage.finished_at.map_or(0.0, |end| (end - stage.planned_at) as f64 / 1000.0),
-                tasks: stage
-                    .tasks
-                    .iter()
-                    .map(|t| {
-                        let output = match &t.state {
-                            TaskState::Done(done) => Some(&done.output),
-                            _ => None,
-                        };
-                        (&t.spec.kind, output)
-                    })
-                    .collect(),
+                tasks: stage.tasks.iter().map(|t| (&t.spec.kind, t.done().map(|d| &d.output))).collect(),
             })
             .collect()
     }
 
-    /// Marks a task that was done as to be done again.
-    pub(super) fn reset(&mut self, id: TaskId) {
-        if let Some(stage) = self.stages.get_mut(id.stage as usize)
-            && let Some(task) = stage.tasks.get_mut(id.task as usize)
-            && matches!(task.state, TaskState::Done(_))
-        {
-            task.state = TaskState::Waiting;
-            stage.done -= 1;
-            stage.retried += 1;
-            stage.waiting.insert(id.task);
-        }
-    }
-
     /// Done tasks from a stage on whose shard refers to one of these objects without having written it.
-    pub(super) fn tasks_showing(&self, from_stage: u32, objects: &[ObjectId]) -> Vec<TaskId> {
+    pub(super) fn tasks_showing(&self, from_stage: u32, objects: &HashSet<ObjectId>) -> Vec<TaskId> {
         let mut found = Vec::new();
         for (stage, s) in (0u32..).zip(&self.stages).skip(from_stage as usize) {
             for (task, t) in (0u32..).zip(&s.tasks) {
-                if let TaskState::Done(done) = &t.state
+                if let Some(done) = t.done()
                     && done.output.shards().flat_map(ShardEntry::objects).any(|o| objects.contains(&o.id))
                 {
                     found.push(TaskId { job: self.id, stage, task });
@@ -265,6 +200,13 @@ impl Job {
             }
         }
         found
+    }
+
+    /// Whether a task of it waits that only a worker that allows programs may run.
+    pub(super) fn waits_for_programs(&self) -> bool {
+        let waiting =
+            |stage: &Stage| stage.waiting.iter().any(|n| stage.task(*n).is_some_and(|t| t.spec.kind.runs_programs()));
+        self.stages.iter().any(waiting)
     }
 
     pub fn is_copy(kind: &TaskKind) -> bool {

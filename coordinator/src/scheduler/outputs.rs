@@ -1,12 +1,13 @@
 //! What tasks made, and what happens when it is lost: it is made again, with whatever was built on it, and what nobody refers to
 //! is deleted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use shardmill_common::ids::{ObjectId, TaskId, WorkerId};
+use shardmill_common::ids::{JobId, ObjectId, TaskId, WorkerId};
 
 use super::event::{Action, JournalOp};
 use super::job::{Job, TaskState};
+use super::stage::Stage;
 use super::state::Scheduler;
 
 impl Scheduler {
@@ -35,9 +36,7 @@ impl Scheduler {
             })
             .map(|(task, _)| TaskId { task, ..source })
             .collect();
-        for task in lost {
-            self.lose_output(task);
-        }
+        self.lose_outputs(lost);
     }
 
     /// A bad copy is deleted, so that a repair can write it anew, but never the last one: what is left of it may still be of
@@ -58,34 +57,43 @@ impl Scheduler {
         self.reset_lost_outputs();
     }
 
-    pub(super) fn lose_output(&mut self, task: TaskId) {
-        if let Some(job) = self.jobs.get_mut(&task.job) {
-            let wrote: Vec<ObjectId> = job
-                .done(task.stage, task.task)
-                .map(|d| d.output.wrote.iter().map(|o| o.id).collect())
-                .unwrap_or_default();
-            job.reset(task);
-            // A later task may have put out the lost object again, with a deletion vector of its own: that is void, too.
-            let heirs = job.tasks_showing(task.stage + 1, &wrote);
-            for id in wrote {
-                self.objects.release_by_job(id);
-                self.delete_if_unused(id);
+    /// These tasks are to be done again, and with them those that put out what they wrote, with a deletion vector of their own.
+    pub(super) fn lose_outputs(&mut self, tasks: Vec<TaskId>) {
+        let mut lost = tasks;
+        while !lost.is_empty() {
+            let mut wrote: BTreeMap<JobId, (u32, HashSet<ObjectId>)> = BTreeMap::new();
+            for id in lost {
+                let Some(job) = self.jobs.get_mut(&id.job) else { continue };
+                let Some(done) = job.stages.get_mut(id.stage as usize).and_then(|s| s.reset(id.task)) else { continue };
+                self.actions.push(Action::Journal(JournalOp::TaskLost { job: id.job, stage: id.stage, task: id.task }));
+                if done.output.wrote.is_empty() {
+                    continue;
+                }
+                let (first_stage, objects) = wrote.entry(id.job).or_insert((id.stage, HashSet::new()));
+                *first_stage = id.stage.min(*first_stage);
+                for object in &done.output.wrote {
+                    objects.insert(object.id);
+                    self.objects.release_by_job(object.id);
+                    self.delete_if_unused(object.id);
+                }
             }
-            self.actions.push(Action::Journal(JournalOp::TaskLost {
-                job: task.job,
-                stage: task.stage,
-                task: task.task,
-            }));
-            for heir in heirs {
-                self.lose_output(heir);
-            }
+            lost = wrote
+                .iter()
+                .filter_map(|(job, (stage, objects))| Some(self.jobs.get(job)?.tasks_showing(stage + 1, objects)))
+                .flatten()
+                .collect();
         }
     }
 
     pub(super) fn delete_if_unused(&mut self, id: ObjectId) {
         for worker in self.objects.take_if_unused(id) {
-            self.actions.push(Action::Delete { worker, objects: vec![id] });
+            self.doomed.entry(worker).or_default().push(id);
         }
+    }
+
+    /// Whether every process that made outputs of this stage is there still, or may come back with them.
+    fn makers_are_not_lost(&self, stage: &Stage) -> bool {
+        stage.makers.keys().all(|(w, incarnation)| self.is_current(*w, *incarnation) && self.is_not_lost(*w))
     }
 
     /// Finds outputs of done tasks that are nowhere any more and are still needed, and has them made again.
@@ -109,9 +117,7 @@ impl Scheduler {
                 }
             }
         }
-        for task in lost {
-            self.lose_output(task);
-        }
+        self.lose_outputs(lost);
         self.reset_missing_inputs();
     }
 
@@ -122,14 +128,15 @@ impl Scheduler {
             if missing.is_empty() {
                 break;
             }
-            for task in missing {
-                self.lose_output(task);
-            }
+            self.lose_outputs(missing.into_iter().collect());
         }
     }
 
     /// Tasks whose shuffle output a waiting task reads and that vanished with its worker.
     fn missing_inputs(&self, job: &Job) -> Vec<TaskId> {
+        if job.stages.iter().all(|stage| self.makers_are_not_lost(stage)) {
+            return Vec::new();
+        }
         let waiting = job.stages.iter().flat_map(|s| s.waiting.iter().filter_map(|n| s.task(*n)));
         let ranges: BTreeSet<(u32, u32, u32)> =
             waiting.flat_map(|t| t.spec.reads.iter().map(|r| (r.stage, r.from, r.to))).collect();

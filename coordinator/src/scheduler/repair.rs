@@ -6,10 +6,11 @@ use shardmill_common::manifest::ObjectRef;
 use shardmill_common::spec::{JobSpec, RepairSpec};
 
 use super::event::Action;
-use super::job::{Job, JobEnd, TaskState};
+use super::job::{Job, JobEnd, Running, Task};
 use super::objects::Object;
+use super::places::Ranges;
 use super::state::{FIRST_INTERNAL_JOB, Scheduler};
-use super::workers::Presence;
+use super::workers::{Presence, Worker};
 use crate::jobs::ResolvedJob;
 
 /// A tick that comes this late tells that the coordinator stood still.
@@ -93,6 +94,7 @@ impl Scheduler {
     fn judge_jobs(&mut self) {
         let ids: Vec<JobId> = self.jobs.values().filter(|j| !j.publishing).map(|j| j.id).collect();
         let any_alive = self.workers.values().any(|w| w.is_alive() && !w.draining);
+        let any_programs = self.workers.values().any(|w| w.is_alive() && !w.draining && w.allow_programs);
         for id in ids {
             let Some(job) = self.jobs.get(&id) else { continue };
             if job.deadline_ms.is_some_and(|d| self.now > d) {
@@ -103,6 +105,8 @@ impl Scheduler {
                 None
             } else if !any_alive {
                 Some("no worker is alive".to_owned())
+            } else if !any_programs && job.waits_for_programs() {
+                Some("no worker that runs programs is alive: start one with --allow-programs".to_owned())
             } else {
                 self.missing_object(job).map(|o| self.describe_missing(o))
             };
@@ -137,39 +141,49 @@ impl Scheduler {
 
     /// A second attempt for tasks that run far longer than their fellows did.
     fn start_backups(&mut self) {
-        let mut backups: Vec<(TaskId, WorkerId, u64)> = Vec::new();
+        let mut backups: Vec<(TaskId, WorkerId)> = Vec::new();
         for job in self.jobs.values().filter(|j| !j.publishing) {
-            for (number, stage) in job.stages.iter().enumerate() {
-                if stage.is_done() || (stage.done as usize) < 3 || (stage.done as usize) * 4 < stage.tasks.len() * 3 {
+            let mut known = Ranges::default();
+            for (number, stage) in (0u32..).zip(&job.stages) {
+                if stage.running.is_empty()
+                    || (stage.done as usize) < 3
+                    || (stage.done as usize) * 4 < stage.tasks.len() * 3
+                {
                     continue;
                 }
-                let mut times: Vec<f64> = stage
-                    .tasks
-                    .iter()
-                    .filter_map(|t| match &t.state {
-                        TaskState::Done(done) => Some(done.seconds),
-                        _ => None,
-                    })
-                    .collect();
+                let alone = stage.running.iter().filter_map(|n| match stage.task(*n)?.running() {
+                    [only] => Some((*n, only)),
+                    _ => None,
+                });
+                let at_least = self.options.straggler_min_ms;
+                let slow: Vec<(u32, &Running)> = alone.filter(|(_, r)| self.now - r.since > at_least).collect();
+                if slow.is_empty() {
+                    continue;
+                }
+                let mut times: Vec<f64> = stage.tasks.iter().filter_map(|t| Some(t.done()?.seconds)).collect();
                 times.sort_by(f64::total_cmp);
                 let median_ms = times.get(times.len() / 2).copied().unwrap_or(0.0) * 1000.0;
-                let limit = (median_ms * self.options.straggler_factor).max(self.options.straggler_min_ms as f64);
-                for (task_number, task) in stage.tasks.iter().enumerate() {
-                    if let TaskState::Running(attempts) = &task.state
-                        && let [only] = attempts.as_slice()
-                        && (self.now - only.since) as f64 > limit
-                        && self.is_ready(job, &task.spec)
+                let limit = median_ms * self.options.straggler_factor;
+                for (task, only) in slow {
+                    if (self.now - only.since) as f64 > limit
+                        && stage.task(task).is_some_and(|t| self.is_ready(job, &t.spec, &mut known))
                     {
-                        let id = TaskId { job: job.id, stage: number as u32, task: task_number as u32 };
-                        backups.push((id, only.worker, task.spec.memory));
+                        backups.push((TaskId { job: job.id, stage: number, task }, only.worker));
                     }
                 }
             }
         }
-        for (task, not_here, memory) in backups {
-            let free = self.workers.values().find(|w| w.id() != not_here && w.has_room(memory)).map(|w| w.id());
-            if let Some(worker) = free {
-                self.launch(worker, task);
+        for (id, not_here) in backups {
+            let Some(job) = self.jobs.get(&id.job) else { continue };
+            let Some(task) = job.task(id.stage, id.task) else { continue };
+            let could = |w: &&Worker| {
+                w.id() != not_here
+                    && w.has_room(task.spec.memory)
+                    && !task.failed_on.contains(&w.id())
+                    && self.may_run_here(job, &task.spec, w.id())
+            };
+            if let Some(worker) = self.workers.values().find(could).map(Worker::id) {
+                self.launch(worker, id);
             }
         }
     }
@@ -235,23 +249,17 @@ impl Scheduler {
                 && o.holders.contains(&worker)
                 && (o.holders.iter().all(|h| *h == worker || !self.is_alive(*h)) || self.lacks(o) > 0)
         });
-        let feeds_job = self.jobs.values().any(|j| {
-            j.stages
-                .iter()
-                .flat_map(|s| &s.tasks)
-                .any(|t| matches!(&t.state, TaskState::Done(d) if d.worker == worker && d.output.shuffle.is_some()))
+        let mut stages = self.jobs.values().flat_map(|j| &j.stages);
+        let feeds_job = stages.any(|stage| {
+            stage.makers.keys().any(|(maker, _)| *maker == worker)
+                && stage.tasks.iter().filter_map(Task::done).any(|d| d.worker == worker && d.output.shuffle.is_some())
         });
         !holds_last && !feeds_job
     }
 
-    /// The oldest attempt running, for the operator.
+    /// Every attempt that runs: its worker and since when.
     pub fn attempts(&self) -> impl Iterator<Item = (AttemptId, WorkerId, i64)> + '_ {
-        self.jobs.values().flat_map(|j| &j.stages).flat_map(|s| &s.tasks).flat_map(|t| {
-            let running = match &t.state {
-                TaskState::Running(attempts) => attempts.as_slice(),
-                _ => &[],
-            };
-            running.iter().map(|r| (r.attempt, r.worker, r.since))
-        })
+        let tasks = self.jobs.values().flat_map(|j| &j.stages).flat_map(|s| &s.tasks);
+        tasks.flat_map(|t| t.running().iter().map(|r| (r.attempt, r.worker, r.since)))
     }
 }

@@ -7,9 +7,10 @@ use shardmill_common::manifest::ObjectRef;
 use shardmill_common::task::Peer;
 
 use super::event::{Action, Planner};
-use super::job::{Done, Job, Stage, TaskState};
+use super::job::{Done, Job, TaskState};
 use super::objects::Objects;
 use super::options::SchedulerOptions;
+use super::stage::Stage;
 use super::workers::{Presence, Worker};
 use crate::jobs::ResolvedJob;
 
@@ -34,8 +35,14 @@ pub struct Scheduler {
     /// When objects were last verified, and the one up to which they were.
     pub(super) scrubbed: i64,
     pub(super) scrub_cursor: Option<ObjectId>,
+    /// Whether nothing has changed since it was found that every copy that waits can be made.
+    pub(super) copies_checked: bool,
+    /// Steps taken.
+    pub(super) steps: u64,
     /// Actions of the step under way.
     pub(super) actions: Vec<Action>,
+    /// What is to be deleted at its end.
+    pub(super) doomed: BTreeMap<WorkerId, Vec<ObjectId>>,
 }
 
 impl Scheduler {
@@ -54,7 +61,10 @@ impl Scheduler {
             ticked: None,
             scrubbed: 0,
             scrub_cursor: None,
+            copies_checked: false,
+            steps: 0,
             actions: Vec::new(),
+            doomed: BTreeMap::new(),
         }
     }
 
@@ -156,12 +166,10 @@ impl Scheduler {
                     running: BTreeMap::new(),
                     stored_bytes: 0,
                 });
-                if let Some(task) = stage.tasks.get_mut(number as usize)
-                    && task.state == TaskState::Waiting
-                {
-                    task.state = TaskState::Done(Box::new(done));
-                    stage.waiting.remove(&number);
-                    stage.done += 1;
+                if stage.task(number).is_some_and(|t| t.state == TaskState::Waiting) {
+                    stage.finish(number, Box::new(done), now);
+                    // When it ended is not known any more.
+                    stage.finished_at = None;
                 }
             }
             job.stages.push(stage);

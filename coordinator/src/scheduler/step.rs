@@ -7,7 +7,7 @@ use shardmill_common::message::AttemptProgress;
 use shardmill_common::task::{TaskKind, TaskOutput};
 
 use super::event::{Action, Event, Joined, JournalOp};
-use super::job::{Done, Job, JobEnd, TaskState};
+use super::job::{Done, Job, JobEnd, Running, TaskState};
 use super::state::Scheduler;
 use super::workers::{Presence, Worker};
 use crate::jobs::{Next, Publication};
@@ -70,12 +70,20 @@ impl Scheduler {
                     w.draining = true;
                 }
                 self.repair_checked = i64::MIN;
+                self.copies_checked = false;
             }
-            Event::Tick => self.tick(),
+            Event::Tick => {
+                self.copies_checked = false;
+                self.tick();
+            }
         }
         self.advance();
         self.assign();
-        debug_assert_eq!(super::invariants::violated(self), None);
+        for (worker, objects) in std::mem::take(&mut self.doomed) {
+            self.actions.push(Action::Delete { worker, objects });
+        }
+        self.steps += 1;
+        debug_assert!(!super::invariants::is_due(self) || super::invariants::violated(self).is_none());
         std::mem::take(&mut self.actions)
     }
 
@@ -160,6 +168,7 @@ impl Scheduler {
         let Some(w) = self.workers.get_mut(&worker) else { return };
         let since = w.gone_since().unwrap_or(self.now);
         w.presence = Presence::Lost { since };
+        self.copies_checked = false;
         let attempts: Vec<AttemptId> = w.running.keys().copied().collect();
         for attempt in attempts {
             self.attempt_failed(attempt, Failure::WorkerLost { worker });
@@ -181,27 +190,20 @@ impl Scheduler {
             {
                 r.rows = p.rows;
                 r.bytes = p.bytes;
+                r.status.clone_from(&p.status);
             }
         }
     }
 
-    /// Takes a running attempt off its worker and its task. False where it is not running: a late or repeated report.
-    fn take_off(&mut self, attempt: AttemptId) -> bool {
-        let Some(job) = self.jobs.get_mut(&attempt.task.job) else { return false };
-        let Some(stage) = job.stages.get_mut(attempt.task.stage as usize) else { return false };
-        let Some(task) = stage.tasks.get_mut(attempt.task.task as usize) else { return false };
-        let TaskState::Running(attempts) = &mut task.state else { return false };
-        let Some(at) = attempts.iter().position(|r| r.attempt == attempt) else { return false };
-        let running = attempts.remove(at);
-        if attempts.is_empty() {
-            task.state = TaskState::Waiting;
-            stage.waiting.insert(attempt.task.task);
-        }
+    /// Takes a running attempt off its worker and its task. `None` where it is not running: a late or repeated report.
+    fn take_off(&mut self, attempt: AttemptId) -> Option<Running> {
+        let job = self.jobs.get_mut(&attempt.task.job)?;
+        let running = job.stages.get_mut(attempt.task.stage as usize)?.take_off(attempt)?;
         job.running -= 1;
         if let Some(w) = self.workers.get_mut(&running.worker) {
             w.running.remove(&attempt);
         }
-        true
+        Some(running)
     }
 
     fn succeeded(
@@ -213,7 +215,7 @@ impl Scheduler {
         seconds: f64,
     ) {
         let wrote: Vec<ObjectId> = output.wrote.iter().map(|o| o.id).collect();
-        if !self.is_current(worker, incarnation) || !self.take_off(attempt) {
+        if !self.is_current(worker, incarnation) || self.take_off(attempt).is_none() {
             self.stray_output(worker, wrote);
             return;
         }
@@ -233,37 +235,25 @@ impl Scheduler {
         }
         let Some(job) = self.jobs.get_mut(&job_id) else { return };
         let Some(stage_) = job.stages.get_mut(stage as usize) else { return };
-        let Some(task_) = stage_.tasks.get_mut(task as usize) else { return };
-        let done = Box::new(Done { attempt, worker, incarnation, output, seconds });
-        // A second attempt may still run; it lost.
-        let losers: Vec<(WorkerId, AttemptId)> = match &task_.state {
-            TaskState::Running(others) => others.iter().map(|r| (r.worker, r.attempt)).collect(),
-            _ => Vec::new(),
-        };
-        task_.state = TaskState::Done(done.clone());
+        let Some(task_) = stage_.task(task) else { return };
         if matches!(task_.spec.kind, TaskKind::Learn(_)) {
             job.homes.insert(task, worker);
         }
-        stage_.waiting.remove(&task);
-        stage_.done += 1;
-        if stage_.is_done() {
-            stage_.finished_at = Some(self.now);
-        }
+        let done = Box::new(Done { attempt, worker, incarnation, output, seconds });
+        // A second attempt may still run; it lost.
+        let losers = stage_.finish(task, done.clone(), self.now);
         job.running -= losers.len() as u32;
-        for (loser, attempt) in losers {
-            if let Some(w) = self.workers.get_mut(&loser) {
-                w.running.remove(&attempt);
+        for loser in losers {
+            if let Some(w) = self.workers.get_mut(&loser.worker) {
+                w.running.remove(&loser.attempt);
             }
-            self.actions.push(Action::Kill { worker: loser, attempt });
+            self.actions.push(Action::Kill { worker: loser.worker, attempt: loser.attempt });
         }
         self.actions.push(Action::Journal(JournalOp::TaskDone { job: job_id, stage, task, done }));
     }
 
     pub(super) fn attempt_failed(&mut self, attempt: AttemptId, failure: Failure) {
-        let worker = self.worker_of(attempt);
-        if !self.take_off(attempt) {
-            return;
-        }
+        let Some(Running { worker, .. }) = self.take_off(attempt) else { return };
         let id = attempt.task;
         let (now, max_attempts, max_lost) = (self.now, self.options.max_attempts, self.options.max_lost_attempts);
         let Some(job) = self.jobs.get_mut(&id.job) else { return };
@@ -277,17 +267,19 @@ impl Scheduler {
             task.losses += 1;
             task.not_before = now + (50 << task.losses.min(6));
         }
-        if let Some(worker) = worker
-            && failure.counts()
-            && !task.failed_on.contains(&worker)
-        {
+        if failure.counts() && !task.failed_on.contains(&worker) {
             task.failed_on.push(worker);
         }
         let end = if !failure.is_retried() {
             Some(failure.clone())
         } else if task.failures >= max_attempts || task.losses >= max_lost {
             let tries = task.failures + task.losses;
-            Some(Failure::internal(format!("task {id} failed {tries} times; the last time: {failure}")))
+            let message = format!("task {id} failed {tries} times; the last time: {failure}");
+            Some(match failure {
+                // The user's program, not ours, is what does not work.
+                Failure::ProgramFailed { .. } => Failure::ProgramFailed { message },
+                _ => Failure::internal(message),
+            })
         } else {
             None
         };
@@ -308,14 +300,6 @@ impl Scheduler {
         }
     }
 
-    fn worker_of(&self, attempt: AttemptId) -> Option<WorkerId> {
-        let task = self.jobs.get(&attempt.task.job)?.task(attempt.task.stage, attempt.task.task)?;
-        match &task.state {
-            TaskState::Running(attempts) => attempts.iter().find(|r| r.attempt == attempt).map(|r| r.worker),
-            _ => None,
-        }
-    }
-
     /// Plans what follows in every job whose stages are all done.
     pub(super) fn advance(&mut self) {
         let ready: Vec<JobId> = self.jobs.values().filter(|j| !j.publishing && j.all_done()).map(|j| j.id).collect();
@@ -330,7 +314,10 @@ impl Scheduler {
                     Ok(Next::Stage(mut planned)) => {
                         let stage = job.stages.len() as u32;
                         planned.forgets = job.plan((*planned).clone(), self.now);
-                        self.actions.push(Action::Journal(JournalOp::StagePlanned { job: id, stage, planned }));
+                        let forgotten = planned.forgets.iter().filter_map(|f| job.stages.get(*f as usize));
+                        let sums = forgotten.map(|stage| stage.sums.clone()).collect();
+                        self.actions.push(Action::Journal(JournalOp::StagePlanned { job: id, stage, planned, sums }));
+                        self.copies_checked = false;
                     }
                     Ok(Next::Publish(publication)) => {
                         if !self.is_at_hand(&publication) {

@@ -51,13 +51,21 @@ impl Worker {
         self.presence == Presence::Alive
     }
 
-    /// Whether an attempt that needs `memory` may start. One attempt always may, or a large task would never run.
+    /// Whether an attempt that needs `memory` may start.
     pub fn has_room(&self, memory: u64) -> bool {
-        if !self.is_alive() || self.draining || self.running.len() >= self.slots as usize {
-            return false;
+        self.has_slot() && memory <= self.room()
+    }
+
+    pub fn has_slot(&self) -> bool {
+        self.is_alive() && !self.draining && self.running.len() < self.slots as usize
+    }
+
+    /// Bytes that one more attempt may need. One attempt always may start, or a large task would never run.
+    pub fn room(&self) -> u64 {
+        if self.running.is_empty() {
+            return u64::MAX;
         }
-        let used: u64 = self.running.values().sum();
-        self.running.is_empty() || used.saturating_add(memory) <= self.memory
+        self.memory.saturating_sub(self.running.values().fold(0, |sum: u64, memory| sum.saturating_add(*memory)))
     }
 
     /// Since when it has been gone, if it has.

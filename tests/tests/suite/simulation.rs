@@ -1,41 +1,54 @@
 //! The scheduler under a seeded simulation: workers that die, come back, fail, answer late, twice and out of order. A failure
 //! prints its seed; `SHARDMILL_SEED=n` runs that one again.
 
+mod jobs;
+mod work;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::{AttemptId, Incarnation, JobId, ObjectId, TaskId, WorkerId};
-use shardmill_common::manifest::{DeletionVector, Manifest, ObjectRef, ShardEntry};
+use shardmill_common::manifest::{Manifest, ObjectRef, ShardEntry};
 use shardmill_common::message::StoredObject;
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::spec::{
-    Chunk, ChunkPlace, CompareSpec, DedupOptions, DedupSpec, How, IngestSpec, JobSpec, Keep, Source, SourceFormat,
-    Validate,
-};
-use shardmill_common::task::{Launch, ParseResult, PartitionSize, Peer, ShardRef, TaskKind, TaskOutput};
-use shardmill_common::text::Dialect;
+use shardmill_common::spec::JobSpec;
+use shardmill_common::task::{Launch, Peer, TaskOutput};
 use shardmill_common::time::Timestamp;
-use shardmill_common::units::RejectLimit;
-use shardmill_coordinator::jobs::{self, ResolvedJob};
-use shardmill_coordinator::scheduler::{Action, Event, JobEnd, Joined, Scheduler, SchedulerOptions, invariants};
+use shardmill_coordinator::jobs::{self as planners, Publication, ResolvedJob};
+use shardmill_coordinator::scheduler::{
+    Action, Event, JobEnd, Joined, Scheduler, SchedulerOptions, StagePlaces, invariants,
+};
 use uuid::Uuid;
 
 use crate::training;
 
 /// Runs of the simulation in the ordinary test; `SHARDMILL_SEEDS` asks for more.
 const SEEDS: u64 = 300;
+const USER_SEEDS: u64 = 150;
 const ROWS: u64 = 1000;
+
+/// The digests of what jobs published in the first run that published it, by dataset: every other run must make the same.
+static PUBLISHED: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+
+/// An attempt as it was sent to a worker.
+struct Launched {
+    launch: Launch,
+    /// The lists of places that it refers to, by stage.
+    lists: Vec<(u32, Arc<StagePlaces>)>,
+}
 
 struct SimWorker {
     incarnation: Incarnation,
+    allow_programs: bool,
     up: bool,
     /// It will not come back.
     gone: bool,
     objects: BTreeSet<ObjectId>,
     shuffles: BTreeSet<AttemptId>,
-    running: BTreeMap<AttemptId, Launch>,
+    running: BTreeMap<AttemptId, Launched>,
 }
 
 struct Sim {
@@ -50,6 +63,11 @@ struct Sim {
     ended: BTreeMap<JobId, Result<(), JobEnd>>,
     /// Objects of published versions: they may never be deleted.
     published: BTreeSet<ObjectId>,
+    /// What stands for the rows of every object and of every attempt's shuffle file.
+    contents: BTreeMap<ObjectId, u64>,
+    shuffles: BTreeMap<AttemptId, u64>,
+    /// Kinds of tasks that were carried out.
+    kinds: BTreeSet<String>,
     faults: u64,
 }
 
@@ -64,12 +82,15 @@ impl Sim {
             rng: SmallRng::seed_from_u64(seed),
             ids: u128::from(seed) << 64,
             now: 0,
-            scheduler: Scheduler::new(options, jobs::next, 1),
+            scheduler: Scheduler::new(options, planners::next, 1),
             workers: BTreeMap::new(),
             mail: BTreeMap::new(),
             mails: 0,
             ended: BTreeMap::new(),
             published: BTreeSet::new(),
+            contents: BTreeMap::new(),
+            shuffles: BTreeMap::new(),
+            kinds: BTreeSet::new(),
             faults: 0,
         }
     }
@@ -88,11 +109,12 @@ impl Sim {
         self.mail.insert((self.now + delay, self.mails), event);
     }
 
-    fn add_worker(&mut self) {
+    fn add_worker(&mut self, allow_programs: bool) {
         let id = WorkerId(self.uuid());
         let incarnation = Incarnation(self.uuid());
         let worker = SimWorker {
             incarnation,
+            allow_programs,
             up: true,
             gone: false,
             objects: BTreeSet::new(),
@@ -110,7 +132,7 @@ impl Sim {
             incarnation: w.incarnation,
             slots: 2,
             memory: u64::MAX,
-            allow_programs: true,
+            allow_programs: w.allow_programs,
             objects: w.objects.iter().map(|o| StoredObject { id: *o, bytes: 1000, age: 0 }).collect(),
             attempts: w.running.keys().copied().collect(),
         };
@@ -127,10 +149,12 @@ impl Sim {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Launch { worker, launch } => {
+            Action::Launch { worker, launch, places } => {
+                let versions: Vec<(u32, u64)> = places.iter().map(|(stage, list)| (*stage, list.version)).collect();
+                assert_eq!(versions, launch.stages, "a launch refers to lists that do not come with it");
                 let Some(w) = self.workers.get_mut(&worker).filter(|w| w.up) else { return };
                 let attempt = launch.attempt;
-                w.running.insert(attempt, *launch);
+                w.running.insert(attempt, Launched { launch: *launch, lists: places });
                 let slow = self.rng.random_ratio(1, 30);
                 let delay = if slow { self.rng.random_range(5_000..40_000) } else { self.rng.random_range(1..200) };
                 // A heartbeat-less marker: the attempt is carried out when this mail arrives.
@@ -187,8 +211,7 @@ impl Sim {
                     self.step(Event::Published { job: Some(job), objects });
                     return;
                 }
-                let rows: u64 = publication.drafts[0].shards.iter().map(ShardEntry::rows).sum();
-                assert!(rows > 0);
+                self.compare(&publication);
                 self.ended.insert(job, Ok(()));
                 self.step(Event::Published { job: Some(job), objects });
             }
@@ -200,101 +223,14 @@ impl Sim {
         }
     }
 
-    /// What a real worker would answer.
-    fn carry_out(&mut self, worker: WorkerId, launch: &Launch) -> Result<TaskOutput, Failure> {
-        for place in &launch.places {
-            let source = &self.workers[&place.worker];
-            let reads_shuffle =
-                place.shards.is_empty() || !matches!(launch.kind, TaskKind::Copy(_) | TaskKind::Drop(_));
-            let is_hash_source = !place.shards.is_empty() && matches!(launch.kind, TaskKind::Drop(_));
-            if reads_shuffle && !is_hash_source && !(source.up && source.shuffles.contains(&place.attempt)) {
-                let failure =
-                    Failure::FetchFailed { task: place.attempt.task, worker: place.worker, message: "gone".into() };
-                return Err(failure);
-            }
+    /// Whether the datasets are those that every run publishes.
+    fn compare(&self, publication: &Publication) {
+        assert!(publication.drafts[0].shards.iter().map(ShardEntry::rows).sum::<u64>() > 0);
+        for draft in &publication.drafts {
+            let digest = self.dataset_digest(&draft.shards);
+            let first = *PUBLISHED.lock().unwrap().entry(draft.name.to_string()).or_insert(digest);
+            assert_eq!(digest, first, "other faults, other rows in {}", draft.name);
         }
-        let has = |id: ObjectId| self.workers.values().any(|w| w.up && w.objects.contains(&id));
-        for (id, _) in &launch.holders {
-            if !has(*id) {
-                return Err(Failure::ObjectUnavailable { object: *id, bad_copies: vec![], message: "gone".into() });
-            }
-        }
-        if self.rng.random_ratio(1, 100) {
-            self.faults += 1;
-            return Err(Failure::internal("a fault of the machine"));
-        }
-        let sizes = |n: usize| Some(vec![PartitionSize { rows: 10, bytes: 10 }; n]);
-        let mut output = TaskOutput::default();
-        let mut shuffled = true;
-        match &launch.kind {
-            TaskKind::Parse(task) => {
-                let object = self.object();
-                output.shard = Some(ShardEntry { object: object.clone(), stored_rows: ROWS, deletions: None });
-                output.wrote.push(object);
-                // One chunk in the middle needs a wider type than the sample showed.
-                let mut observed = task.schema.clone();
-                if task.ordinal == 3 {
-                    observed = observed.join(&Schema::new(vec![Field::new("k", DataType::Float64)]));
-                }
-                output.schema = Some(observed.clone());
-                let result = ParseResult { observed, first_reject: None };
-                output.result = Some(serde_json::to_value(result).unwrap());
-                output.counters.add("rows_read", ROWS);
-                output.shuffle = task.hash.as_ref().and_then(|h| sizes(h.partitions as usize));
-            }
-            TaskKind::Hash(task) => output.shuffle = sizes(task.plan.partitions as usize),
-            TaskKind::Duplicates(task) => {
-                output.shuffle = sizes(task.hashes.iter().map(|r| (r.to - r.from) as usize).sum());
-            }
-            TaskKind::Drop(task) => {
-                let entry = match &task.input.shard {
-                    ShardRef::Stored(entry) => entry.clone(),
-                    ShardRef::Made { stage, task, .. } => launch
-                        .places
-                        .iter()
-                        .find(|p| (p.attempt.task.stage, p.attempt.task.task) == (*stage, *task))
-                        .and_then(|p| p.shards.first().cloned())
-                        .unwrap(),
-                };
-                let object = self.object();
-                output.shard = Some(ShardEntry {
-                    deletions: Some(DeletionVector { object: object.clone(), dropped: 10 }),
-                    ..entry
-                });
-                output.wrote.push(object);
-                shuffled = false;
-            }
-            TaskKind::Match(task) => {
-                let shards = (task.left.to + task.right.to - task.left.from - task.right.from) as usize;
-                output.shuffle = sizes(shards * 2);
-            }
-            TaskKind::Deliver(task) => output.shuffle = sizes(task.targets as usize),
-            TaskKind::Emit(_) => {
-                let object = self.object();
-                output.shard = Some(ShardEntry { object: object.clone(), stored_rows: ROWS, deletions: None });
-                output.wrote.push(object);
-                shuffled = false;
-            }
-            TaskKind::Copy(task) => {
-                output.wrote.clone_from(&task.objects);
-                shuffled = false;
-            }
-            TaskKind::Profile(task) => {
-                output.result = Some(serde_json::to_value(training::profile(task.input.ordinal)).unwrap());
-                shuffled = false;
-            }
-            TaskKind::Learn(task) => {
-                output.result = Some(serde_json::to_value(training::learn(task)).unwrap());
-                shuffled = false;
-            }
-            other => panic!("the simulation does not know {other:?}"),
-        }
-        let w = self.workers.get_mut(&worker).unwrap();
-        w.objects.extend(output.wrote.iter().map(|o| o.id));
-        if shuffled {
-            w.shuffles.insert(launch.attempt);
-        }
-        Ok(output)
     }
 
     fn deliver(&mut self, event: Event) {
@@ -422,19 +358,24 @@ impl Sim {
 
     /// A published dataset of some shards, each on two workers.
     fn dataset(&mut self, name: &str, shards: usize) -> Manifest {
+        self.dataset_of(name, shards, ROWS, 1000)
+    }
+
+    fn dataset_of(&mut self, name: &str, shards: usize, stored_rows: u64, bytes: u64) -> Manifest {
         let ids: Vec<WorkerId> = self.workers.iter().filter(|(_, w)| w.up).map(|(id, _)| *id).collect();
         let mut entries = Vec::new();
         let mut objects = Vec::new();
         for n in 0..shards {
-            let object = self.object();
+            let object = ObjectRef { bytes, ..self.object() };
             for copy in 0..2 {
                 let worker = ids[(n + copy) % ids.len()];
                 self.workers.get_mut(&worker).unwrap().objects.insert(object.id);
                 self.step(Event::Stored { worker, object: object.id, bytes: 1000 });
             }
             self.published.insert(object.id);
+            self.contents.insert(object.id, u64::from(name.as_bytes()[0]) << 32 | n as u64);
             objects.push((object.clone(), 2));
-            entries.push(ShardEntry { object, stored_rows: ROWS, deletions: None });
+            entries.push(ShardEntry { object, stored_rows, deletions: None });
         }
         self.step(Event::Published { job: None, objects });
         Manifest {
@@ -450,79 +391,50 @@ impl Sim {
 
     fn submit(&mut self, id: u64, spec: JobSpec, inputs: Vec<Manifest>) {
         let resolved = ResolvedJob { spec, inputs, replicas: 2 };
-        jobs::check(&resolved).unwrap();
+        planners::check(&resolved).unwrap();
         self.step(Event::Submitted { job: JobId(id), resolved: Box::new(resolved), priority: 0, deadline_ms: None });
     }
 }
 
-fn ingest_spec() -> JobSpec {
-    let chunk = |_| Chunk {
-        source: 0,
-        place: ChunkPlace::File { path: "x".into(), offset: 0 },
-        bytes: 1000,
-        first_line: 1,
-        groups: None,
-    };
-    JobSpec::Ingest(IngestSpec {
-        output: "ingested".parse().unwrap(),
-        sources: vec![Source {
-            name: "x".into(),
-            location: "x".into(),
-            size: 1,
-            modified: None,
-            checksum: "c".into(),
-            compression: None,
-            format: SourceFormat::Csv { dialect: Dialect::default(), columns: vec!["k".into(), "v".into()] },
-            rows: None,
-        }],
-        chunks: (0..7).map(chunk).collect(),
-        schema: schema(),
-        schema_is_fixed: false,
-        nulls: vec![],
-        max_rejects: RejectLimit::default(),
-        append: false,
-        base: None,
-        replicas: None,
-        clean: None,
-        dedup: Some(DedupOptions { keys: None, keep: Keep::First }),
-    })
-}
-
-fn simulate(seed: u64) -> u64 {
-    let mut sim = Sim::new(seed);
-    for _ in 0..sim.rng.random_range(2..7) {
-        sim.add_worker();
-    }
+/// The built-in jobs that hash, match, drop and train.
+fn first_jobs(sim: &mut Sim) -> u64 {
     let (a, b) = (sim.dataset("a", 6), sim.dataset("b", 5));
-    sim.submit(1, ingest_spec(), vec![]);
-    let dedup = DedupSpec {
-        input: a.reference(),
-        output: "deduped".parse().unwrap(),
-        options: DedupOptions::default(),
-        replicas: None,
-    };
-    sim.submit(2, JobSpec::Dedup(dedup), vec![a.clone()]);
-    let compare = CompareSpec {
-        left: a.reference(),
-        right: b.reference(),
-        output: "merged".parse().unwrap(),
-        on: Some(vec!["k".into()]),
-        how: How::Outer,
-        validate: Validate::ManyToMany,
-        suffixes: ("_x".into(), "_y".into()),
-        changes: false,
-        replicas: None,
-    };
-    sim.submit(3, JobSpec::Compare(compare), vec![a, b]);
+    sim.submit(1, jobs::ingest(), vec![]);
+    sim.submit(2, jobs::dedup(&a, "deduped"), vec![a.clone()]);
+    sim.submit(3, jobs::compare(&a, &b), vec![a, b]);
     let mut t = sim.dataset("t", 5);
     t.schema = training::schema();
     sim.submit(4, training::spec(&t), vec![t]);
+    4
+}
+
+/// The shapes that users' own maps and reduces have, and sorting and grouping.
+fn user_jobs(sim: &mut Sim) -> u64 {
+    let (a, b) = (sim.dataset("a", 20), sim.dataset("b", 5));
+    let large = sim.dataset_of("l", 18, 1_000_000, 20_000_000);
+    sim.submit(1, jobs::co_group(&large, &b), vec![large.clone(), b.clone()]);
+    sim.submit(2, jobs::global(&a), vec![a.clone()]);
+    sim.submit(3, jobs::map_only(&b), vec![b.clone()]);
+    sim.submit(4, jobs::programs(&b), vec![b]);
+    sim.submit(5, jobs::sort(&large), vec![large]);
+    sim.submit(6, jobs::aggregate(&a), vec![a]);
+    6
+}
+
+/// One run; how many faults fired in it, and the kinds of tasks it saw.
+fn simulate(seed: u64, submit: fn(&mut Sim) -> u64) -> (u64, BTreeSet<String>) {
+    let mut sim = Sim::new(seed);
+    for n in 0..sim.rng.random_range(2..7) {
+        // Few of them run programs; the first does, so that somebody will.
+        sim.add_worker(n % 3 == 0);
+    }
+    let submitted = submit(&mut sim);
     if sim.rng.random_ratio(1, 4) {
-        let job = JobId(sim.rng.random_range(1..5));
+        let job = JobId(sim.rng.random_range(1..=submitted));
         let delay = sim.rng.random_range(0..2_000);
         sim.post(delay, Event::Cancel { job });
     }
-    sim.run_until("the end of all jobs", |s| s.ended.len() == 4, false);
+    sim.run_until("the end of all jobs", |s| s.ended.len() as u64 == submitted, false);
     for (job, end) in &sim.ended {
         assert!(matches!(end, Ok(()) | Err(JobEnd::Cancelled)), "{job}: {end:?}");
     }
@@ -546,30 +458,28 @@ fn simulate(seed: u64) -> u64 {
     }
     // The next job succeeds: no slot or object leaked.
     let c = sim.dataset("c", 4);
-    let again = DedupSpec {
-        input: c.reference(),
-        output: "again".parse().unwrap(),
-        options: DedupOptions::default(),
-        replicas: None,
-    };
-    sim.submit(5, JobSpec::Dedup(again), vec![c]);
-    sim.run_until("one more job", |s| s.ended.contains_key(&JobId(5)), true);
-    assert_eq!(sim.ended[&JobId(5)], Ok(()));
-    sim.faults
+    let next = JobId(submitted + 1);
+    sim.submit(next.0, jobs::dedup(&c, "again"), vec![c]);
+    sim.run_until("one more job", |s| s.ended.contains_key(&next), true);
+    assert_eq!(sim.ended[&next], Ok(()));
+    (sim.faults, sim.kinds)
 }
 
-#[test]
-fn jobs_end_well_whatever_happens_to_workers() {
+/// Many runs, in which all of these kinds of tasks must be seen.
+fn simulate_all(seeds: u64, submit: fn(&mut Sim) -> u64, kinds: &[&str]) {
     if let Ok(seed) = std::env::var("SHARDMILL_SEED") {
-        simulate(seed.parse().unwrap());
+        simulate(seed.parse().unwrap(), submit);
         return;
     }
-    let seeds = std::env::var("SHARDMILL_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(SEEDS);
-    let mut faults = 0;
+    let seeds = std::env::var("SHARDMILL_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(seeds);
+    let (mut faults, mut seen) = (0, BTreeSet::new());
     for seed in 0..seeds {
-        let run = std::panic::catch_unwind(|| simulate(seed));
+        let run = std::panic::catch_unwind(|| simulate(seed, submit));
         match run {
-            Ok(n) => faults += n,
+            Ok((n, kinds)) => {
+                faults += n;
+                seen.extend(kinds);
+            }
             Err(cause) => {
                 eprintln!("seed {seed} fails: SHARDMILL_SEED={seed} runs it again");
                 std::panic::resume_unwind(cause);
@@ -577,13 +487,43 @@ fn jobs_end_well_whatever_happens_to_workers() {
         }
     }
     assert!(faults > seeds, "only {faults} faults fired in {seeds} runs: the simulation proves nothing");
+    let expected: BTreeSet<String> = kinds.iter().map(|k| (*k).to_owned()).collect();
+    assert_eq!(seen, expected, "other kinds of tasks were seen than were meant to be");
+}
+
+#[test]
+fn jobs_end_well_whatever_happens_to_workers() {
+    let kinds = ["parse", "hash", "duplicates", "drop", "match", "deliver", "emit", "profile", "learn", "copy"];
+    simulate_all(SEEDS, first_jobs, &kinds);
+}
+
+#[test]
+fn users_jobs_end_well_whatever_happens_to_workers() {
+    let kinds = [
+        "check",
+        "map",
+        "combine",
+        "reduce",
+        "conform",
+        "sample",
+        "bounds",
+        "range",
+        "merge",
+        "aggregate",
+        "merge_groups",
+        "hash",
+        "duplicates",
+        "drop",
+        "copy",
+    ];
+    simulate_all(USER_SEEDS, user_jobs, &kinds);
 }
 
 #[test]
 fn a_coordinator_that_stood_still_blames_nobody() {
     let mut sim = Sim::new(2);
-    sim.add_worker();
-    sim.add_worker();
+    sim.add_worker(true);
+    sim.add_worker(true);
     sim.step(Event::Tick);
     sim.now += 120_000;
     sim.step(Event::Tick);
@@ -599,8 +539,8 @@ fn a_coordinator_that_stood_still_blames_nobody() {
 #[test]
 fn every_published_object_is_verified_in_turn() {
     let mut sim = Sim::new(3);
-    sim.add_worker();
-    sim.add_worker();
+    sim.add_worker(true);
+    sim.add_worker(true);
     let dataset = sim.dataset("a", 40);
     let mut verified = BTreeSet::new();
     for _ in 0..2_000 {
@@ -619,16 +559,10 @@ fn every_published_object_is_verified_in_turn() {
 #[test]
 fn a_late_success_of_a_lost_attempt_changes_nothing() {
     let mut sim = Sim::new(1);
-    sim.add_worker();
-    sim.add_worker();
+    sim.add_worker(true);
+    sim.add_worker(true);
     let a = sim.dataset("a", 1);
-    let dedup = DedupSpec {
-        input: a.reference(),
-        output: "d".parse().unwrap(),
-        options: DedupOptions::default(),
-        replicas: None,
-    };
-    sim.submit(1, JobSpec::Dedup(dedup), vec![a]);
+    sim.submit(1, jobs::dedup(&a, "d"), vec![a]);
     let (worker, attempt) =
         sim.workers.iter().find_map(|(id, w)| w.running.keys().next().map(|a| (*id, *a))).expect("a task was launched");
     let incarnation = sim.workers[&worker].incarnation;

@@ -2,12 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use polars::prelude::{
-    Column, DataFrame, DataType as PolarsType, Expr, IntoLazy, PlSmallStr, PolarsResult, TimeUnit, TimeZone,
-};
+use polars::prelude::{Column, DataFrame, Expr, IntoLazy, PlSmallStr, PolarsResult};
 use polars::sql::sql_expr;
 use shardmill_common::failure::Failure;
 use shardmill_common::rules::Rule;
+
+use crate::frame::to_stored;
 
 /// Functions that look at one row at a time. Any other would see one shard where the user means the dataset.
 const FUNCTIONS: [&str; 63] = [
@@ -231,38 +231,17 @@ pub fn evaluate(rule: &Rule, sql: &str, frame: &DataFrame, name: &str) -> Result
     if column.len() != frame.height() {
         return Err(Failure::bad_input(rule.error(&format!("`{sql}` must look at one row at a time"))));
     }
-    stored(&column).ok_or_else(|| {
+    to_stored(&column).ok_or_else(|| {
         let what = format!("`{sql}` gives {}, which is not stored; cast it to one of BIGINT, DOUBLE, BOOLEAN, DATE, TIMESTAMP or VARCHAR", column.dtype());
         Failure::bad_input(rule.error(&what))
     })
-}
-
-/// The column as a stored type; `None` if that would lose something.
-fn stored(column: &Column) -> Option<Column> {
-    let micros = |zone| PolarsType::Datetime(TimeUnit::Microseconds, zone);
-    let to = match column.dtype() {
-        PolarsType::Null => PolarsType::String,
-        PolarsType::Float32 => PolarsType::Float64,
-        dtype if dtype.is_integer() => PolarsType::Int64,
-        PolarsType::Datetime(_, zone) => micros(zone.is_some().then_some(TimeZone::UTC)),
-        PolarsType::Boolean | PolarsType::Float64 | PolarsType::Date | PolarsType::String => {
-            return Some(column.clone());
-        }
-        _ => return None,
-    };
-    let cast = column.strict_cast(&to).ok()?;
-    // Nanoseconds that are no whole microseconds would be cut.
-    if let PolarsType::Datetime(TimeUnit::Nanoseconds, _) = column.dtype() {
-        let exact = column.to_physical_repr().i64().ok()?.iter().all(|cell| cell.is_none_or(|ns| ns % 1000 == 0));
-        return exact.then_some(cast);
-    }
-    Some(cast)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use polars::df;
+    use polars::prelude::DataType as PolarsType;
     use shardmill_common::rules::RuleSet;
 
     fn rule() -> Rule {

@@ -1,7 +1,8 @@
 //! From the bytes of one chunk of a source to a typed frame, its rejected rows and the types its cells need.
 //!
 //! Text goes through three layers: `csv` and `jsonl` find cells, `text` drives them in batches that fit the cache, and
-//! `column` turns one column's cells into values. `columnar` reads Parquet and Arrow, and `fit` casts what they hold.
+//! `column` turns one column's cells into values; `plain` takes lines as they are.
+//! `columnar` reads Parquet and Arrow, and `fit` casts what they hold.
 
 mod batch;
 mod column;
@@ -12,11 +13,15 @@ mod jsonl;
 mod marks;
 mod origin;
 mod parsed;
+mod plain;
 mod strings;
+mod tabs;
 mod text;
+mod written;
 
 pub use origin::Origins;
 pub use parsed::{Parsed, Rejected, parse};
+pub use written::{Layout, Written, parse_written};
 
 #[cfg(test)]
 mod columnar_tests;

@@ -8,7 +8,7 @@ use shardmill_common::task::ParseTask;
 use shardmill_common::text::Encoding;
 
 use super::origin::Origins;
-use super::{columnar, text};
+use super::{columnar, plain, text};
 
 /// A parsed chunk.
 #[derive(Debug)]
@@ -45,6 +45,7 @@ pub fn parse(bytes: Vec<u8>, task: &ParseTask) -> Result<Parsed, Failure> {
     match &task.format {
         SourceFormat::Csv { dialect, columns } => text::parse_csv(bytes, task, dialect, columns),
         SourceFormat::JsonLines => text::parse_json_lines(bytes, task, Encoding::Utf8),
+        SourceFormat::Lines { encoding } => plain::parse_lines(bytes, task, *encoding),
         SourceFormat::Parquet => columnar::parse_parquet(bytes, task),
         SourceFormat::Arrow => columnar::parse_arrow(bytes, task),
     }

@@ -53,7 +53,7 @@ pub(super) fn parse_json_lines(bytes: Vec<u8>, task: &ParseTask, encoding: Encod
     })
 }
 
-fn source_text(
+pub(super) fn source_text(
     bytes: Vec<u8>,
     encoding: Encoding,
     grammar: Grammar,
@@ -74,7 +74,7 @@ fn source_text(
 }
 
 /// Parses with the types of `fields`, the columns in the text, until none needs to be wider.
-fn parse_text<R: Records>(
+pub(super) fn parse_text<R: Records>(
     source: &Arc<SourceText>,
     task: &ParseTask,
     notation: Notation,
@@ -139,14 +139,14 @@ fn run(cx: &Context<'_>, fields: &[Field], mut records: impl Records) -> Round {
     Round { columns, starts, rejects, bad, new_columns: records.take_new_columns() }
 }
 
-struct Rest {
-    starts: Vec<u32>,
-    rejects: Vec<Reject>,
-    bad: BadRows,
+pub(super) struct Rest {
+    pub(super) starts: Vec<u32>,
+    pub(super) rejects: Vec<Reject>,
+    pub(super) bad: BadRows,
 }
 
 /// Puts the columns in the schema's order, takes out rows with cells that did not fit, and lists the rejected.
-fn assemble(
+pub(super) fn assemble(
     source: &Arc<SourceText>,
     task: &ParseTask,
     in_file: &[Field],

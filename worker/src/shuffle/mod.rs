@@ -4,8 +4,10 @@ mod read;
 mod rows;
 mod write;
 
-pub use read::{frames, partition_in_file, to_frame};
-pub use rows::{Partitioned, partition_rows, shuffle_rows};
+#[cfg(test)]
+pub use read::to_frame;
+pub use read::{frames, partition_in_file};
+pub use rows::{partition_rows, shuffle_rows};
 pub use write::ShuffleWriter;
 
 /// The last bytes of a complete shuffle file.

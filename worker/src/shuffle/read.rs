@@ -107,6 +107,7 @@ pub fn frames(data: Bytes) -> impl Iterator<Item = Result<DataFrame, Failure>> {
 }
 
 /// A partition as one frame; `None` where it is empty.
+#[cfg(test)]
 pub fn to_frame(data: Bytes) -> Result<Option<DataFrame>, Failure> {
     let mut whole: Option<DataFrame> = None;
     for frame in frames(data) {

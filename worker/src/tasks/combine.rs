@@ -1,11 +1,35 @@
-//! Combining parts of one global group.
+//! Combining what several maps put into a global group, into one partition again.
 
 use shardmill_common::failure::Failure;
 use shardmill_common::mapreduce::CombineTask;
 use shardmill_common::task::TaskOutput;
 
 use super::Context;
+use crate::shard::conform;
+use crate::spill::concat;
+use crate::sql;
 
-pub fn run(_context: &Context, _task: &CombineTask) -> Result<TaskOutput, Failure> {
-    Err(Failure::internal("not there yet"))
+pub fn run(context: &Context, task: &CombineTask) -> Result<TaskOutput, Failure> {
+    let mut frames = Vec::new();
+    for range in &task.runs {
+        for data in context.partitions(*range, 0) {
+            for frame in crate::shuffle::frames(data?) {
+                frames.push(conform(frame?, &task.schema, None)?);
+            }
+        }
+    }
+    let mut output = TaskOutput::default();
+    let mut writer = context.shuffle_writer(true)?;
+    match concat(frames)? {
+        None => writer.partition(&mut [])?,
+        Some(frame) => {
+            context.advance(frame.height() as u64, 0);
+            let combined = sql::run(&task.statement, &[(sql::INPUT, &frame)])
+                .map_err(|e| Failure::bad_input(format!("the combiner fails: {e}")))?;
+            writer.partition(&mut [conform(combined, &task.schema, None)?])?;
+        }
+    }
+    output.shuffle = Some(writer.finish()?);
+    output.schema = Some(task.schema.clone());
+    Ok(output)
 }

@@ -50,6 +50,9 @@ pub struct Context {
     pub fetch: Arc<Fetcher>,
     pub place: Where,
     pub places: Vec<TaskPlace>,
+    /// Places of whole stages of which this attempt reads much, shared with the worker's other attempts, by stage and in the
+    /// order of the tasks.
+    stages: Vec<(u32, Arc<Vec<TaskPlace>>)>,
     pub progress: Arc<Progress>,
     pub cancelled: Arc<AtomicBool>,
     /// Source files may be read by path.
@@ -78,6 +81,7 @@ impl Context {
             fetch,
             place,
             places,
+            stages: Vec::new(),
             progress,
             cancelled,
             local_files,
@@ -91,6 +95,11 @@ impl Context {
     /// Shares encoded shards with the worker's other attempts.
     pub fn with_sessions(self, sessions: Arc<Sessions>) -> Self {
         Self { sessions, ..self }
+    }
+
+    /// Adds the places of whole stages.
+    pub fn with_stages(self, stages: Vec<(u32, Arc<Vec<TaskPlace>>)>) -> Self {
+        Self { stages, ..self }
     }
 
     pub fn with_limits(self, budget: u64, last_try: bool) -> Self {
@@ -153,8 +162,9 @@ impl Context {
 
     /// One partition of what each task of a range wrote, in task order.
     pub fn partitions(&self, range: TaskRange, partition: u32) -> impl Iterator<Item = Result<Bytes, Failure>> + '_ {
-        let places: Vec<&TaskPlace> = self
-            .places
+        let shared = self.stages.iter().find(|(stage, _)| *stage == range.stage).map(|(_, places)| places.as_slice());
+        let places: Vec<&TaskPlace> = shared
+            .unwrap_or(&self.places)
             .iter()
             .filter(|p| {
                 let task = p.attempt.task;

@@ -1,99 +1,72 @@
 //! Writing merged rows: the driving side's shards in their order, and the rows that only the other side has.
+//!
+//! A shard whose partners do not fit in memory is written in passes over its rows, each with the partners of some of them.
 
+use hashbrown::HashSet;
 use polars::prelude::{BooleanChunked, ChunkCompareEq, Column, DataFrame, IdxCa, NamedFrom, Series};
 use shardmill_common::failure::Failure;
-use shardmill_common::task::{EmitTask, MergedColumn, TaskOutput};
+use shardmill_common::schema::DataType;
+use shardmill_common::task::{EmitTask, TaskOutput};
 
-use super::Context;
-use super::deliver::{DRIVER_ROW, POSITION, delivered_name};
-use super::hash::u32s;
-use crate::frame::{polars_type, schema_of, widen};
+use super::deliver::{GROUP, delivered_name};
+use super::delivered::{Delivered, Sizes, of_groups};
+use super::hash::{u32s, u64s};
+use super::merged::{MergedRows, NONE, named, null, take};
+use super::{Context, ShardSink};
+use crate::frame::widen;
 
-/// One output row of a driving shard: its row there, the partner's position, and the place of the partner's columns among
-/// what was delivered.
-type Merged = (u32, u64, Option<u32>);
+/// A row of the driving shard that stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Kept {
+    row: u32,
+    partners: u32,
+    group: u64,
+}
 
 pub fn run(context: &Context, task: &EmitTask) -> Result<TaskOutput, Failure> {
-    let (rows, both) = kept_rows(context, task)?;
-    let delivered = delivered(context, task)?;
-    let frame = if !task.is_driver {
-        other_only(context, task, rows)?
-    } else if let Some(keys) = task.changes {
-        return changes(context, task, &delivered, keys as usize);
-    } else if task.delivered.is_some() {
-        with_delivered(context, task, rows, both, &delivered)?
-    } else {
-        without_delivered(context, task, rows, both)?
-    };
-    finish(context, frame, TaskOutput::default())
-}
-
-fn finish(context: &Context, frame: Option<DataFrame>, mut output: TaskOutput) -> Result<TaskOutput, Failure> {
-    if let Some(mut frame) = frame {
-        output.schema = Some(schema_of(&frame)?);
-        output.counters.add("rows_out", frame.height() as u64);
-        output.shard = Some(context.write_shard(&mut frame)?);
+    if !task.is_driver {
+        return other_only(context, task);
     }
-    Ok(output)
+    let kept = kept_rows(context, task)?;
+    let delivered = task.delivered.map(|range| Delivered { context, range, partition: task.input.ordinal });
+    match (task.changes, delivered) {
+        (Some(keys), delivered) => changes(context, task, &kept, delivered, keys as usize),
+        (None, delivered) => driver(context, task, &kept, delivered),
+    }
 }
 
-/// The rows of this shard that the match stage kept, in no order, and whether each has a partner.
-fn kept_rows(context: &Context, task: &EmitTask) -> Result<(Vec<u32>, Vec<bool>), Failure> {
-    let (mut rows, mut both) = (Vec::new(), Vec::new());
+/// The rows of this shard that the match stage kept, in order.
+fn kept_rows(context: &Context, task: &EmitTask) -> Result<Vec<Kept>, Failure> {
+    let mut kept = Vec::new();
     for data in context.partitions(task.matches, task.partition) {
         for frame in crate::shuffle::frames(data?) {
             let frame = frame?;
-            rows.extend(u32s(&frame, "row")?);
-            if task.is_driver {
-                let flags = frame.column("both").and_then(|c| c.bool()).map_err(Failure::internal)?;
-                both.extend(flags.iter().map(|b| b.unwrap_or(false)));
-            }
+            let (rows, partners) = (u32s(&frame, "row")?, u32s(&frame, "partners")?);
+            let groups = if frame.column(GROUP).is_ok() { u64s(&frame, GROUP)? } else { vec![0; rows.len()] };
+            let all = rows.into_iter().zip(partners).zip(groups);
+            kept.extend(all.map(|((row, partners), group)| Kept { row, partners, group }));
         }
     }
-    Ok((rows, both))
+    kept.sort_unstable();
+    Ok(kept)
 }
 
-fn delivered(context: &Context, task: &EmitTask) -> Result<Option<DataFrame>, Failure> {
-    let Some(range) = task.delivered else { return Ok(None) };
-    let mut whole: Option<DataFrame> = None;
-    for data in context.partitions(range, task.input.ordinal) {
-        let Some(frame) = crate::shuffle::to_frame(data?)? else { continue };
-        match &mut whole {
-            None => whole = Some(frame),
-            Some(whole) => {
-                whole.vstack_mut(&frame).map_err(Failure::internal)?;
-            }
+/// What the indicator says of a row that is on this shard's side alone.
+fn only(task: &EmitTask) -> Option<&'static str> {
+    let word = if task.driver_is_left == task.is_driver { "left_only" } else { "right_only" };
+    task.indicator.then_some(word)
+}
+
+fn other_only(context: &Context, task: &EmitTask) -> Result<TaskOutput, Failure> {
+    let mut rows = Vec::new();
+    for data in context.partitions(task.matches, task.partition) {
+        for frame in crate::shuffle::frames(data?) {
+            rows.extend(u32s(&frame?, "row")?);
         }
     }
-    if let Some(whole) = &mut whole {
-        whole.rechunk_mut();
-    }
-    Ok(whole)
-}
-
-fn take(column: &Column, rows: &IdxCa) -> Result<Column, Failure> {
-    column.take(rows).map_err(Failure::internal)
-}
-
-fn named(column: Column, merged: &MergedColumn) -> Result<Column, Failure> {
-    let column = if *column.dtype() == polars_type(merged.dtype) { column } else { widen(&column, merged.dtype)? };
-    Ok(column.with_name(merged.name.as_str().into()))
-}
-
-fn null(merged: &MergedColumn, height: usize) -> Column {
-    Column::full_null(merged.name.as_str().into(), height, &polars_type(merged.dtype))
-}
-
-/// The indicator: which sides a row is on.
-fn indicator(task: &EmitTask, both: impl Iterator<Item = bool>) -> Column {
-    let only = if task.driver_is_left == task.is_driver { "left_only" } else { "right_only" };
-    let words: Vec<&str> = both.map(|b| if b { "both" } else { only }).collect();
-    Series::new("_merge".into(), words).into()
-}
-
-fn other_only(context: &Context, task: &EmitTask, mut rows: Vec<u32>) -> Result<Option<DataFrame>, Failure> {
+    let mut output = TaskOutput::default();
     if rows.is_empty() {
-        return Ok(None);
+        return Ok(output);
     }
     rows.sort_unstable();
     let frame = context.open(&task.input, &task.schema)?;
@@ -110,100 +83,145 @@ fn other_only(context: &Context, task: &EmitTask, mut rows: Vec<u32>) -> Result<
             None => null(merged, height),
         });
     }
-    columns.push(indicator(task, std::iter::repeat_n(false, height)));
-    DataFrame::new(height, columns).map(Some).map_err(Failure::internal)
+    if let Some(only) = only(task) {
+        columns.push(Series::new("_merge".into(), vec![only; height]).into());
+    }
+    let mut sink = ShardSink::new(context);
+    sink.push(DataFrame::new(height, columns).map_err(Failure::internal)?)?;
+    sink.finish(&mut output)?;
+    Ok(output)
 }
 
-/// No column of the other side is shown: the driver's rows as often as they have partners.
-fn without_delivered(
+fn driver(
     context: &Context,
     task: &EmitTask,
-    rows: Vec<u32>,
-    both: Vec<bool>,
-) -> Result<Option<DataFrame>, Failure> {
-    if rows.is_empty() {
-        return Ok(None);
+    kept: &[Kept],
+    delivered: Option<Delivered<'_>>,
+) -> Result<TaskOutput, Failure> {
+    let mut output = TaskOutput::default();
+    if kept.is_empty() {
+        return Ok(output);
     }
-    let mut order: Vec<(u32, bool)> = rows.into_iter().zip(both).collect();
-    order.sort_unstable_by_key(|(row, _)| *row);
     let frame = context.open(&task.input, &task.schema)?;
-    let height = order.len();
-    // Every row once is the common case: nothing has to be gathered.
-    let whole = height == frame.height() && (0u32..).zip(&order).all(|(n, (row, _))| n == *row);
-    let rows = IdxCa::from_vec("i".into(), order.iter().map(|(row, _)| *row).collect());
-    let mut columns = Vec::with_capacity(task.columns.len() + 1);
-    for merged in &task.columns {
-        columns.push(match &merged.driver {
-            Some(name) => {
-                let column = frame.column(name).map_err(Failure::internal)?;
-                named(if whole { column.clone() } else { take(column, &rows)? }, merged)?
-            }
-            None => null(merged, height),
-        });
+    if kept.last().is_some_and(|last| last.row as usize >= frame.height()) {
+        return Err(Failure::internal("the match stage names a row that is not there"));
     }
-    columns.push(indicator(task, order.iter().map(|(_, both)| *both)));
-    DataFrame::new(height, columns).map(Some).map_err(Failure::internal)
+    let mut rows = MergedRows::new(context, &task.columns, &frame, only(task));
+    let Some(delivered) = delivered else {
+        rows.set_other_size(0, 1);
+        for Kept { row, partners, .. } in kept {
+            let (place, times) = if *partners == 0 { (NONE, 1) } else { (0, *partners as usize) };
+            rows.push(*row, std::iter::repeat_n(place, times), None)?;
+        }
+        rows.finish(None, &mut output)?;
+        return Ok(output);
+    };
+    let limit = (context.budget / 4).max(4 << 20);
+    if let Some(partners) = delivered.all(limit)? {
+        let other = partners.frame.as_ref();
+        rows.set_other_size(other.map_or(0, DataFrame::estimated_size), other.map_or(1, DataFrame::height));
+        for kept in kept {
+            push(&mut rows, kept, partners.places(kept.group), other)?;
+        }
+        rows.finish(other, &mut output)?;
+    } else {
+        let sizes = delivered.sizes()?;
+        rows.set_other_size(sizes.row_bytes, 1);
+        passes(context, &mut rows, kept, &delivered, &sizes, limit)?;
+        rows.finish(None, &mut output)?;
+    }
+    Ok(output)
 }
 
-/// (driver row, position, place) of everything delivered, in no order.
-fn partners(delivered: &Option<DataFrame>) -> Result<Vec<Merged>, Failure> {
-    let Some(frame) = delivered else { return Ok(Vec::new()) };
-    let positions = frame.column(POSITION).and_then(|c| c.u64()).map_err(Failure::internal)?;
-    let rows = u32s(frame, DRIVER_ROW)?;
-    Ok(rows.into_iter().zip(positions.into_no_null_iter()).zip(0u32..).map(|((r, p), n)| (r, p, Some(n))).collect())
+fn push(rows: &mut MergedRows<'_>, kept: &Kept, places: &[u32], other: Option<&DataFrame>) -> Result<(), Failure> {
+    if kept.partners == 0 {
+        return rows.push(kept.row, [NONE], other);
+    }
+    if places.len() != kept.partners as usize {
+        return Err(Failure::internal(format!("{} of {} partners were delivered", places.len(), kept.partners)));
+    }
+    rows.push(kept.row, places.iter().copied(), other)
 }
 
-fn with_delivered(
+/// As many rows at a time as have their partners fit within `limit` bytes.
+fn passes(
     context: &Context,
-    task: &EmitTask,
-    rows: Vec<u32>,
-    both: Vec<bool>,
-    delivered: &Option<DataFrame>,
-) -> Result<Option<DataFrame>, Failure> {
-    let mut order = partners(delivered)?;
-    order.extend(rows.into_iter().zip(both).filter(|(_, both)| !both).map(|(row, _)| (row, 0, None)));
-    if order.is_empty() {
-        return Ok(None);
-    }
-    order.sort_unstable();
-    let frame = context.open(&task.input, &task.schema)?;
-    let height = order.len();
-    let rows = IdxCa::from_vec("i".into(), order.iter().map(|(row, _, _)| *row).collect());
-    let places = IdxCa::new("i".into(), order.iter().map(|(_, _, place)| *place).collect::<Vec<_>>());
-    let mut columns = Vec::with_capacity(task.columns.len() + 1);
-    for merged in &task.columns {
-        columns.push(match (&merged.driver, &merged.other, delivered) {
-            (Some(name), _, _) => named(take(frame.column(name).map_err(Failure::internal)?, &rows)?, merged)?,
-            (None, Some(name), Some(delivered)) => {
-                let column = delivered.column(&delivered_name(name)).map_err(Failure::internal)?;
-                named(take(column, &places)?, merged)?
+    rows: &mut MergedRows<'_>,
+    mut kept: &[Kept],
+    delivered: &Delivered<'_>,
+    sizes: &Sizes,
+    limit: u64,
+) -> Result<(), Failure> {
+    while !kept.is_empty() {
+        context.check()?;
+        let (mut groups, mut bytes) = (HashSet::new(), 0);
+        let end = kept.iter().position(|k| {
+            if k.partners == 0 || groups.contains(&k.group) {
+                return false;
             }
-            _ => null(merged, height),
+            let more = u64::from(k.partners) * sizes.row_bytes as u64;
+            if !groups.is_empty() && bytes + more > limit {
+                return true;
+            }
+            groups.insert(k.group);
+            bytes += more;
+            false
         });
+        let (now, later) = kept.split_at(end.unwrap_or(kept.len()));
+        kept = later;
+        if bytes <= limit {
+            let partners = delivered.some(&groups)?;
+            for kept in now {
+                push(rows, kept, partners.places(kept.group), partners.frame.as_ref())?;
+            }
+            rows.flush(partners.frame.as_ref())?;
+        } else {
+            // One group that does not fit: its rows are read again for each row that they are partners of, in their order.
+            for kept in now {
+                one_by_one(rows, kept, delivered)?;
+            }
+        }
     }
-    columns.push(indicator(task, order.iter().map(|(_, _, place)| place.is_some())));
-    DataFrame::new(height, columns).map(Some).map_err(Failure::internal)
+    Ok(())
+}
+
+fn one_by_one(rows: &mut MergedRows<'_>, kept: &Kept, delivered: &Delivered<'_>) -> Result<(), Failure> {
+    if kept.partners == 0 {
+        rows.push(kept.row, [NONE], None)?;
+        return rows.flush(None);
+    }
+    for frame in delivered.frames() {
+        let partners = of_groups(&frame?, |group| group == kept.group)?;
+        rows.push(kept.row, 0..partners.height() as u32, Some(&partners))?;
+        rows.flush(Some(&partners))?;
+    }
+    Ok(())
 }
 
 /// The cells that differ between partners: the keys, the column's name, and both values as text.
 fn changes(
     context: &Context,
     task: &EmitTask,
-    delivered: &Option<DataFrame>,
+    kept: &[Kept],
+    delivered: Option<Delivered<'_>>,
     keys: usize,
 ) -> Result<TaskOutput, Failure> {
-    let mut order = partners(delivered)?;
     let mut output = TaskOutput::default();
     let (key_columns, compared) = task.columns.split_at(keys.min(task.columns.len()));
     for merged in compared {
         output.counters.add(format!("changed/{}", merged.name), 0);
     }
     output.counters.add("rows_changed", 0);
-    let Some(delivered) = delivered else { return Ok(output) };
-    order.sort_unstable();
+    let grouped = delivered.map(|delivered| delivered.all(u64::MAX)).transpose()?.flatten();
+    let Some(grouped) = grouped else { return Ok(output) };
+    let Some(delivered) = &grouped.frame else { return Ok(output) };
+    // Keys are unique on both sides: a row has one partner or none.
+    let matched = kept.iter().filter(|k| k.partners > 0);
+    let order: Vec<(u32, u32)> =
+        matched.flat_map(|k| grouped.places(k.group).iter().map(|place| (k.row, *place))).collect();
     let frame = context.open(&task.input, &task.schema)?;
-    let rows = IdxCa::from_vec("i".into(), order.iter().map(|(row, _, _)| *row).collect());
-    let places = IdxCa::new("i".into(), order.iter().map(|(_, _, place)| *place).collect::<Vec<_>>());
+    let rows = IdxCa::from_vec("i".into(), order.iter().map(|(row, _)| *row).collect());
+    let places = IdxCa::from_vec("i".into(), order.iter().map(|(_, place)| *place).collect());
     let mut found: Vec<(u32, u32)> = Vec::new();
     let mut texts: Vec<[Column; 2]> = Vec::new();
     for (n, merged) in (0u32..).zip(compared) {
@@ -218,7 +236,7 @@ fn changes(
         let before = found.len();
         found.extend((0u32..).zip(differs.iter()).filter(|(_, d)| *d == Some(true)).map(|(row, _)| (row, n)));
         output.counters.add(format!("changed/{}", merged.name), (found.len() - before) as u64);
-        let text = |column: &Column| widen(column, shardmill_common::schema::DataType::String);
+        let text = |column: &Column| widen(column, DataType::String);
         texts.push([text(&mine)?, text(&theirs)?]);
     }
     if found.is_empty() {
@@ -246,5 +264,8 @@ fn changes(
         columns.push(Series::new(name.into(), values).into());
     }
     let frame = DataFrame::new(found.len(), columns).map_err(Failure::internal)?;
-    finish(context, Some(frame), output)
+    let mut sink = ShardSink::new(context);
+    sink.push(frame)?;
+    sink.finish(&mut output)?;
+    Ok(output)
 }

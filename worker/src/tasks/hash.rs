@@ -2,7 +2,8 @@
 
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 use shardmill_common::failure::Failure;
-use shardmill_common::task::{HashPlan, HashTask, PartitionSize, TaskOutput};
+use shardmill_common::task::{HashColumn, HashPlan, HashTask, PartitionSize, TaskOutput};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::Context;
 use crate::hash::{RowHashes, hash_frame, partition_of};
@@ -13,26 +14,65 @@ pub fn run(context: &Context, task: &HashTask) -> Result<TaskOutput, Failure> {
         _ => None,
     };
     let frame = context.open_columns(&task.input, &task.schema, columns.as_deref())?;
-    let mut output = TaskOutput { shuffle: Some(shuffle_hashes(context, &frame, &task.plan)?), ..Default::default() };
+    let mut hashes = hash_frame(&frame, &task.plan)?;
+    if let (Some(side), Some(columns)) = (task.nulls_apart, &task.plan.columns) {
+        set_nulls_apart(&frame, columns, (side, task.input.ordinal), &mut hashes.keys)?;
+    }
+    let shuffle = Some(write_hashes(context, &hashes, task.plan.partitions)?);
+    let mut output = TaskOutput { shuffle, ..Default::default() };
     output.counters.add("rows_in", frame.height() as u64);
     Ok(output)
 }
 
+/// Rows without a value in one of the columns get hashes that follow from where they are, and equal no other.
+pub fn set_nulls_apart(
+    frame: &DataFrame,
+    columns: &[HashColumn],
+    (side, ordinal): (u32, u32),
+    hashes: &mut [u128],
+) -> Result<(), Failure> {
+    for column in columns {
+        let column = frame.column(&column.name).map_err(Failure::internal)?;
+        if column.null_count() == 0 {
+            continue;
+        }
+        for (row, (hash, is_null)) in (0u32..).zip(hashes.iter_mut().zip(column.is_null().iter())) {
+            if is_null == Some(true) {
+                *hash = hash_of_place(side, ordinal, row);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// No cell begins with this byte, so no row's cells have this hash.
+fn hash_of_place(side: u32, ordinal: u32, row: u32) -> u128 {
+    let mut bytes = [u8::MAX; 13];
+    for (to, from) in bytes[1..].chunks_exact_mut(4).zip([side, ordinal, row]) {
+        to.copy_from_slice(&from.to_le_bytes());
+    }
+    xxh3_128(&bytes)
+}
+
 /// Writes (hash, row) of every row of a frame to the attempt's shuffle file, partition by partition, rows in order.
 pub fn shuffle_hashes(context: &Context, frame: &DataFrame, plan: &HashPlan) -> Result<Vec<PartitionSize>, Failure> {
-    let RowHashes { keys, rows } = hash_frame(frame, plan)?;
-    let partitions = plan.partitions.max(1) as usize;
+    write_hashes(context, &hash_frame(frame, plan)?, plan.partitions)
+}
+
+fn write_hashes(context: &Context, hashes: &RowHashes, count: u32) -> Result<Vec<PartitionSize>, Failure> {
+    let RowHashes { keys, rows } = hashes;
+    let partitions = count.max(1) as usize;
     let mut starts = vec![0usize; partitions + 1];
-    for hash in &keys {
-        starts[partition_of(*hash, plan.partitions) + 1] += 1;
+    for hash in keys {
+        starts[partition_of(*hash, count) + 1] += 1;
     }
     for n in 1..=partitions {
         starts[n] += starts[n - 1];
     }
     let mut next = starts.clone();
     let mut order = vec![0u32; keys.len()];
-    for (row, hash) in (0u32..).zip(&keys) {
-        let slot = &mut next[partition_of(*hash, plan.partitions)];
+    for (row, hash) in (0u32..).zip(keys) {
+        let slot = &mut next[partition_of(*hash, count)];
         order[*slot] = row;
         *slot += 1;
     }
@@ -48,9 +88,9 @@ pub fn shuffle_hashes(context: &Context, frame: &DataFrame, plan: &HashPlan) -> 
             let low: Vec<u64> = members.iter().map(|r| hashes[*r as usize] as u64).collect();
             [Series::new(hi.into(), high).into(), Series::new(lo.into(), low).into()]
         };
-        let mut columns = halves(&keys, "hi", "lo").to_vec();
+        let mut columns = halves(keys, "hi", "lo").to_vec();
         columns.push(Series::new("row".into(), members).into());
-        if let Some(rows) = &rows {
+        if let Some(rows) = rows {
             columns.extend(halves(rows, "row_hi", "row_lo"));
         }
         writer.partition(&mut [DataFrame::new(members.len(), columns).map_err(Failure::internal)?])?;
@@ -89,6 +129,37 @@ fn join_halves(frame: &DataFrame, hi: &str, lo: &str, out: &mut Vec<u128>) -> Re
 }
 
 /// A column of numbers without nulls.
+pub fn u64s(frame: &DataFrame, name: &str) -> Result<Vec<u64>, Failure> {
+    Ok(frame.column(name).and_then(|c| c.u64()).map_err(Failure::internal)?.into_no_null_iter().collect())
+}
+
+/// A column of numbers without nulls.
 pub fn u32s(frame: &DataFrame, name: &str) -> Result<Vec<u32>, Failure> {
     Ok(frame.column(name).and_then(|c| c.u32()).map_err(Failure::internal)?.into_no_null_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use polars::df;
+
+    #[test]
+    fn rows_without_a_key_equal_no_other() {
+        let frame =
+            df!("a" => [Some(1i64), None, None, Some(1)], "b" => [Some("x"), Some("x"), Some("x"), None]).unwrap();
+        let columns = ["a", "b"].map(|n| HashColumn { name: n.into(), dtype: None });
+        let plan = HashPlan { columns: Some(columns.to_vec()), with_row_hash: false, partitions: 1 };
+        let plain = hash_frame(&frame, &plan).unwrap().keys;
+        assert_eq!(plain[1], plain[2]);
+        let apart = |side, ordinal| {
+            let mut keys = plain.clone();
+            set_nulls_apart(&frame, &columns, (side, ordinal), &mut keys).unwrap();
+            keys
+        };
+        let mut all = [apart(0, 0), apart(0, 1), apart(1, 0)].concat();
+        assert!((0..3).all(|n| all[n * 4] == plain[0]), "a row with its whole key keeps its hash");
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 1 + 9);
+    }
 }

@@ -1,9 +1,15 @@
 //! Matching the hashes of two datasets: which rows of each side have partners on the other.
+//!
+//! Rows of one key are a group. A row of the driving side is told the group of its partners, not the partners, and the other
+//! side's rows are told who wants their group: what is written grows with the rows, not with the pairs.
+
+use std::ops::AddAssign;
 
 use polars::prelude::{DataFrame, NamedFrom, Series};
+use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
 use shardmill_common::spec::{How, Validate};
-use shardmill_common::task::{MatchTask, TaskOutput, TaskRange};
+use shardmill_common::task::{MatchTask, Matching, PartitionSize, TaskOutput, TaskRange};
 
 use super::Context;
 use super::duplicates::ByHash;
@@ -17,39 +23,60 @@ struct Side {
     row_hashes: Option<Vec<u128>>,
 }
 
-const END: u32 = u32::MAX;
-
-/// Rows of a side by key: chains through `next`, in order.
-struct Chains {
-    heads: ByHash<(u32, u32)>,
-    next: Vec<u32>,
+/// The rows of a side by key. A group is named by its first row.
+struct Groups {
+    firsts: ByHash<u32>,
+    /// The group of each row.
+    of: Vec<u32>,
+    /// Rows of the group that this row names.
+    sizes: Vec<u32>,
 }
 
-impl Chains {
+impl Groups {
     fn of(side: &Side) -> Self {
-        let mut heads: ByHash<(u32, u32)> = ByHash::with_capacity_and_hasher(side.hashes.len(), Default::default());
-        let mut next = vec![END; side.hashes.len()];
-        for (n, hash) in (0u32..).zip(&side.hashes) {
-            heads
-                .entry(*hash)
-                .and_modify(|(_, tail)| {
-                    next[*tail as usize] = n;
-                    *tail = n;
-                })
-                .or_insert((n, n));
+        let rows = side.hashes.len();
+        let mut firsts: ByHash<u32> = ByHash::with_capacity_and_hasher(rows, Default::default());
+        let mut sizes = vec![0; rows];
+        let of = (0u32..).zip(&side.hashes).map(|(n, hash)| *firsts.entry(*hash).or_insert(n)).collect::<Vec<_>>();
+        for first in &of {
+            sizes[*first as usize] += 1;
         }
-        Self { heads, next }
+        Self { firsts, of, sizes }
     }
+}
+
+/// Rows of one shard of the driving side that stay, in no order.
+#[derive(Clone, Default)]
+struct Kept {
+    rows: Vec<u32>,
+    /// How many partners each has.
+    partners: Vec<u32>,
+    /// The group of its partners, where the partners' columns are to be delivered.
+    groups: Vec<u64>,
+}
+
+/// What one shard of the other side is to deliver.
+#[derive(Clone, Default)]
+struct Wanted {
+    /// Its rows that have partners, with their groups.
+    rows: Vec<u32>,
+    groups: Vec<u64>,
+    /// Which shards of the driving side want which of these groups.
+    drivers: Vec<u32>,
+    wants: Vec<u64>,
 }
 
 /// What goes to each shard.
 struct Outgoing {
-    /// Rows of the driving side that stay, and whether they have a partner.
-    driver: Vec<(Vec<u32>, Vec<bool>)>,
+    driver: Vec<Kept>,
     /// Rows that only the other side has.
     other_only: Vec<Vec<u32>>,
-    /// Pairs by shard of the other side: its row, the driver's shard, the driver's row.
-    pairs: Vec<[Vec<u32>; 3]>,
+    /// By shard of the other side, where anything is delivered.
+    wanted: Vec<Wanted>,
+    left_only: u64,
+    right_only: u64,
+    both: u64,
+    dropped: u64,
 }
 
 pub fn run(context: &Context, task: &MatchTask) -> Result<TaskOutput, Failure> {
@@ -57,60 +84,117 @@ pub fn run(context: &Context, task: &MatchTask) -> Result<TaskOutput, Failure> {
     let (driver_range, other_range) = if driver_is_left { (task.left, task.right) } else { (task.right, task.left) };
     let count = |r: TaskRange| (r.to - r.from) as usize;
     let mut out = Outgoing {
-        driver: vec![Default::default(); count(driver_range)],
+        driver: vec![Kept::default(); count(driver_range)],
         other_only: vec![Vec::new(); count(other_range)],
-        pairs: vec![Default::default(); if task.deliver { count(other_range) } else { 0 }],
+        wanted: vec![Wanted::default(); if task.deliver { count(other_range) } else { 0 }],
+        left_only: 0,
+        right_only: 0,
+        both: 0,
+        dropped: 0,
     };
-    let (mut both, mut driver_only, mut other_only) = (0u64, 0u64, 0u64);
-    let keeps_driver_only = task.how != How::Inner;
     for partition in task.partitions.0..task.partitions.1 {
         let left = read_side(context, task.left, partition)?;
-        let right = drop_exact_duplicates(read_side(context, task.right, partition)?, task.right_has_row_hash)?;
+        let mut right = read_side(context, task.right, partition)?;
+        if task.matching == Matching::Comparison {
+            right = drop_exact_duplicates(right, task.right_has_row_hash)?;
+        }
         check_unique(task, &left, &right)?;
         context.advance((left.hashes.len() + right.hashes.len()) as u64, 0);
         let (driver, other) = if driver_is_left { (&left, &right) } else { (&right, &left) };
-        let chains = Chains::of(other);
-        let mut matched = vec![false; other.hashes.len()];
-        for (hash, (shard, row)) in driver.hashes.iter().zip(&driver.positions) {
-            let kept = &mut out.driver[*shard as usize];
-            let Some((head, _)) = chains.heads.get(hash) else {
-                if keeps_driver_only {
-                    driver_only += 1;
-                    kept.0.push(*row);
-                    kept.1.push(false);
-                }
-                continue;
-            };
-            let mut at = *head;
-            while at != END {
-                both += 1;
-                matched[at as usize] = true;
-                kept.0.push(*row);
-                kept.1.push(true);
-                let (other_shard, other_row) = other.positions[at as usize];
-                if let Some(pairs) = out.pairs.get_mut(other_shard as usize) {
-                    pairs[0].push(other_row);
-                    pairs[1].push(*shard);
-                    pairs[2].push(*row);
-                }
-                at = chains.next[at as usize];
-            }
+        match task.matching {
+            Matching::Semi => drop_by_partner(&mut out, driver, &Groups::of(other), false),
+            Matching::Anti => drop_by_partner(&mut out, driver, &Groups::of(other), true),
+            Matching::Comparison | Matching::Join => pair(&mut out, task, partition, driver, other),
         }
-        if task.how == How::Outer {
-            for ((shard, row), matched) in other.positions.iter().zip(&matched) {
-                if !matched {
-                    other_only += 1;
-                    out.other_only[*shard as usize].push(*row);
-                }
+    }
+    let mut counters = Counters::default();
+    match task.matching {
+        Matching::Semi | Matching::Anti => counters.add("rows_dropped", out.dropped),
+        Matching::Comparison | Matching::Join => {
+            counters.add("left_only", out.left_only);
+            counters.add("right_only", out.right_only);
+            counters.add("both", out.both);
+        }
+    }
+    Ok(TaskOutput { shuffle: Some(write(context, task.deliver, out)?), counters, ..Default::default() })
+}
+
+/// Puts out the rows that have a partner, or those that have none.
+fn drop_by_partner(out: &mut Outgoing, driver: &Side, groups: &Groups, with_partner: bool) {
+    for (hash, (shard, row)) in driver.hashes.iter().zip(&driver.positions) {
+        if groups.firsts.contains_key(hash) == with_partner {
+            out.driver[*shard as usize].rows.push(*row);
+            out.dropped += 1;
+        }
+    }
+}
+
+/// Finds the partners of one partition's rows. Pairs are counted, never listed: there may be more of them than fit anywhere.
+fn pair(out: &mut Outgoing, task: &MatchTask, partition: u32, driver: &Side, other: &Side) {
+    let groups = Groups::of(other);
+    let name = |first: u32| u64::from(partition) << 32 | u64::from(first);
+    let mut matched = vec![false; other.hashes.len()];
+    // Rows come shard after shard, so a group that the shard under way wants already was wanted by it last.
+    let mut wanted_last = vec![u32::MAX; if task.deliver { other.hashes.len() } else { 0 }];
+    let mut wants: Vec<(u32, u32)> = Vec::new();
+    let mut driver_only = 0;
+    for (hash, (shard, row)) in driver.hashes.iter().zip(&driver.positions) {
+        let kept = &mut out.driver[*shard as usize];
+        let first = groups.firsts.get(hash).copied();
+        if first.is_none() {
+            if task.how == How::Inner {
+                continue;
+            }
+            driver_only += 1;
+        }
+        let partners = first.map_or(0, |first| groups.sizes[first as usize]);
+        out.both += u64::from(partners);
+        kept.rows.push(*row);
+        kept.partners.push(partners);
+        if task.deliver {
+            kept.groups.push(first.map_or(0, name));
+        }
+        let Some(first) = first else { continue };
+        matched[first as usize] = true;
+        if let Some(last) = wanted_last.get_mut(first as usize)
+            && *last != *shard
+        {
+            *last = *shard;
+            wants.push((first, *shard));
+        }
+    }
+    if task.how == How::Right { &mut out.right_only } else { &mut out.left_only }.add_assign(driver_only);
+    if task.how == How::Outer {
+        for (group, (shard, row)) in groups.of.iter().zip(&other.positions) {
+            if !matched[*group as usize] {
+                out.right_only += 1;
+                out.other_only[*shard as usize].push(*row);
             }
         }
     }
-    let mut output = TaskOutput { shuffle: Some(write(context, out)?), ..Default::default() };
-    let (left_only, right_only) = if driver_is_left { (driver_only, other_only) } else { (other_only, driver_only) };
-    output.counters.add("left_only", left_only);
-    output.counters.add("right_only", right_only);
-    output.counters.add("both", both);
-    Ok(output)
+    if !task.deliver {
+        return;
+    }
+    wants.sort_unstable();
+    let mut told_last = vec![u32::MAX; other.hashes.len()];
+    for (group, (shard, row)) in groups.of.iter().zip(&other.positions) {
+        if !matched[*group as usize] {
+            continue;
+        }
+        let wanted = &mut out.wanted[*shard as usize];
+        wanted.rows.push(*row);
+        wanted.groups.push(name(*group));
+        // The first of the group's rows in this shard tells who wants them.
+        let told = &mut told_last[*group as usize];
+        if *told != *shard {
+            *told = *shard;
+            let from = wants.partition_point(|(g, _)| g < group);
+            for (_, driver) in wants[from..].iter().take_while(|(g, _)| g == group) {
+                wanted.drivers.push(*driver);
+                wanted.wants.push(name(*group));
+            }
+        }
+    }
 }
 
 fn read_side(context: &Context, range: TaskRange, partition: u32) -> Result<Side, Failure> {
@@ -177,28 +261,30 @@ fn check_unique(task: &MatchTask, left: &Side, right: &Side) -> Result<(), Failu
     Ok(())
 }
 
-fn write(context: &Context, out: Outgoing) -> Result<Vec<shardmill_common::task::PartitionSize>, Failure> {
+fn write(context: &Context, deliver: bool, out: Outgoing) -> Result<Vec<PartitionSize>, Failure> {
     let mut writer = context.shuffle_writer(false)?;
-    let mut put = |rows: usize, columns: Vec<Series>| -> Result<(), Failure> {
-        if rows == 0 {
-            return writer.partition(&mut []);
-        }
-        let columns = columns.into_iter().map(Into::into).collect();
-        writer.partition(&mut [DataFrame::new(rows, columns).map_err(Failure::internal)?])
+    let table = |columns: Vec<Series>| {
+        let rows = columns.first().map_or(0, |column| column.len());
+        DataFrame::new(rows, columns.into_iter().map(Into::into).collect()).map_err(Failure::internal)
     };
-    for (rows, both) in &out.driver {
-        put(rows.len(), vec![Series::new("row".into(), rows.as_slice()), Series::new("both".into(), both.as_slice())])?;
+    for kept in out.driver {
+        let mut columns = vec![Series::new("row".into(), kept.rows)];
+        if !kept.partners.is_empty() {
+            columns.push(Series::new("partners".into(), kept.partners));
+        }
+        if deliver {
+            columns.push(Series::new("group".into(), kept.groups));
+        }
+        writer.partition(&mut [table(columns)?])?;
     }
-    for rows in &out.other_only {
-        put(rows.len(), vec![Series::new("row".into(), rows.as_slice())])?;
+    for rows in out.other_only {
+        writer.partition(&mut [table(vec![Series::new("row".into(), rows)])?])?;
     }
-    for [other_row, shard, row] in &out.pairs {
-        let columns = vec![
-            Series::new("row".into(), other_row.as_slice()),
-            Series::new("driver".into(), shard.as_slice()),
-            Series::new("driver_row".into(), row.as_slice()),
-        ];
-        put(other_row.len(), columns)?;
+    for wanted in out.wanted {
+        let rows = table(vec![Series::new("row".into(), wanted.rows), Series::new("group".into(), wanted.groups)])?;
+        let wants =
+            table(vec![Series::new("driver".into(), wanted.drivers), Series::new("group".into(), wanted.wants)])?;
+        writer.partition(&mut [rows, wants])?;
     }
     writer.finish()
 }

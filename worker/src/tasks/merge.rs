@@ -1,11 +1,43 @@
-//! Sorting the rows of one range.
+//! Sorting the rows of one range, or of a dataset that is small.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::MergeTask;
+use shardmill_common::mapreduce::{MergeTask, Unsorted};
 use shardmill_common::task::TaskOutput;
 
-use super::Context;
+use super::{Context, ShardSink};
+use crate::spill::ExternalSort;
 
-pub fn run(_context: &Context, _task: &MergeTask) -> Result<TaskOutput, Failure> {
-    Err(Failure::internal("not there yet"))
+pub fn run(context: &Context, task: &MergeTask) -> Result<TaskOutput, Failure> {
+    let mut output = TaskOutput::default();
+    let mut sort = ExternalSort::new(context, task.order.clone(), context.budget);
+    match &task.rows {
+        Unsorted::Shards(shards) => {
+            for shard in shards {
+                let frame = context.open(shard, &task.schema)?;
+                output.counters.add("rows_in", frame.height() as u64);
+                sort.push(frame)?;
+            }
+        }
+        Unsorted::Range { runs, partition } => {
+            for data in context.partitions(*runs, *partition) {
+                let data = data?;
+                let bytes = data.len() as u64;
+                for frame in crate::shuffle::frames(data) {
+                    let frame = frame?;
+                    context.advance(frame.height() as u64, 0);
+                    sort.push(frame)?;
+                }
+                context.advance(0, bytes);
+            }
+        }
+    }
+    let sorted = sort.finish()?;
+    output.spilled = sorted.spilled();
+    let mut sink = ShardSink::new(context);
+    for frame in sorted {
+        sink.push(frame?)?;
+    }
+    sink.finish(&mut output)?;
+    output.schema = Some(task.schema.clone());
+    Ok(output)
 }

@@ -1,11 +1,57 @@
-//! A sample of a shard's sort keys.
+//! A sample of a shard's sort keys, with their positions and what share of the rows each stands for.
 
+use polars::prelude::{BinaryChunked, DataFrame, IntoColumn, NamedFrom, NewChunkedArray, Series};
 use shardmill_common::failure::Failure;
 use shardmill_common::mapreduce::SampleTask;
 use shardmill_common::task::TaskOutput;
 
 use super::Context;
+use crate::spill::{KeyColumns, Keys};
 
-pub fn run(_context: &Context, _task: &SampleTask) -> Result<TaskOutput, Failure> {
-    Err(Failure::internal("not there yet"))
+/// Keys of a shard are sent up to so many bytes; of longer ones fewer are sent, and each stands for more rows.
+const KEY_BYTES: usize = 4 << 20;
+
+pub const KEY: &str = "key";
+pub const ORDINAL: &str = "ordinal";
+pub const ROW: &str = "row";
+pub const WEIGHT: &str = "weight";
+
+pub fn run(context: &Context, task: &SampleTask) -> Result<TaskOutput, Failure> {
+    let names: Vec<String> = task.order.by.iter().map(|key| key.column.clone()).collect();
+    let frame = context.open_columns(&task.input, &task.schema, Some(&names))?;
+    let columns = KeyColumns::of(&frame, &task.order)?;
+    let mut rows: Vec<u64> =
+        (task.first..frame.height() as u64).step_by(usize::try_from(task.step.max(1)).unwrap_or(usize::MAX)).collect();
+    let mut keys = Keys::default();
+    let mut key = Vec::new();
+    for row in &rows {
+        key.clear();
+        columns.put(*row as usize, &mut key);
+        keys.push(&key);
+    }
+    let mut weight = task.step.max(1);
+    while keys.bytes() > KEY_BYTES && keys.len() > 1 {
+        let mut fewer = Keys::default();
+        (0..keys.len()).step_by(2).for_each(|n| fewer.push(keys.get(n)));
+        rows = rows.into_iter().step_by(2).collect();
+        keys = fewer;
+        weight *= 2;
+    }
+    let frame = positions(&keys, vec![task.input.ordinal; keys.len()], rows.iter().map(|r| *r as u32).collect())?;
+    let weights = Series::new(WEIGHT.into(), vec![weight; keys.len()]);
+    let frame = frame.hstack(&[weights.into_column()]).map_err(Failure::internal)?;
+    let mut writer = context.shuffle_writer(true)?;
+    writer.partition(&mut [frame])?;
+    Ok(TaskOutput { shuffle: Some(writer.finish()?), ..Default::default() })
+}
+
+/// Keys with the positions of their rows, for the shuffle.
+pub fn positions(keys: &Keys, ordinals: Vec<u32>, rows: Vec<u32>) -> Result<DataFrame, Failure> {
+    let values = BinaryChunked::from_iter_values(KEY.into(), (0..keys.len()).map(|n| keys.get(n)));
+    let columns = vec![
+        values.into_column(),
+        Series::new(ORDINAL.into(), ordinals).into_column(),
+        Series::new(ROW.into(), rows).into_column(),
+    ];
+    DataFrame::new(keys.len(), columns).map_err(Failure::internal)
 }

@@ -1,0 +1,269 @@
+//! What a worker answers to a launch: sizes and shards of the kind's shape, and a digest of everything the task read. A digest
+//! stands for the rows: whatever happened to workers, the same job must publish the same digests.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use rand::Rng;
+use serde_json::{Value, json};
+use shardmill_common::failure::Failure;
+use shardmill_common::ids::{AttemptId, ObjectId, WorkerId};
+use shardmill_common::manifest::{DeletionVector, ShardEntry};
+use shardmill_common::mapreduce::{Checked, MapOutput, Step};
+use shardmill_common::schema::{DataType, Field, Schema};
+use shardmill_common::task::{HashColumn, ParseResult, PartitionSize, ShardRef, TaskKind, TaskOutput, TaskPlace};
+
+use super::{Launched, ROWS, Sim, schema};
+use crate::training;
+
+/// Where a task read something from.
+enum Read {
+    /// What a task put into the shuffle.
+    Shuffle { stage: u32, from: u32, to: u32 },
+    /// A shard that was there before the job.
+    Stored(ObjectId),
+    /// A shard that a task of the job made.
+    Made { stage: u32, task: u32, part: usize },
+}
+
+/// Everything that a kind names to be read, in the order in which it does: ranges of tasks and shards look alike in all kinds.
+fn reads(value: &Value, found: &mut Vec<Read>) {
+    let number = |v: &Value, key: &str| v.get(key).and_then(Value::as_u64).map(|n| n as u32);
+    match value {
+        Value::Object(map) => {
+            if let (3, Some(stage), Some(from), Some(to)) =
+                (map.len(), number(value, "stage"), number(value, "from"), number(value, "to"))
+            {
+                return found.push(Read::Shuffle { stage, from, to });
+            }
+            if let Some(made) = map.get("made").filter(|made| made.is_object()) {
+                let (stage, task) = (number(made, "stage").unwrap(), number(made, "task").unwrap());
+                return found.push(Read::Made { stage, task, part: number(made, "part").unwrap_or(0) as usize });
+            }
+            if let Some(stored) = map.get("stored").filter(|stored| stored.is_object()) {
+                let entry: ShardEntry = serde_json::from_value(stored.clone()).unwrap();
+                return found.push(Read::Stored(entry.object.id));
+            }
+            map.values().for_each(|v| reads(v, found));
+        }
+        Value::Array(values) => values.iter().for_each(|v| reads(v, found)),
+        _ => {}
+    }
+}
+
+fn digest(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What a step puts out: a program finds a column in one part that the others do not have.
+fn made_by(step: Option<&Step>, task: u32) -> Schema {
+    let extra = step.is_some_and(Step::is_program) && task == 0;
+    let extra = extra.then(|| Schema::new(vec![Field::new("extra", DataType::Int64)]));
+    extra.iter().fold(schema(), |made, extra| made.join(extra))
+}
+
+impl Sim {
+    /// The digest of all that a launch reads, found by the places that came with it and in no other way.
+    fn read(&self, launched: &Launched) -> Result<u64, Failure> {
+        let launch = &launched.launch;
+        let mut found = Vec::new();
+        reads(&serde_json::to_value(&launch.kind).unwrap(), &mut found);
+        let named = |stage, task| {
+            let mut places = launch.places.iter();
+            places.find(|p| (p.attempt.task.stage, p.attempt.task.task) == (stage, task))
+        };
+        let mut sum = digest((launch.attempt.task.stage, launch.attempt.task.task));
+        for read in found {
+            let content = match read {
+                Read::Shuffle { stage, from, to } => {
+                    let list = launched.lists.iter().find(|(s, _)| *s == stage).map(|(_, list)| list);
+                    let mut all = Vec::new();
+                    for task in from..to {
+                        let place = match list {
+                            Some(list) => list.places.iter().find(|p| p.attempt.task.task == task),
+                            None => named(stage, task),
+                        };
+                        let place = place.unwrap_or_else(|| panic!("no place of {stage}/{task} for {:?}", launch.kind));
+                        all.push(self.fetch(place)?);
+                    }
+                    digest(all)
+                }
+                Read::Stored(object) => self.object_digest(launched, object)?,
+                Read::Made { stage, task, part } => {
+                    let place = named(stage, task).unwrap_or_else(|| panic!("no place of the shard of {stage}/{task}"));
+                    let shard = place.shards.get(part).unwrap_or_else(|| panic!("{stage}/{task} made no shard {part}"));
+                    let mut all = Vec::new();
+                    for object in shard.objects() {
+                        all.push(self.object_digest(launched, object.id)?);
+                    }
+                    digest(all)
+                }
+            };
+            sum = digest((sum, content));
+        }
+        Ok(sum)
+    }
+
+    /// What an attempt put into the shuffle, from the process that made it.
+    fn fetch(&self, place: &TaskPlace) -> Result<u64, Failure> {
+        let source = &self.workers[&place.worker];
+        if source.up && source.shuffles.contains(&place.attempt) {
+            return Ok(self.shuffles[&place.attempt]);
+        }
+        Err(Failure::FetchFailed { task: place.attempt.task, worker: place.worker, message: "gone".into() })
+    }
+
+    fn object_digest(&self, launched: &Launched, object: ObjectId) -> Result<u64, Failure> {
+        let told = launched.launch.holders.iter().find(|(id, _)| *id == object);
+        let told = told.map(|(_, holders)| holders.as_slice()).unwrap_or_default();
+        if told.iter().any(|w| self.workers[w].up && self.workers[w].objects.contains(&object)) {
+            return Ok(self.contents[&object]);
+        }
+        Err(Failure::ObjectUnavailable { object, bad_copies: vec![], message: "gone".into() })
+    }
+
+    /// A shard that an attempt wrote, with what it stands for.
+    fn write(&mut self, output: &mut TaskOutput, content: u64) -> ShardEntry {
+        let object = self.object();
+        self.contents.insert(object.id, content);
+        output.wrote.push(object.clone());
+        ShardEntry { object, stored_rows: ROWS, deletions: None }
+    }
+
+    fn write_shards(&mut self, output: &mut TaskOutput, count: u32, content: u64) {
+        for part in 0..count {
+            let entry = self.write(output, digest((content, part)));
+            match output.shard {
+                None => output.shard = Some(entry),
+                Some(_) => output.more.push(entry),
+            }
+        }
+    }
+
+    /// What a real worker would answer.
+    pub(super) fn carry_out(&mut self, worker: WorkerId, launched: &Launched) -> Result<TaskOutput, Failure> {
+        let launch = &launched.launch;
+        let kind = &launch.kind;
+        let name = serde_json::to_value(kind).unwrap();
+        self.kinds.insert(name["task"].as_str().unwrap().to_owned());
+        if kind.runs_programs() {
+            assert!(self.workers[&worker].allow_programs, "a program on a worker that allows none");
+            if !launch.last_try && self.rng.random_ratio(1, 25) {
+                self.faults += 1;
+                return Err(Failure::ProgramFailed { message: "exit status 1".into() });
+            }
+        }
+        if let TaskKind::Copy(task) = kind {
+            let has = |o: ObjectId| self.workers.values().any(|w| w.up && w.objects.contains(&o));
+            if let Some(lost) = task.objects.iter().find(|o| !has(o.id)) {
+                return Err(Failure::ObjectUnavailable { object: lost.id, bad_copies: vec![], message: "gone".into() });
+            }
+            let mut output = TaskOutput::default();
+            output.wrote.clone_from(&task.objects);
+            return Ok(self.leave(worker, launch.attempt, None, output));
+        }
+        let content = self.read(launched)?;
+        if self.rng.random_ratio(1, 100) {
+            self.faults += 1;
+            return Err(Failure::internal("a fault of the machine"));
+        }
+        let mut output = TaskOutput { read: ROWS, ..TaskOutput::default() };
+        let sizes = |n: usize| Some(vec![PartitionSize { rows: 10, bytes: 10 }; n]);
+        match kind {
+            TaskKind::Parse(task) => {
+                self.write_shards(&mut output, 1, content);
+                // One chunk in the middle needs a wider type than the sample showed.
+                let mut observed = task.schema.clone();
+                if task.ordinal == 3 {
+                    observed = observed.join(&Schema::new(vec![Field::new("k", DataType::Float64)]));
+                }
+                output.schema = Some(observed.clone());
+                output.result = Some(json!(ParseResult { observed, first_reject: None }));
+                output.counters.add("rows_read", ROWS);
+                output.shuffle = task.hash.as_ref().and_then(|h| sizes(h.partitions as usize));
+            }
+            TaskKind::Hash(task) => output.shuffle = sizes(task.plan.partitions as usize),
+            TaskKind::Duplicates(task) => {
+                output.shuffle = sizes(task.hashes.iter().map(|r| (r.to - r.from) as usize).sum());
+            }
+            TaskKind::Drop(task) => {
+                let entry = match &task.input.shard {
+                    ShardRef::Stored(entry) => entry.clone(),
+                    ShardRef::Made { stage, task, .. } => {
+                        let of = |p: &&TaskPlace| (p.attempt.task.stage, p.attempt.task.task) == (*stage, *task);
+                        launch.places.iter().find(of).and_then(|p| p.shards.first().cloned()).unwrap()
+                    }
+                };
+                let object = self.write(&mut output, content).object;
+                output.shard = Some(ShardEntry { deletions: Some(DeletionVector { object, dropped: 10 }), ..entry });
+            }
+            TaskKind::Match(task) => {
+                let shards = (task.left.to + task.right.to - task.left.from - task.right.from) as usize;
+                output.shuffle = sizes(shards * 2);
+            }
+            TaskKind::Deliver(task) => output.shuffle = sizes(task.targets as usize),
+            TaskKind::Emit(_) | TaskKind::Conform(_) | TaskKind::Lookup(_) => {
+                self.write_shards(&mut output, 1, content);
+            }
+            TaskKind::Profile(task) => output.result = Some(json!(training::profile(task.input.ordinal))),
+            TaskKind::Learn(task) => output.result = Some(json!(training::learn(task))),
+            TaskKind::Check(task) => {
+                let programs = task.spec.runs_programs();
+                let checked = Checked {
+                    maps: task.schemas.iter().map(|s| Some(s.clone())).collect(),
+                    keys: task.spec.keys.iter().map(|k| HashColumn { name: k.clone(), dtype: None }).collect(),
+                    // What a program writes is known once it has written.
+                    output: (!programs).then(schema),
+                };
+                output.result = Some(json!(checked));
+            }
+            TaskKind::Map(task) => match &task.output {
+                MapOutput::Shards => {
+                    self.write_shards(&mut output, 1 + launch.attempt.task.task % 3, content);
+                    output.schema = Some(made_by(task.step.as_ref(), launch.attempt.task.task));
+                }
+                MapOutput::Shuffle { partitions, .. } => {
+                    // Large enough that a reduce takes a few partitions only.
+                    output.shuffle = Some(vec![PartitionSize { rows: 10, bytes: 4 << 20 }; *partitions as usize]);
+                    if task.work.skip_bad > 0 && launch.attempt.task.task == 1 {
+                        output.rejects = Some(self.write(&mut output, digest((content, "rejects"))));
+                        output.counters.add("skipped", 1);
+                    }
+                }
+            },
+            TaskKind::Reduce(task) => {
+                self.write_shards(&mut output, 1 + launch.attempt.task.task % 3, content);
+                output.schema = Some(made_by(Some(&task.step), launch.attempt.task.task));
+            }
+            TaskKind::Merge(_) | TaskKind::MergeGroups(_) => {
+                self.write_shards(&mut output, 1 + launch.attempt.task.task % 2, content);
+                output.spilled = 5;
+            }
+            TaskKind::Range(task) => output.shuffle = sizes(task.partitions as usize),
+            TaskKind::Aggregate(task) => output.shuffle = sizes(task.partitions as usize),
+            TaskKind::Sample(_) | TaskKind::Bounds(_) | TaskKind::Combine(_) => output.shuffle = sizes(1),
+            other => panic!("the simulation does not know {other:?}"),
+        }
+        let shuffled = output.shuffle.is_some().then_some(content);
+        Ok(self.leave(worker, launch.attempt, shuffled, output))
+    }
+
+    /// Puts an attempt's files on its worker.
+    fn leave(&mut self, worker: WorkerId, attempt: AttemptId, shuffled: Option<u64>, output: TaskOutput) -> TaskOutput {
+        let w = self.workers.get_mut(&worker).unwrap();
+        w.objects.extend(output.wrote.iter().map(|o| o.id));
+        if let Some(content) = shuffled {
+            w.shuffles.insert(attempt);
+            self.shuffles.insert(attempt, content);
+        }
+        output
+    }
+
+    /// The digest of a published dataset: of its shards in their order.
+    pub(super) fn dataset_digest(&self, shards: &[ShardEntry]) -> u64 {
+        let of = |s: &ShardEntry| s.objects().map(|o| self.contents[&o.id]).collect::<Vec<_>>();
+        digest(shards.iter().map(of).collect::<Vec<_>>())
+    }
+}
