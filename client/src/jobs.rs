@@ -220,7 +220,7 @@ pub fn to_table(status: &JobStatus, seconds: f64) -> Table {
         }
     }
     if let Some(error) = &status.error {
-        table.pair("error", error);
+        table.wrapped_pair("error", error);
     }
     table.pair("time", text::seconds(seconds));
     table

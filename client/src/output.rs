@@ -86,6 +86,11 @@ impl Output {
             return;
         }
         self.write_error(&format!("error: {}", escape_lines(&error.to_string())));
+        if let CliError::Job(status) = error
+            && status.stages.iter().map(|s| s.retried).sum::<u64>() > 1
+        {
+            self.hint(&format!("what its attempts said: shardmill job logs {} --failed", status.job));
+        }
         if self.json {
             let _ = self.object(&failed_object(error, self.elapsed()));
         }

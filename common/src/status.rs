@@ -42,9 +42,11 @@ pub struct StageStatus {
     pub done: u64,
     /// Attempts that failed and were tried again.
     pub retried: u64,
-    /// Rows that its tasks read.
+    /// Rows that its tasks read, and how many of these are of attempts that still run.
     #[serde(default)]
     pub rows: u64,
+    #[serde(default)]
+    pub rows_running: u64,
     /// Bytes that its tasks put into the shuffle.
     #[serde(default)]
     pub shuffled: u64,
@@ -76,6 +78,7 @@ impl StageStatus {
         self.done += other.done;
         self.retried += other.retried;
         self.rows += other.rows;
+        self.rows_running += other.rows_running;
         self.shuffled += other.shuffled;
         self.spilled += other.spilled;
         self.seconds += other.seconds;
@@ -98,7 +101,8 @@ impl StageStatus {
     /// How many times as many rows as the mean task the largest one read. `None` while fewer than two are done.
     pub fn row_skew(&self) -> Option<f64> {
         let (_, largest) = self.largest?;
-        (self.done >= 2 && self.rows > 0).then(|| largest as f64 * self.done as f64 / self.rows as f64)
+        let rows = self.rows.saturating_sub(self.rows_running);
+        (self.done >= 2 && rows > 0).then(|| largest as f64 * self.done as f64 / rows as f64)
     }
 }
 

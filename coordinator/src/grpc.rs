@@ -74,8 +74,8 @@ async fn listen(handle: &Handle, mut stream: Streaming<Json>, worker: WorkerId, 
                 continue;
             }
             Ok(FromWorker::Failed { attempt, failure, log }) => {
-                // A user's error is the user's to read, and is told to them.
-                if !matches!(failure, Failure::BadInput { .. } | Failure::Killed) {
+                // A user's error is the user's to read: it is told to them, or kept in the job's log.
+                if !matches!(failure, Failure::BadInput { .. } | Failure::ProgramFailed { .. } | Failure::Killed) {
                     tracing::warn!(%attempt, %worker, %failure, "attempt failed");
                 }
                 if handle.ended(Event::Failed { worker, incarnation, attempt, failure }, log).await.is_err() {

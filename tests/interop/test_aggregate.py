@@ -15,7 +15,7 @@ import pytest
 
 from helpers import NAN, TYPES, columns_of, concat, generate, height, take, to_pandas, write
 from test_cluster import finish, running_job, settle
-from test_sort import rank
+from test_sort import rank, spilled
 
 
 def nothing(values, function):
@@ -222,7 +222,7 @@ def test_mistakes(mill, tmp_path):
         assert said in mill.run("aggregate", "t", "u", *args, status=status)["error"]
 
 
-ROWS = 400_000
+ROWS = 200_000
 
 
 @pytest.fixture(scope="module")
@@ -250,11 +250,12 @@ def test_workers_and_memory_make_no_difference(mills, many):
     # The last has a mebibyte for each task.
     for n, how in enumerate([("--workers", 1), ("--workers", 3), ("--workers", 1, "--memory", "64MiB", "--slots", 64)]):
         mill = mills(*how)
-        mill.ingest("t", path, shard_size=700_000)
+        mill.ingest("t", path, shard_size=400_000)
         assert mill.shards("t") >= 3
         for by in ("customer", "skewed"):
             mill.run("aggregate", "t", by, "--by", by, "--agg", AGG)
-        mill.run("aggregate", "t", "all", "--agg", AGG)
+        result = mill.run("aggregate", "t", "all", "--agg", AGG)
+        assert (spilled(mill, result) > 0) == (n == 2)
         if n == 0:
             for by in ("customer", "skewed"):
                 grouped = frame.groupby(by).agg(
@@ -275,7 +276,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(own_cluster, many):
     path, _ = many
     cluster = own_cluster(workers=3)
     mill = cluster.shardmill
-    mill.ingest("t", path, shard_size=700_000)
+    mill.ingest("t", path, shard_size=400_000)
     args = ["--by", "customer", "--agg", AGG]
     begun = time.monotonic()
     mill.run("aggregate", "t", "calm", *args)

@@ -122,6 +122,11 @@ def records(tmp_path_factory):
     return folder, lines, key
 
 
+def spilled(mill, result):
+    """Bytes that tasks wrote to their own disks for want of memory."""
+    return sum(stage["spilled"] for stage in mill.run("job", "show", result["job"])["stages"])
+
+
 def test_ranges_workers_and_memory(mills, records):
     folder, lines, key = records
     text = "\n".join(lines).encode() + b"\n"
@@ -134,7 +139,8 @@ def test_ranges_workers_and_memory(mills, records):
         mill = mills(*how)
         mill.ingest("t", folder / "t.parquet", shard_size=2_500_000)
         assert mill.shards("t") >= 4
-        mill.run("sort", "t", "lines", "--by", "line")
+        result = mill.run("sort", "t", "lines", "--by", "line")
+        assert (spilled(mill, result) > 0) == (n == 2)
         # One key in nine of ten rows, and one in all of them: cut by position, and in the old order.
         mill.run("sort", "t", "keys", "--by", "key", "--descending", "key")
         mill.run("sort", "t", "same", "--by", "same")

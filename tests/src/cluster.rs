@@ -144,6 +144,7 @@ impl Cluster {
             &format!("worker-{n}"),
             "--slots",
             "2",
+            "--allow-programs",
         ]
         .map(str::to_owned);
         while self.workers.len() <= n {

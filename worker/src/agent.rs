@@ -355,7 +355,7 @@ impl Agent {
                     FromWorker::Succeeded { attempt, output: Box::new(output), seconds, log }
                 }
                 Err(failure) => {
-                    if !matches!(failure, Failure::Killed | Failure::BadInput { .. }) {
+                    if !matches!(failure, Failure::Killed | Failure::BadInput { .. } | Failure::ProgramFailed { .. }) {
                         tracing::warn!(%attempt, %failure, "attempt failed");
                     }
                     FromWorker::Failed { attempt, failure, log }

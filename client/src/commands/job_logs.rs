@@ -62,7 +62,8 @@ impl Logs {
         for log in &logs.attempts {
             context.out.line(&header(log))?;
             // Text with tabs stays readable; what could steer the terminal does not get there.
-            let body = text::escape_lines(&log.text.replace('\t', "    "));
+            let said = if log.text.is_empty() { log.why.as_deref().unwrap_or_default() } else { &log.text };
+            let body = text::escape_lines(&said.replace('\t', "    "));
             if !body.is_empty() {
                 context.out.line(&body)?;
             }
@@ -93,7 +94,8 @@ impl Logs {
 
 fn header(log: &AttemptLog) -> String {
     let why = match (&log.why, log.failed) {
-        (Some(why), _) => format!(", failed: {}", text::escape(why)),
+        // What follows of it is what the program wrote, which is shown below.
+        (Some(why), _) => format!(", failed: {}", text::escape(why.lines().next().unwrap_or_default())),
         (None, true) => ", failed".to_owned(),
         (None, false) => String::new(),
     };

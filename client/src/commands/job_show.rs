@@ -9,6 +9,8 @@ use crate::{jobs, text};
 
 /// Characters of a bar.
 const BAR: u64 = 12;
+/// Times below this, in seconds, are not compared.
+const WHIM: f64 = 0.1;
 /// An attempt that runs for so long is named.
 const LONG: f64 = 10.0;
 
@@ -50,9 +52,14 @@ fn times(skew: Option<f64>) -> String {
     skew.map(|s| format!(", {s:.1}x")).unwrap_or_default()
 }
 
+/// Differences between times as short as a machine's whims say nothing.
+fn time_skew(stage: &StageStatus) -> Option<f64> {
+    stage.time_skew().filter(|_| stage.slowest.is_some_and(|(_, seconds)| seconds >= WHIM))
+}
+
 fn slowest(stage: &StageStatus) -> String {
     let Some((task, seconds)) = stage.slowest.filter(|_| stage.tasks > 1) else { return String::new() };
-    format!("{task}: {}{}", text::seconds(seconds), times(stage.time_skew()))
+    format!("{task}: {}{}", text::seconds(seconds), times(time_skew(stage)))
 }
 
 fn largest(stage: &StageStatus) -> String {
@@ -80,8 +87,8 @@ pub fn stages(status: &JobStatus) -> Option<Table> {
 /// What the table has no room for: how to read it, which attempt has run for long, what a program says of itself.
 pub fn remarks(status: &JobStatus) -> Vec<String> {
     let mut lines = Vec::new();
-    if status.stages.iter().any(|s| s.time_skew().or(s.row_skew()).is_some_and(|_| s.tasks > 1)) {
-        lines.push("2.0x: twice the mean of the stage's tasks".to_owned());
+    if status.stages.iter().any(|s| s.tasks > 1 && time_skew(s).or(s.row_skew()).is_some()) {
+        lines.push("x: times the mean of the stage's tasks".to_owned());
     }
     for stage in status.stages.iter().filter(|_| !status.state.is_final()) {
         let name = text::escape(&stage.name);

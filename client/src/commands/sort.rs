@@ -20,6 +20,8 @@ pub struct SortArgs {
     #[arg(value_name = "OUT")]
     output: DatasetName,
     /// Columns to sort by, the most important first; rows that are equal in all of them keep their order
+    ///
+    /// Text is compared by code point, false comes before true, and NaN is more than any number.
     #[arg(long, env = "SHARDMILL_SORT_BY", value_name = "A,B", value_delimiter = ',', required = true)]
     by: Vec<String>,
     /// Which of these columns to sort from high to low

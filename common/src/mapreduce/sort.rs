@@ -40,6 +40,8 @@ pub struct SampleTask {
     /// The first row to take, and how far it is to the next: rows are taken evenly over the whole dataset.
     pub first: u64,
     pub step: u64,
+    /// Bytes of keys to send at most; of long ones fewer are sent.
+    pub bytes: u64,
 }
 
 /// Cuts the sampled keys into ranges of equal share; puts the bounds between them into the shuffle, one partition.

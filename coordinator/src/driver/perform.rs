@@ -147,6 +147,11 @@ impl Driver {
         status.state = state;
         status.finished = Some(now);
         status.notices.clear();
+        for stage in &mut status.stages {
+            // What ran was stopped.
+            stage.rows -= stage.rows_running;
+            (stage.running, stage.rows_running, stage.oldest, stage.status) = (0, 0, None, None);
+        }
         status.error = error;
         let record = record_of(&job.resolved, &job.resolved.spec, &status, &info.row, info.started, ending, now);
         tracing::info!(job = %job.id, state = state.name(), error = status.error.as_deref().unwrap_or(""), "job ended");

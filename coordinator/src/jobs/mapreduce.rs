@@ -1,18 +1,17 @@
 //! A user's own map and reduce: check, map, (combine), reduce, (conform).
 
 mod check;
+mod stages;
 
 pub use check::check;
 
 use shardmill_common::failure::Failure;
 use shardmill_common::manifest::{Manifest, ShardEntry};
-use shardmill_common::mapreduce::{
-    CheckTask, Checked, CombineTask, ConformTask, MapOutput, MapReduceSpec, MapTask, ReduceSide, ReduceTask, Step,
-    common_keys, side_schema,
-};
+use shardmill_common::mapreduce::{CheckTask, Checked, ConformTask, MapOutput, MapReduceSpec, MapTask, Step};
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::task::{HashColumn, ShardInput, ShardRef, TaskKind, TaskOutput, TaskRange, TaskSpec};
+use shardmill_common::task::{ShardInput, ShardRef, TaskKind, TaskOutput, TaskRange, TaskSpec};
 
+use self::stages::{combine_stage, reduce_stage, side_schemas};
 use super::plan::{
     Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, frame_memory, joined_schema, output,
     rejects_schema, whole,
@@ -202,175 +201,6 @@ fn reduce_or_combine(
         return reduce_stage(spec, step, produces, &sides, &[last], stages);
     }
     reduce_stage(spec, step, produces, &sides, &runs, stages)
-}
-
-struct Sides {
-    keys: Vec<HashColumn>,
-    schemas: Vec<Schema>,
-}
-
-/// The inputs' rows as a reduce sees them: as the check found, or, where only a run could tell, as the maps put them out.
-fn side_schemas(
-    spec: &MapReduceSpec,
-    checked: &Checked,
-    runs: &[TaskRange],
-    stages: &[StageView<'_>],
-) -> Result<Sides, Failure> {
-    let mut maps = Vec::with_capacity(runs.len());
-    for (n, range) in runs.iter().enumerate() {
-        if let Some(known) = checked.maps.get(n).cloned().flatten() {
-            maps.push(known);
-            continue;
-        }
-        let outputs = range.tasks().map(|(s, t)| output(stages, s, t)).collect::<Result<Vec<_>, _>>()?;
-        one_type_of_key(spec, n, &outputs)?;
-        let mut schema = joined_schema(outputs.into_iter());
-        if schema.is_empty() {
-            // No rows came from there, so its keys can be anything.
-            schema = Schema::new(spec.keys.iter().map(|k| Field::new(k.as_str(), DataType::Null)).collect());
-        }
-        maps.push(schema);
-    }
-    let named: Vec<(&str, &Schema)> = spec.inputs.iter().map(|i| i.name.as_str()).zip(&maps).collect();
-    let keys = common_keys(&spec.keys, &named).map_err(Failure::bad_input)?;
-    if checked.keys.iter().any(|key| key.dtype.is_none()) {
-        // They were hashed as they came, so they must have come in one type.
-        for key in &keys {
-            let differs = |schema: &&Schema| {
-                schema.get(&key.name).is_some_and(|f| f.dtype != DataType::Null && Some(f.dtype) != key.dtype)
-            };
-            if maps.iter().any(|schema| differs(&schema)) {
-                return Err(Failure::bad_input(format!(
-                    "the key column `{}` has different types in the inputs; declare what the map programs write with --map-columns",
-                    key.name
-                )));
-            }
-        }
-    }
-    let schemas = maps.iter().map(|schema| side_schema(schema, &keys)).collect();
-    Ok(Sides { keys, schemas })
-}
-
-fn one_type_of_key(spec: &MapReduceSpec, input: usize, outputs: &[&TaskOutput]) -> Result<(), Failure> {
-    for key in &spec.keys {
-        let mut types: Vec<DataType> = outputs
-            .iter()
-            .filter_map(|o| Some(o.schema.as_ref()?.get(key)?.dtype))
-            .filter(|dtype| *dtype != DataType::Null)
-            .collect();
-        types.sort_unstable();
-        types.dedup();
-        if let [first, second, ..] = types[..] {
-            return Err(Failure::bad_input(format!(
-                "the map of {} writes the key column `{key}` as {first} in one shard and as {second} in another; declare it with --map-columns",
-                spec.inputs.get(input).map_or("", |i| &i.name)
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn combine_stage(statement: &str, schema: &Schema, last: TaskRange, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-    let parts: Vec<(u32, u32)> = last.tasks().collect();
-    let tasks = parts
-        .chunks(FAN_IN)
-        .map(|chunk| {
-            let runs = TaskRange::gather(chunk.iter().copied());
-            let task = CombineTask { runs: runs.clone(), schema: schema.clone(), statement: statement.to_owned() };
-            let bytes = runs.iter().map(|range| shuffled(*range, stages)).sum::<Result<u64, _>>()?;
-            Ok(TaskSpec {
-                kind: TaskKind::Combine(task),
-                reads: runs,
-                objects: Vec::new(),
-                memory: shuffle_memory(bytes),
-            })
-        })
-        .collect::<Result<Vec<_>, Failure>>()?;
-    Ok(Next::stage(COMBINE, tasks, vec![last.stage]))
-}
-
-fn shuffled(range: TaskRange, stages: &[StageView<'_>]) -> Result<u64, Failure> {
-    range.tasks().map(|(s, t)| Ok(output(stages, s, t)?.shuffle.iter().flatten().map(|p| p.bytes).sum::<u64>())).sum()
-}
-
-/// Memory for rows that take so many bytes in the shuffle, where they are compressed.
-fn shuffle_memory(bytes: u64) -> u64 {
-    bytes.saturating_mul(8).saturating_add(16 << 20)
-}
-
-fn reduce_stage(
-    spec: &MapReduceSpec,
-    step: &Step,
-    produces: Option<&Schema>,
-    sides: &Sides,
-    runs: &[TaskRange],
-    stages: &[StageView<'_>],
-) -> Result<Next, Failure> {
-    let outputs = runs
-        .iter()
-        .flat_map(|range| range.tasks())
-        .map(|(s, t)| output(stages, s, t))
-        .collect::<Result<Vec<_>, _>>()?;
-    let of = outputs.iter().filter_map(|o| o.shuffle.as_ref()).map(Vec::len).max().unwrap_or(1).max(1) as u32;
-    let mut bytes = vec![0u64; of as usize];
-    for output in outputs {
-        for (sum, size) in bytes.iter_mut().zip(output.shuffle.iter().flatten()) {
-            *sum += size.bytes;
-        }
-    }
-    let tables: Vec<ReduceSide> = spec
-        .inputs
-        .iter()
-        .zip(runs)
-        .zip(&sides.schemas)
-        .map(|((input, runs), schema)| ReduceSide {
-            name: input.name.clone(),
-            runs: vec![*runs],
-            schema: schema.clone(),
-        })
-        .collect();
-    let tasks = neighbours(&bytes)
-        .into_iter()
-        .map(|(from, to)| {
-            let task = ReduceTask {
-                sides: tables.clone(),
-                partitions: (from, to),
-                of,
-                keys: sides.keys.clone(),
-                then_by: spec.then_by.clone(),
-                step: step.clone(),
-                produces: produces.cloned(),
-                work: spec.work.clone(),
-            };
-            // Partitions are reduced one after another.
-            let largest = bytes[from as usize..to as usize].iter().copied().max().unwrap_or(0);
-            TaskSpec {
-                kind: TaskKind::Reduce(Box::new(task)),
-                reads: runs.to_vec(),
-                objects: spec.work.files.iter().map(|f| f.object.id).collect(),
-                memory: shuffle_memory(largest),
-            }
-        })
-        .collect();
-    let mut keeps: Vec<u32> = runs.iter().map(|range| range.stage).collect();
-    keeps.dedup();
-    Ok(Next::stage(REDUCE, tasks, keeps))
-}
-
-/// Groups partitions into tasks by the bytes that were seen, neighbours together.
-fn neighbours(bytes: &[u64]) -> Vec<(u32, u32)> {
-    let target = (bytes.iter().sum::<u64>() / 8).clamp(2 << 20, 32 << 20);
-    let mut groups = Vec::new();
-    let (mut from, mut sum) = (0, 0);
-    for (partition, n) in (0u32..).zip(bytes) {
-        if sum > 0 && sum + n > target {
-            groups.push((from, partition));
-            (from, sum) = (partition, 0);
-        }
-        sum += n;
-    }
-    groups.push((from, bytes.len() as u32));
-    groups
 }
 
 #[cfg(test)]

@@ -24,8 +24,9 @@ const RANGE_BYTES: u64 = 64 << 20;
 /// More than a machine's slots, so that none idles while the last range is sorted.
 const FEWEST_RANGES: u64 = 8;
 const MOST_RANGES: u64 = 1024;
-/// Keys sampled in the whole dataset.
+/// Keys sampled in the whole dataset, and their bytes.
 const SAMPLES: u64 = 1 << 16;
+const SAMPLE_BYTES: u64 = 64 << 20;
 
 pub fn check(spec: &SortSpec, job: &ResolvedJob) -> Result<(), String> {
     let input = job.inputs.first().ok_or("the input is missing")?;
@@ -129,12 +130,13 @@ fn one_task(shards: &[ShardAt], schema: &Schema, order: &SortOrder) -> Next {
 fn sample_stage(shards: &[ShardAt], schema: &Schema, order: &SortOrder) -> Next {
     let rows: u64 = shards.iter().map(|shard| shard.entry.rows()).sum();
     let step = rows.div_ceil(SAMPLES).max(1);
+    let bytes = (SAMPLE_BYTES / shards.len().max(1) as u64).max(16 << 10);
     // Counted over the whole dataset, so that many small shards are not all sampled at their first row.
     let mut first = step / 2;
     let mut tasks = Vec::with_capacity(shards.len());
     for (n, shard) in shards.iter().enumerate() {
         let (input, schema, order) = (shard.input(n), schema.clone(), order.clone());
-        tasks.push(shard.task(TaskKind::Sample(SampleTask { input, schema, order, first, step }), Vec::new()));
+        tasks.push(shard.task(TaskKind::Sample(SampleTask { input, schema, order, first, step, bytes }), Vec::new()));
         let rows = shard.entry.rows();
         let taken = rows.saturating_sub(first).div_ceil(step);
         first = first + taken * step - rows;

@@ -6,6 +6,6 @@ for line in sys.stdin:
     words = line.split()
     for word in words:
         print(f"{word}\t1")
-    print(f"reporter:counter:text,lines,1", file=sys.stderr)
+    print("reporter:counter:text,lines,1", file=sys.stderr)
     print(f"reporter:counter:text,words,{len(words)}", file=sys.stderr)
 print("reporter:status:all lines split", file=sys.stderr)

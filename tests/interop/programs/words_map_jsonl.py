@@ -1,4 +1,4 @@
-"""As words_map.py, in JSON lines; the number of the letter is there to show that nothing of a line is lost on its way."""
+"""As words_map.py, in JSON lines; what is nested is there to show that nothing of a line is lost on its way."""
 
 import json
 import sys

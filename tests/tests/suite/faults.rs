@@ -101,6 +101,27 @@ const JOBS: &[(&str, &[&str])] = &[
     ("unique", &["dedup", "left", "unique"]),
     ("merged", &["compare", "left", "right", "merged"]),
     ("keyed", &["compare", "left", "right", "keyed", "--on", "id", "--how", "left"]),
+    ("joined", &["join", "left", "right", "joined", "--on", "id", "--broadcast-limit", "0"]),
+    ("counted", &["aggregate", "left", "counted", "--by", "name", "--agg", "n=count(), most=max(amount)"]),
+    (
+        "grouped",
+        &[
+            "mapreduce",
+            "grouped",
+            "--input",
+            "left",
+            "--map",
+            "SELECT name, amount FROM input",
+            "--key",
+            "name",
+            "--reduce",
+            "SELECT name, COUNT(*) AS n FROM input GROUP BY name",
+        ],
+    ),
+    (
+        "piped",
+        &["mapreduce", "piped", "--input", "left", "--map-program", "cat", "--map-columns", "id=int64,name,amount"],
+    ),
 ];
 
 fn renamed<'a>(args: &[&'a str], from: &str, to: &'a str) -> Vec<&'a str> {

@@ -66,6 +66,8 @@ struct Sim {
     /// What stands for the rows of every object and of every attempt's shuffle file.
     contents: BTreeMap<ObjectId, u64>,
     shuffles: BTreeMap<AttemptId, u64>,
+    /// Every program fails; who tried which, and whether it was told that it is the last try.
+    failed_programs: Option<Vec<(TaskId, WorkerId, bool)>>,
     /// Kinds of tasks that were carried out.
     kinds: BTreeSet<String>,
     faults: u64,
@@ -90,6 +92,7 @@ impl Sim {
             published: BTreeSet::new(),
             contents: BTreeMap::new(),
             shuffles: BTreeMap::new(),
+            failed_programs: None,
             kinds: BTreeSet::new(),
             faults: 0,
         }
@@ -534,6 +537,49 @@ fn a_coordinator_that_stood_still_blames_nobody() {
         sim.step(Event::Tick);
     }
     assert_eq!(sim.scheduler.live_workers(), 0);
+}
+
+#[test]
+fn a_program_that_fails_is_tried_elsewhere_first_and_told_when_it_is_the_last_time() {
+    let mut sim = Sim::new(4);
+    for allow_programs in [true, false, true, false] {
+        sim.add_worker(allow_programs);
+    }
+    sim.failed_programs = Some(Vec::new());
+    let b = sim.dataset("b", 1);
+    sim.submit(1, jobs::programs(&b), vec![b]);
+    sim.run_until("the end", |s| s.ended.len() == 1, true);
+    let Err(JobEnd::Failed(Failure::ProgramFailed { message })) = &sim.ended[&JobId(1)] else {
+        panic!("{:?}", sim.ended)
+    };
+    assert!(message.contains("failed 4 times") && !message.contains("internal"), "{message}");
+    let tries = sim.failed_programs.take().unwrap();
+    assert_eq!(tries.iter().map(|(_, _, last)| *last).collect::<Vec<_>>(), [false, false, false, true]);
+    assert_ne!(tries[0].1, tries[1].1, "tried again where it had failed, although another worker runs programs");
+}
+
+#[test]
+fn programs_without_a_worker_that_runs_them_are_told_of_and_given_up() {
+    let mut sim = Sim::new(5);
+    sim.add_worker(false);
+    sim.add_worker(false);
+    let b = sim.dataset("b", 1);
+    sim.submit(1, jobs::programs(&b), vec![b]);
+    sim.run_until("a notice", |s| s.scheduler.jobs().any(|j| j.starved_for.is_some()), true);
+    let why = sim.scheduler.job(JobId(1)).and_then(|j| j.starved_for.clone()).unwrap();
+    assert_eq!(why, "no worker that runs programs is alive: start one with --allow-programs");
+    // One that comes along takes the work.
+    sim.add_worker(true);
+    sim.run_until("the end", |s| s.ended.len() == 1, true);
+    assert_eq!(sim.ended[&JobId(1)], Ok(()));
+    let mut sim = Sim::new(5);
+    sim.add_worker(false);
+    sim.add_worker(false);
+    let b = sim.dataset("b", 1);
+    sim.submit(1, jobs::programs(&b), vec![b]);
+    sim.run_until("the end", |s| s.ended.len() == 1, true);
+    let Err(JobEnd::Failed(failure)) = &sim.ended[&JobId(1)] else { panic!("{:?}", sim.ended) };
+    assert!(failure.to_string().contains("--allow-programs; gave up after"), "{failure}");
 }
 
 #[test]

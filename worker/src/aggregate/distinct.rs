@@ -1,25 +1,67 @@
 //! Counting different values exactly: pairs of a group and a value, each once. Numbers are known by their bits, text by the
 //! 128-bit hash that tells rows apart everywhere else.
 
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use hashbrown::HashSet;
-use polars::prelude::{Column, DataFrame, IntoColumn, NamedFrom, Series};
+use polars::prelude::{Column, DataFrame, Int64Chunked, IntoColumn, UInt32Chunked};
 use shardmill_common::failure::Failure;
 use shardmill_common::task::HashColumn;
 
 use super::cells::Cells;
+use super::groups::Place;
 use crate::spill::{HashSplit, SplitPart};
 use crate::tasks::Context;
 
-pub const GROUP: &str = "g";
+const GROUP: &str = "g";
 const LOW: &str = "low";
 const HIGH: &str = "high";
 
 /// Parts that pairs are split into when they do not fit in memory.
 const PARTS: u32 = 16;
-/// Pairs that are set aside at once.
-const BLOCK: usize = 1 << 16;
+/// Pairs are counted bucket by bucket, so that the set of those seen stays in the processor's cache.
+const BUCKETS: usize = 256;
+/// Pairs of a shard after which it is first seen whether they repeat: if they hardly do, they are sent as they come.
+const TRIAL: usize = 1 << 15;
+
+/// A value of 64 bits or a hash of 128, as it is compared.
+trait Value: Copy + Eq + Hash {
+    fn new(high: i64, low: i64) -> Self;
+    fn parts(self) -> (i64, i64);
+}
+
+impl Value for i64 {
+    fn new(_high: i64, low: i64) -> Self {
+        low
+    }
+
+    fn parts(self) -> (i64, i64) {
+        (0, self)
+    }
+}
+
+/// The low half is hashed again, the high half only compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Wide {
+    high: i64,
+    low: i64,
+}
+
+impl Hash for Wide {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_i64(self.low);
+    }
+}
+
+impl Value for Wide {
+    fn new(high: i64, low: i64) -> Self {
+        Self { high, low }
+    }
+
+    fn parts(self) -> (i64, i64) {
+        (self.high, self.low)
+    }
+}
 
 /// Mixes the bits of a pair.
 #[derive(Default)]
@@ -28,310 +70,353 @@ struct Mix(u64);
 impl Hasher for Mix {
     fn finish(&self) -> u64 {
         let mixed = (self.0 ^ (self.0 >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93)
+        mixed ^ (mixed >> 32)
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
     }
 
     fn write_u32(&mut self, n: u32) {
         self.write_u64(u64::from(n));
     }
 
+    fn write_i64(&mut self, n: i64) {
+        self.write_u64(n as u64);
+    }
+
     fn write_u64(&mut self, n: u64) {
         self.0 = (self.0.rotate_left(29) ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
-
-    // How long the array is says nothing.
-    fn write_usize(&mut self, _length: usize) {}
 }
 
 type Set<V> = HashSet<(u32, V), BuildHasherDefault<Mix>>;
 
-/// Different pairs of a group's number and a value.
-enum Pairs {
-    /// Values of 64 bits.
-    Narrow(Set<u64>),
-    /// Hashes: the low half is hashed again, the high half only compared.
-    Wide(Set<Wide>),
+fn mixed<V: Value>(pair: &(u32, V)) -> u64 {
+    let mut mix = Mix::default();
+    pair.hash(&mut mix);
+    mix.finish()
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Wide {
-    high: u64,
-    low: u64,
+/// Pairs as they travel: the group's place in its partition, and the value.
+#[derive(Default)]
+struct Block {
+    groups: Vec<u32>,
+    low: Vec<i64>,
+    /// Empty for values of 64 bits.
+    high: Vec<i64>,
 }
 
-impl std::hash::Hash for Wide {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.low);
+impl Block {
+    fn into_frame(self) -> Result<DataFrame, Failure> {
+        let height = self.groups.len();
+        let mut columns = vec![
+            UInt32Chunked::from_vec(GROUP.into(), self.groups).into_column(),
+            Int64Chunked::from_vec(LOW.into(), self.low).into_column(),
+        ];
+        if !self.high.is_empty() {
+            columns.push(Int64Chunked::from_vec(HIGH.into(), self.high).into_column());
+        }
+        DataFrame::new(height, columns).map_err(Failure::internal)
     }
+}
+
+/// Whether the pairs of a shard are looked through for those that repeat.
+struct Seen<V> {
+    set: Option<Set<V>>,
+    looked_at: usize,
+    next_check: usize,
+}
+
+impl<V: Value> Seen<V> {
+    fn new() -> Self {
+        Self { set: Some(Set::default()), looked_at: 0, next_check: TRIAL }
+    }
+
+    /// Whether this pair has to be sent.
+    #[inline]
+    fn is_new(&mut self, pair: (u32, V)) -> bool {
+        let Some(set) = &mut self.set else { return true };
+        self.looked_at += 1;
+        let is_new = set.insert(pair);
+        if self.looked_at == self.next_check {
+            self.next_check *= 2;
+            if set.len() > self.looked_at / 4 * 3 {
+                self.set = None;
+            }
+        }
+        is_new
+    }
+}
+
+enum AnySeen {
+    Narrow(Seen<i64>),
+    Wide(Seen<Wide>),
+}
+
+/// The pairs of a shard by partition: each at least once, and where values repeat often, once.
+pub struct DistinctPairs {
+    blocks: Vec<Block>,
+    seen: Option<AnySeen>,
+}
+
+impl DistinctPairs {
+    pub fn new(partitions: usize) -> Self {
+        Self { blocks: (0..partitions).map(|_| Block::default()).collect(), seen: None }
+    }
+
+    /// Adds the values of some rows.
+    pub fn add(&mut self, cells: &Cells, ids: &[u32], places: &[Place]) {
+        let blocks = &mut self.blocks;
+        let seen = self.seen.get_or_insert_with(|| {
+            if cells.is_narrow() { AnySeen::Narrow(Seen::new()) } else { AnySeen::Wide(Seen::new()) }
+        });
+        match seen {
+            AnySeen::Narrow(seen) => cells.each_bits(ids, |id, bits| {
+                let low = bits as i64;
+                if seen.is_new((id as u32, low)) {
+                    let block = &mut blocks[places[id].partition as usize];
+                    block.groups.push(places[id].index);
+                    block.low.push(low);
+                }
+            }),
+            AnySeen::Wide(seen) => cells.each_hash(ids, |id, [high, low]| {
+                let (high, low) = (high as i64, low as i64);
+                if seen.is_new((id as u32, Wide { high, low })) {
+                    let block = &mut blocks[places[id].partition as usize];
+                    block.groups.push(places[id].index);
+                    block.low.push(low);
+                    block.high.push(high);
+                }
+            }),
+        }
+    }
+
+    /// Whether the values are hashes, which nothing compresses.
+    pub fn are_hashes(&self) -> bool {
+        matches!(self.seen, Some(AnySeen::Wide(_)))
+    }
+
+    /// A frame a partition.
+    pub fn frames(self) -> impl Iterator<Item = Result<DataFrame, Failure>> {
+        self.blocks.into_iter().map(Block::into_frame)
+    }
+}
+
+/// Pairs in memory, by bits of their hashes.
+struct Buckets<V> {
+    buckets: Vec<Vec<(u32, V)>>,
+    len: usize,
+}
+
+impl<V: Value> Buckets<V> {
+    fn new() -> Self {
+        Self { buckets: (0..BUCKETS).map(|_| Vec::new()).collect(), len: 0 }
+    }
+
+    #[inline]
+    fn push(&mut self, group: u32, value: V) {
+        let pair = (group, value);
+        // The set of a bucket uses the others.
+        let bucket = (mixed(&pair) >> 48) as usize % BUCKETS;
+        self.buckets[bucket].push(pair);
+        self.len += 1;
+    }
+
+    /// A bucket grows by doubling, and for a moment is there twice.
+    fn bytes(&self) -> u64 {
+        (self.len * size_of::<(u32, V)>() * 2) as u64
+    }
+
+    fn count(self, counts: &mut [i64]) {
+        let mut set: Set<V> = Set::default();
+        for bucket in self.buckets {
+            set.clear();
+            for pair in bucket {
+                if set.insert(pair) {
+                    counts[pair.0 as usize] += 1;
+                }
+            }
+        }
+    }
+
+    /// The pairs as frames, a bucket each.
+    fn frames(self) -> impl Iterator<Item = Result<DataFrame, Failure>> {
+        self.buckets.into_iter().map(|bucket| {
+            let groups = bucket.iter().map(|(group, _)| i64::from(*group)).collect();
+            let (high, low): (Vec<i64>, Vec<i64>) = bucket.iter().map(|(_, value)| value.parts()).unzip();
+            numbered(groups, low, if size_of::<V>() > 8 { high } else { Vec::new() })
+        })
+    }
+}
+
+/// Pairs with the groups' numbers, as they are set aside.
+fn numbered(groups: Vec<i64>, low: Vec<i64>, high: Vec<i64>) -> Result<DataFrame, Failure> {
+    let height = groups.len();
+    let column = |name: &str, values| -> Column { Int64Chunked::from_vec(name.into(), values).into_column() };
+    let mut columns = vec![column(GROUP, groups), column(LOW, low)];
+    if !high.is_empty() {
+        columns.push(column(HIGH, high));
+    }
+    DataFrame::new(height, columns).map_err(Failure::internal)
+}
+
+enum Pairs {
+    Narrow(Buckets<i64>),
+    Wide(Buckets<Wide>),
 }
 
 impl Pairs {
     fn new(narrow: bool) -> Self {
-        if narrow { Pairs::Narrow(Set::default()) } else { Pairs::Wide(Set::default()) }
+        if narrow { Pairs::Narrow(Buckets::new()) } else { Pairs::Wide(Buckets::new()) }
     }
 
-    fn insert(&mut self, block: &PairBlock) {
+    fn push(&mut self, groups: impl Iterator<Item = Option<u32>>, low: &[i64], high: &[i64]) {
         match self {
-            Pairs::Narrow(set) => set.extend(block.groups.iter().copied().zip(block.low.iter().copied())),
-            Pairs::Wide(set) => {
-                let values = block.high.iter().zip(&block.low).map(|(high, low)| Wide { high: *high, low: *low });
-                set.extend(block.groups.iter().copied().zip(values));
-            }
+            Pairs::Narrow(buckets) => groups.zip(low).for_each(|(group, low)| {
+                if let Some(group) = group {
+                    buckets.push(group, *low);
+                }
+            }),
+            Pairs::Wide(buckets) => groups.zip(low.iter().zip(high)).for_each(|(group, (low, high))| {
+                if let Some(group) = group {
+                    buckets.push(group, Value::new(*high, *low));
+                }
+            }),
         }
     }
 
-    /// Bytes of memory.
     fn bytes(&self) -> u64 {
         match self {
-            Pairs::Narrow(set) => set.allocation_size() as u64,
-            Pairs::Wide(set) => set.allocation_size() as u64,
+            Pairs::Narrow(buckets) => buckets.bytes(),
+            Pairs::Wide(buckets) => buckets.bytes(),
         }
     }
 
-    fn len(&self) -> usize {
+    fn count(self, counts: &mut [i64]) {
         match self {
-            Pairs::Narrow(set) => set.len(),
-            Pairs::Wide(set) => set.len(),
+            Pairs::Narrow(buckets) => buckets.count(counts),
+            Pairs::Wide(buckets) => buckets.count(counts),
         }
     }
 
-    /// Gives the pairs away, in no order.
-    fn drain(&mut self, mut f: impl FnMut(u32, u64, u64)) {
+    fn set_aside(self, split: &mut HashSplit<'_>) -> Result<(), Failure> {
         match self {
-            Pairs::Narrow(set) => set.drain().for_each(|(group, low)| f(group, 0, low)),
-            Pairs::Wide(set) => set.drain().for_each(|(group, value)| f(group, value.high, value.low)),
+            Pairs::Narrow(buckets) => buckets.frames().try_for_each(|frame| split.push(&frame?)),
+            Pairs::Wide(buckets) => buckets.frames().try_for_each(|frame| split.push(&frame?)),
         }
     }
 }
 
-/// Pairs as they travel.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PairBlock {
-    pub groups: Vec<u32>,
-    low: Vec<u64>,
-    /// Empty for values of 64 bits.
-    high: Vec<u64>,
+fn ints<'a>(frame: &'a DataFrame, name: &str) -> Result<&'a [i64], Failure> {
+    frame.column(name).and_then(|c| c.i64()).and_then(|c| c.cont_slice()).map_err(Failure::internal)
 }
 
-fn column(name: &str, values: &[u64]) -> Column {
-    let values: Vec<i64> = values.iter().map(|v| *v as i64).collect();
-    Series::new(name.into(), values).into_column()
+/// The values of a frame; the high halves are none where values are of 64 bits.
+fn values(frame: &DataFrame) -> Result<(&[i64], &[i64]), Failure> {
+    Ok((ints(frame, LOW)?, if frame.width() > 2 { ints(frame, HIGH)? } else { &[] }))
 }
 
-fn bits(frame: &DataFrame, name: &str) -> Result<Vec<u64>, Failure> {
-    let values = frame.column(name).and_then(|c| c.i64()).map_err(Failure::internal)?;
-    Ok(values.into_no_null_iter().map(|v| v as u64).collect())
-}
-
-impl PairBlock {
-    pub fn to_frame(&self) -> Result<DataFrame, Failure> {
-        let groups: Vec<i64> = self.groups.iter().map(|g| i64::from(*g)).collect();
-        let mut columns = vec![Series::new(GROUP.into(), groups).into_column(), column(LOW, &self.low)];
-        if !self.high.is_empty() {
-            columns.push(column(HIGH, &self.high));
-        }
-        DataFrame::new(self.groups.len(), columns).map_err(Failure::internal)
-    }
-
-    pub fn from_frame(frame: &DataFrame) -> Result<Self, Failure> {
-        let groups = bits(frame, GROUP)?.into_iter().map(|g| g as u32).collect();
-        let high = if frame.column(HIGH).is_ok() { bits(frame, HIGH)? } else { Vec::new() };
-        Ok(Self { groups, low: bits(frame, LOW)?, high })
-    }
-
-    fn push(&mut self, narrow: bool, group: u32, high: u64, low: u64) {
-        self.groups.push(group);
-        self.low.push(low);
-        if !narrow {
-            self.high.push(high);
-        }
-    }
-
-    /// The pairs of groups that `of` still knows, under their new numbers.
-    pub fn renumbered(self, of: &[Option<u32>]) -> Self {
-        let narrow = self.high.is_empty();
-        let mut out = PairBlock::default();
-        for (n, group) in self.groups.iter().enumerate() {
-            if let Some(group) = of.get(*group as usize).copied().flatten() {
-                out.push(narrow, group, self.high.get(n).copied().unwrap_or(0), self.low[n]);
-            }
-        }
-        out
-    }
-}
-
-/// The different pairs of a shard.
-pub struct DistinctPairs {
-    pairs: Pairs,
-    narrow: bool,
-}
-
-impl DistinctPairs {
-    pub fn of(cells: &Cells, ids: &[u32]) -> Self {
-        let narrow = cells.is_narrow();
-        let mut pairs = Pairs::new(narrow);
-        match &mut pairs {
-            Pairs::Narrow(set) => cells.each_bits(ids, |id, bits| {
-                set.insert((id as u32, bits));
-            }),
-            Pairs::Wide(set) => cells.each_hash(ids, |id, [high, low]| {
-                set.insert((id as u32, Wide { high, low }));
-            }),
-        }
-        Self { pairs, narrow }
-    }
-
-    /// A block a partition: `rank` is the place of each group among all in the order of partitions, which begin at `starts`.
-    pub fn blocks(mut self, rank: &[u32], starts: &[usize]) -> Vec<PairBlock> {
-        let mut blocks = vec![PairBlock::default(); starts.len().saturating_sub(1)];
-        let narrow = self.narrow;
-        self.pairs.drain(|group, high, low| {
-            let place = rank[group as usize] as usize;
-            let partition = starts.partition_point(|start| *start <= place) - 1;
-            blocks[partition].push(narrow, (place - starts[partition]) as u32, high, low);
-        });
-        blocks
-    }
-}
-
-/// Counts the different values of each group within a budget; what does not fit is split on disk.
+/// Counts the different values of each group within a budget; what does not fit is split on disk by hash, and counted part
+/// by part.
 pub struct DistinctCounter<'a> {
     context: &'a Context,
     room: u64,
-    pub counts: Vec<i64>,
-    pub spilled: u64,
+    counts: Vec<i64>,
+    level: Level<'a>,
+    spilled: u64,
+}
+
+/// Pairs whose hashes begin alike, in so many bits.
+struct Level<'a> {
+    skip_bits: u32,
+    pairs: Option<Pairs>,
+    split: Option<HashSplit<'a>>,
 }
 
 impl<'a> DistinctCounter<'a> {
     /// `room`: bytes of memory to stay within.
     pub fn new(context: &'a Context, groups: usize, room: u64) -> Self {
-        Self { context, room, counts: vec![0; groups], spilled: 0 }
+        let level = Level { skip_bits: 0, pairs: None, split: None };
+        Self { context, room, counts: vec![0; groups], level, spilled: 0 }
     }
 
-    /// Counts these pairs, which are all of their groups'.
-    pub fn count(&mut self, blocks: &mut dyn Iterator<Item = Result<PairBlock, Failure>>) -> Result<(), Failure> {
-        self.count_below(blocks, 0)
+    /// Adds what a shard sent; `of` says which of its groups are meant and what their numbers are here.
+    pub fn push(&mut self, sent: &DataFrame, of: &[Option<u32>]) -> Result<(), Failure> {
+        self.context.check()?;
+        let mut sent = sent.clone();
+        sent.rechunk_mut();
+        let (low, high) = values(&sent)?;
+        let groups =
+            sent.column(GROUP).and_then(|c| c.u32()).and_then(|c| c.cont_slice()).map_err(Failure::internal)?;
+        let groups = groups.iter().map(|group| of.get(*group as usize).copied().flatten());
+        self.level.push(self.context, self.room, groups, low, high)
     }
 
-    fn count_below(
+    /// The counts, and the bytes that were written to disk.
+    pub fn finish(mut self) -> Result<(Vec<i64>, u64), Failure> {
+        self.level.count(self.context, self.room, &mut self.counts, &mut self.spilled)?;
+        Ok((self.counts, self.spilled))
+    }
+}
+
+impl<'a> Level<'a> {
+    fn push(
         &mut self,
-        blocks: &mut dyn Iterator<Item = Result<PairBlock, Failure>>,
-        skip_bits: u32,
+        context: &'a Context,
+        room: u64,
+        groups: impl Iterator<Item = Option<u32>>,
+        low: &[i64],
+        high: &[i64],
     ) -> Result<(), Failure> {
-        let mut pairs: Option<Pairs> = None;
-        let mut split: Option<HashSplit<'a>> = None;
-        for block in blocks {
-            let block = block?;
-            self.context.check()?;
-            if let Some(split) = &mut split {
-                split.push(&block.to_frame()?)?;
-                continue;
+        if let Some(split) = &mut self.split {
+            let mut kept = Block::default();
+            let mut numbers = Vec::with_capacity(low.len());
+            for (n, group) in groups.enumerate() {
+                if let Some(group) = group {
+                    numbers.push(i64::from(group));
+                    kept.low.push(low[n]);
+                    kept.high.extend(high.get(n));
+                }
             }
-            let set = pairs.get_or_insert_with(|| Pairs::new(block.high.is_empty()));
-            set.insert(&block);
-            // When it grows it needs three times as much for a moment.
-            if set.bytes() > self.room / 3 && skip_bits < 64 {
-                split = Some(self.set_aside(set, skip_bits)?);
-                pairs = None;
+            return split.push(&numbered(numbers, kept.low, kept.high)?);
+        }
+        let pairs = self.pairs.get_or_insert_with(|| Pairs::new(high.is_empty()));
+        pairs.push(groups, low, high);
+        // More bits than a hash has cannot split further.
+        if pairs.bytes() > room && self.skip_bits < 96 {
+            let keys = [GROUP, LOW].map(|name| HashColumn { name: name.into(), dtype: None }).to_vec();
+            let mut split = HashSplit::new(context, keys, PARTS, self.skip_bits);
+            if let Some(pairs) = self.pairs.take() {
+                pairs.set_aside(&mut split)?;
             }
-        }
-        if let Some(mut pairs) = pairs {
-            pairs.drain(|group, _, _| self.counts[group as usize] += 1);
-        }
-        let Some(split) = split else { return Ok(()) };
-        let parts = split.finish()?;
-        self.spilled += parts.iter().map(SplitPart::spilled).sum::<u64>();
-        for part in parts {
-            let mut blocks = part.frames().map(|frame| PairBlock::from_frame(&frame?));
-            self.count_below(&mut blocks, skip_bits + PARTS.trailing_zeros())?;
+            self.split = Some(split);
         }
         Ok(())
     }
 
-    fn set_aside(&self, pairs: &mut Pairs, skip_bits: u32) -> Result<HashSplit<'a>, Failure> {
-        let keys = [GROUP, LOW].map(|name| HashColumn { name: name.into(), dtype: None }).to_vec();
-        let mut split = HashSplit::new(self.context, keys, PARTS, skip_bits);
-        let narrow = matches!(pairs, Pairs::Narrow(_));
-        let mut block = PairBlock::default();
-        let mut failed = Ok(());
-        let mut left = pairs.len();
-        pairs.drain(|group, high, low| {
-            block.push(narrow, group, high, low);
-            left -= 1;
-            if (block.groups.len() == BLOCK || left == 0) && failed.is_ok() {
-                failed = std::mem::take(&mut block).to_frame().and_then(|frame| split.push(&frame));
+    fn count(self, context: &'a Context, room: u64, counts: &mut [i64], spilled: &mut u64) -> Result<(), Failure> {
+        if let Some(pairs) = self.pairs {
+            pairs.count(counts);
+        }
+        let Some(split) = self.split else { return Ok(()) };
+        let parts = split.finish()?;
+        *spilled += parts.iter().map(SplitPart::spilled).sum::<u64>();
+        for part in parts {
+            let skip_bits = self.skip_bits + PARTS.trailing_zeros();
+            let mut level = Level { skip_bits, pairs: None, split: None };
+            for frame in part.frames() {
+                let frame = frame?;
+                let (low, high) = values(&frame)?;
+                let groups = ints(&frame, GROUP)?.iter().map(|group| Some(*group as u32));
+                level.push(context, room, groups, low, high)?;
             }
-        });
-        failed.map(|()| split)
+            level.count(context, room, counts, spilled)?;
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::spill::testing::Bench;
-    use polars::df;
-
-    fn cells(frame: &DataFrame, name: &str) -> Cells {
-        Cells::of(frame.column(name).unwrap()).unwrap()
-    }
-
-    /// Pairs of some shards through blocks of four partitions, and counted.
-    fn counted(frame: &DataFrame, column: &str, ids: &[u32], groups: usize, room: u64) -> (Vec<i64>, u64) {
-        let bench = Bench::new();
-        let context = bench.context(0, 0).with_limits(room, false);
-        // Groups in another order, unevenly in partitions, of which one is empty.
-        let rank: Vec<u32> = (0..groups as u32).rev().collect();
-        let starts = [0, groups / 3, groups / 3, groups - 1, groups];
-        let mut counter = DistinctCounter::new(&context, groups, room);
-        let mut all: Vec<Result<PairBlock, Failure>> = Vec::new();
-        for half in 0..2 {
-            let (from, to) = (frame.height() * half / 2, frame.height() * (half + 1) / 2);
-            let some = cells(&frame.slice(from as i64, to - from), column);
-            let blocks = DistinctPairs::of(&some, &ids[from..to]).blocks(&rank, &starts);
-            for (n, block) in blocks.into_iter().enumerate() {
-                let block = PairBlock::from_frame(&block.to_frame().unwrap()).unwrap();
-                let back: Vec<Option<u32>> =
-                    (starts[n]..starts[n + 1]).map(|place| Some((groups - 1 - place) as u32)).collect();
-                all.push(Ok(block.renumbered(&back)));
-            }
-        }
-        counter.count(&mut all.into_iter()).unwrap();
-        (counter.counts, counter.spilled)
-    }
-
-    #[test]
-    fn counts_are_exact_in_memory_and_on_disk() {
-        let rows = 20_000i64;
-        let ids: Vec<u32> = (0..rows).map(|n| (n * n % 11) as u32).collect();
-        let x: Vec<Option<i64>> = (0..rows).map(|n| (n % 5 != 0).then_some(n * 7919 % 3001)).collect();
-        let text: Vec<Option<String>> = x.iter().map(|x| x.map(|x| format!("value {x}"))).collect();
-        let mut wanted = vec![std::collections::HashSet::new(); 11];
-        ids.iter().zip(&x).for_each(|(id, x)| wanted[*id as usize].extend(*x));
-        let wanted: Vec<i64> = wanted.iter().map(|s| s.len() as i64).collect();
-        let frame = df!("x" => x, "text" => text).unwrap();
-        for column in ["x", "text"] {
-            assert_eq!(counted(&frame, column, &ids, 11, 1 << 26), (wanted.clone(), 0));
-            let (counts, spilled) = counted(&frame, column, &ids, 11, 9_000);
-            assert_eq!(counts, wanted);
-            assert!(spilled > 50_000, "{spilled}");
-        }
-    }
-
-    #[test]
-    fn zeros_and_nans_are_one_value_each_and_nulls_none() {
-        let frame = df!(
-            "x" => [Some(0.0), Some(-0.0), Some(f64::NAN), Some(-f64::NAN), None, Some(1.0)],
-            "b" => [Some(true), None, Some(false), Some(true), None, None],
-        )
-        .unwrap();
-        assert_eq!(counted(&frame, "x", &[0; 6], 3, 1 << 20).0, [3, 0, 0]);
-        assert_eq!(counted(&frame, "b", &[2, 2, 2, 2, 1, 1], 3, 1 << 20).0, [0, 0, 2]);
-    }
-}
+#[path = "distinct_tests.rs"]
+mod tests;

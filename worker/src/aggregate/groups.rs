@@ -1,58 +1,95 @@
 //! Numbering groups in the order in which they first come.
 
-use std::hash::{BuildHasherDefault, Hasher};
-
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use polars::prelude::{Column, DataFrame, IdxCa, IdxSize};
 use shardmill_common::failure::Failure;
 use shardmill_common::task::{HashColumn, HashPlan};
 
-use crate::hash::hash_frame;
+use crate::hash::{hash_frame, partition_of};
 use crate::spill::concat;
 
-/// What is hashed already needs no hashing.
-#[derive(Default)]
-struct Low(u64);
-
-impl Hasher for Low {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u128(&mut self, hash: u128) {
-        self.0 = hash as u64;
-    }
+/// Where a group's state goes: the partition, and its place among the groups there in the order in which they first came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub partition: u32,
+    pub index: u32,
 }
 
 /// Groups seen so far, with their keys.
 pub struct Groups {
     plan: HashPlan,
-    numbers: HashMap<u128, u32, BuildHasherDefault<Low>>,
+    /// Numbers, found by their hashes.
+    numbers: HashTable<u32>,
     hashes: Vec<u128>,
     keys: Vec<DataFrame>,
+    places: Vec<Place>,
+    /// Groups of each partition.
+    sizes: Vec<u32>,
 }
 
 impl Groups {
     /// Without key columns there is one group, even where there is no row.
-    pub fn new(keys: Vec<HashColumn>) -> Self {
-        let hashes = if keys.is_empty() { vec![0] } else { Vec::new() };
-        let plan = HashPlan { columns: Some(keys), with_row_hash: false, partitions: 1 };
-        Self { plan, numbers: HashMap::default(), hashes, keys: Vec::new() }
+    pub fn new(keys: Vec<HashColumn>, partitions: u32) -> Self {
+        let partitions = partitions.max(1);
+        let everything = keys.is_empty();
+        let plan = HashPlan { columns: Some(keys), with_row_hash: false, partitions };
+        let mut groups = Self {
+            plan,
+            numbers: HashTable::new(),
+            hashes: Vec::new(),
+            keys: Vec::new(),
+            places: Vec::new(),
+            sizes: vec![0; partitions as usize],
+        };
+        if everything {
+            groups.add(0);
+        }
+        groups
+    }
+
+    fn add(&mut self, hash: u128) {
+        let partition = partition_of(hash, self.plan.partitions) as u32;
+        let index = self.sizes[partition as usize];
+        self.sizes[partition as usize] += 1;
+        self.places.push(Place { partition, index });
+        self.hashes.push(hash);
     }
 
     pub fn len(&self) -> usize {
         self.hashes.len()
     }
 
-    /// The hashes of the groups' keys, in their order.
-    pub fn hashes(&self) -> &[u128] {
-        &self.hashes
+    /// Where each group goes.
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// The numbers of the groups in the order of their places, and where each partition begins among them and the last ends.
+    pub fn in_order(&self) -> (Vec<IdxSize>, Vec<usize>) {
+        let mut starts = vec![0usize];
+        starts.extend(self.sizes.iter().scan(0, |sum, size| {
+            *sum += *size as usize;
+            Some(*sum)
+        }));
+        let mut order = vec![0; self.len()];
+        for (group, place) in (0..).zip(&self.places) {
+            order[starts[place.partition as usize] + place.index as usize] = group;
+        }
+        (order, starts)
+    }
+
+    /// The number of a hash, and whether it is new.
+    #[inline]
+    fn number(&mut self, hash: u128) -> (u32, bool) {
+        let next = self.hashes.len() as u32;
+        let hashes = &self.hashes;
+        // What is hashed already needs no hashing.
+        let entry = self.numbers.entry(hash as u64, |n| hashes[*n as usize] == hash, |n| hashes[*n as usize] as u64);
+        let number = *entry.or_insert(next).get();
+        if number == next {
+            self.add(hash);
+        }
+        (number, number == next)
     }
 
     fn columns(&self) -> impl Iterator<Item = &str> {
@@ -78,10 +115,8 @@ impl Groups {
                 Some((before, id)) if before == hash => id,
                 _ if !wanted(hash) => None,
                 _ => {
-                    let next = self.hashes.len() as u32;
-                    let id = *self.numbers.entry(hash).or_insert(next);
-                    if id == next {
-                        self.hashes.push(hash);
+                    let (id, is_new) = self.number(hash);
+                    if is_new {
                         first_rows.push(row);
                     }
                     Some(id)
@@ -130,7 +165,7 @@ mod tests {
 
     #[test]
     fn groups_are_numbered_as_they_come_over_several_frames() {
-        let mut groups = Groups::new(vec![key("s"), key("x")]);
+        let mut groups = Groups::new(vec![key("s"), key("x")], 2);
         let a = df!("s" => [Some("a"), None, Some("a"), None], "x" => [0.0, f64::NAN, -0.0, f64::NAN]).unwrap();
         assert_eq!(groups.ids(&a, 4).unwrap(), [0, 1, 0, 1]);
         let b = df!("x" => [1.0, 0.0], "s" => [Some("a"), Some("a")]).unwrap();
@@ -138,14 +173,19 @@ mod tests {
         assert_eq!(groups.len(), 3);
         let keys = groups.keys().unwrap();
         assert!(keys.equals_missing(&df!("s" => [Some("a"), None, Some("a")], "x" => [0.0, f64::NAN, 1.0]).unwrap()));
-        let hash = groups.hashes()[1];
+        let (order, starts) = groups.in_order();
+        assert_eq!((starts.len(), starts[2]), (3, 3));
+        for (number, place) in (0..).zip(groups.places()) {
+            assert_eq!(order[starts[place.partition as usize] + place.index as usize], number);
+        }
+        let hash = groups.hashes[1];
         let some = groups.ids_where(&a, 4, |h| h != hash).unwrap();
         assert_eq!(some, [Some(0), None, Some(0), None]);
     }
 
     #[test]
     fn without_keys_all_is_one_group() {
-        let mut groups = Groups::new(Vec::new());
+        let mut groups = Groups::new(Vec::new(), 1);
         assert_eq!(groups.ids(&df!("x" => [1i64, 2]).unwrap(), 2).unwrap(), [0, 0]);
         assert_eq!((groups.len(), groups.keys().unwrap().width()), (1, 0));
     }

@@ -15,7 +15,7 @@ mod sums;
 
 pub use accumulate::{Accumulator, Overflow};
 pub use cells::Cells;
-pub use distinct::{DistinctCounter, DistinctPairs, PairBlock};
+pub use distinct::{DistinctCounter, DistinctPairs};
 pub use groups::Groups;
 pub use layout::{Layout, Output, Source, key_name, state_name};
-pub use quantile::{Quantiles, ValueCounts};
+pub use quantile::{OfShares, Quantiles, ValueCounts};

@@ -1,59 +1,58 @@
 //! Exact quantiles: the values of each group, sorted, with how often each occurs.
 
-use polars::prelude::{DataFrame, IntoColumn, NamedFrom, Series};
+use polars::prelude::{DataFrame, Float64Chunked, Int64Chunked, IntoColumn};
 use shardmill_common::failure::Failure;
 use shardmill_common::mapreduce::{SortKey, SortOrder};
 
 use super::cells::Cells;
-use super::distinct::GROUP;
+use super::groups::Place;
 use crate::hash::canonical;
 use crate::spill::ExternalSort;
 use crate::tasks::Context;
 
+const GROUP: &str = "g";
 const VALUE: &str = "v";
 const TIMES: &str = "n";
 
-/// The values of a shard's groups. NaNs are counted elsewhere.
-pub struct ValueCounts(Vec<(u32, f64)>);
+/// The values of a shard's groups, by partition. NaNs are counted elsewhere.
+pub struct ValueCounts(Vec<Vec<(u32, f64)>>);
 
 impl ValueCounts {
-    pub fn of(cells: &Cells, ids: &[u32]) -> Self {
-        let mut values = Vec::new();
-        cells.each_float(ids, |id, x| {
-            if !x.is_nan() {
-                values.push((id as u32, canonical(x)));
-            }
-        });
-        Self(values)
+    pub fn new(partitions: usize) -> Self {
+        Self(vec![Vec::new(); partitions])
     }
 
-    /// A frame a partition: `rank` is the place of each group among all in the order of partitions, which begin at `starts`.
-    pub fn frames(mut self, rank: &[u32], starts: &[usize]) -> Result<Vec<DataFrame>, Failure> {
-        self.0.iter_mut().for_each(|(group, _)| *group = rank[*group as usize]);
-        self.0.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        let mut frames = Vec::with_capacity(starts.len().saturating_sub(1));
-        let mut rest = self.0.as_slice();
-        for bounds in starts.windows(2) {
-            let (here, after) = rest.split_at(rest.partition_point(|(place, _)| (*place as usize) < bounds[1]));
-            rest = after;
+    /// Adds the values of some rows.
+    pub fn add(&mut self, cells: &Cells, ids: &[u32], places: &[Place]) {
+        cells.each_float(ids, |id, x| {
+            if !x.is_nan() {
+                let place = places[id];
+                self.0[place.partition as usize].push((place.index, canonical(x)));
+            }
+        });
+    }
+
+    /// A frame a partition: each group's values in order, each once, with how often it occurs.
+    pub fn frames(self) -> impl Iterator<Item = Result<DataFrame, Failure>> {
+        self.0.into_iter().map(|mut pairs| {
+            pairs.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
             let (mut groups, mut values, mut times) = (Vec::new(), Vec::new(), Vec::new());
-            for same in here.chunk_by(|a, b| a == b) {
-                groups.push(i64::from(same[0].0) - bounds[0] as i64);
+            for same in pairs.chunk_by(|a, b| a == b) {
+                groups.push(i64::from(same[0].0));
                 values.push(same[0].1);
                 times.push(same.len() as i64);
             }
-            frames.push(frame(groups, values, times)?);
-        }
-        Ok(frames)
+            frame(groups, values, times)
+        })
     }
 }
 
 fn frame(groups: Vec<i64>, values: Vec<f64>, times: Vec<i64>) -> Result<DataFrame, Failure> {
     let height = groups.len();
     let columns = vec![
-        Series::new(GROUP.into(), groups).into_column(),
-        Series::new(VALUE.into(), values).into_column(),
-        Series::new(TIMES.into(), times).into_column(),
+        Int64Chunked::from_vec(GROUP.into(), groups).into_column(),
+        Float64Chunked::from_vec(VALUE.into(), values).into_column(),
+        Int64Chunked::from_vec(TIMES.into(), times).into_column(),
     ];
     DataFrame::new(height, columns).map_err(Failure::internal)
 }
@@ -75,7 +74,10 @@ impl Values {
     }
 }
 
-/// The quantiles of each group at some shares.
+/// For each share a value a group.
+pub type OfShares = Vec<Vec<Option<f64>>>;
+
+/// Finds the quantiles of each group at some shares.
 pub struct Quantiles<'a> {
     sort: ExternalSort<'a>,
     shares: Vec<f64>,
@@ -105,8 +107,8 @@ impl<'a> Quantiles<'a> {
         self.sort.push(frame(groups, values, times)?)
     }
 
-    /// For each share a value a group, and the bytes that were written to disk.
-    pub fn finish(self) -> Result<(Vec<Vec<Option<f64>>>, u64), Failure> {
+    /// The quantiles, and the bytes that were written to disk.
+    pub fn finish(self) -> Result<(OfShares, u64), Failure> {
         let groups = self.tally.len();
         // The values at either side of each share's place.
         let mut sides = vec![vec![(f64::NAN, f64::NAN); groups]; self.shares.len()];
@@ -188,9 +190,11 @@ mod tests {
                 [(0, [2u32, 1, 0], [Some(2), Some(1), Some(0)]), (450, [0, 1, 2], [Some(0), Some(1), Some(2)])]
             {
                 let cells = Cells::of(frame.slice(from as i64, 450).column("x").unwrap()).unwrap();
-                let sent = ValueCounts::of(&cells, &ids[from..from + 450]).frames(&rank, &[0, 3]).unwrap();
-                assert_eq!(sent.len(), 1);
-                quantiles.push(&sent[0], &back).unwrap();
+                let mut values = ValueCounts::new(1);
+                values.add(&cells, &ids[from..from + 450], &rank.map(|index| Place { partition: 0, index }));
+                for sent in values.frames() {
+                    quantiles.push(&sent.unwrap(), &back).unwrap();
+                }
             }
             let (found, spilled) = quantiles.finish().unwrap();
             assert_eq!(spilled > 0, room < 1 << 24);
@@ -215,7 +219,9 @@ mod tests {
         let frame = df!("x" => x).unwrap();
         let mut quantiles = Quantiles::new(&context, &[(3, 0)], vec![0.75, 0.0], 1 << 20);
         let cells = Cells::of(frame.column("x").unwrap()).unwrap();
-        quantiles.push(&ValueCounts::of(&cells, &[0; 3]).frames(&[0], &[0, 1]).unwrap()[0], &[Some(0)]).unwrap();
+        let mut values = ValueCounts::new(1);
+        values.add(&cells, &[0; 3], &[Place { partition: 0, index: 0 }]);
+        quantiles.push(&values.frames().next().unwrap().unwrap(), &[Some(0)]).unwrap();
         assert_eq!(quantiles.finish().unwrap().0, [vec![Some(f64::INFINITY)], vec![Some(1.0)]]);
     }
 }

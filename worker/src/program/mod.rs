@@ -7,6 +7,7 @@ mod arrow;
 mod command;
 mod descendants;
 mod encode;
+mod environment;
 mod folder;
 mod message;
 mod pipe;

@@ -1,6 +1,5 @@
 //! One run of a program: what goes in, what comes out, and what becomes of it, with everything bounded in between.
 
-use std::cell::Cell;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Once;
@@ -16,13 +15,13 @@ use shardmill_common::schema::{DataType, Field, Schema};
 
 use super::command::{self, Found};
 use super::encode::{Encoder, LINE, Unsent};
-use super::folder;
 use super::message::Told;
 use super::pipe::Pipe;
 use super::plan::{End, Plan, Report};
 use super::process::{Ends, Process};
 use super::read::{self, Expected, Output, Unread};
 use super::stderr::Said;
+use super::{environment, folder};
 use crate::tasks::Context;
 
 /// How often an order to stop is looked for.
@@ -105,7 +104,7 @@ impl Run<'_> {
         folder::lay_out(self.context, &self.work.files, &home)?;
         let plan = self.plan(command::find(self.program, &self.work.files, &home)?, &home, scratch.path());
         let (memory, over) = (plan.memory, &AtomicBool::new(false));
-        let mark = format!("SHARDMILL_RUN={}", scratch.path().display());
+        let mark = format!("{}={}", environment::RUN, scratch.path().display());
         let (said, ended) = std::thread::scope(|scope| {
             // The supervisor ends with this thread, so no other may start it.
             let (process, ends) = Process::start(&plan, &scratch.path().join("plan.json"), mark)?;
@@ -174,39 +173,6 @@ impl Run<'_> {
     }
 
     fn plan(&self, found: Found, home: &Path, scratch: &Path) -> Plan {
-        let attempt = self.context.attempt;
-        let role = if self.role == Role::Reduce { "reduce" } else { "map" };
-        let home_text = home.to_string_lossy().into_owned();
-        let set = |name: &str, value: String| (name.to_owned(), value);
-        let mut environment = vec![
-            set("PATH", command::search_path()),
-            set("HOME", home_text.clone()),
-            set("TMPDIR", home_text),
-            set("LANG", "C.UTF-8".into()),
-            // What a program makes must not depend on the worker it ran on, nor on chance.
-            set("TZ", "UTC".into()),
-            set("PYTHONHASHSEED", "0".into()),
-            set("SHARDMILL_JOB", attempt.task.job.to_string()),
-            set("SHARDMILL_STAGE", attempt.task.stage.to_string()),
-            set("SHARDMILL_TASK", attempt.task.task.to_string()),
-            set("SHARDMILL_ATTEMPT", attempt.number.to_string()),
-            set("SHARDMILL_ROLE", role.into()),
-            set("SHARDMILL_RUN", scratch.display().to_string()),
-        ];
-        // The worker's slots are its threads.
-        let threads = [
-            "OMP_NUM_THREADS",
-            "OPENBLAS_NUM_THREADS",
-            "MKL_NUM_THREADS",
-            "BLIS_NUM_THREADS",
-            "VECLIB_MAXIMUM_THREADS",
-            "NUMEXPR_NUM_THREADS",
-            "NUMBA_NUM_THREADS",
-            "POLARS_MAX_THREADS",
-            "RAYON_NUM_THREADS",
-            "ARROW_IO_THREADS",
-        ];
-        environment.extend(threads.map(|name| set(name, "1".into())));
         let data = self.context.fetch.store.layout.root();
         let mut hidden = command::secrets();
         hidden.extend([data.to_owned()].into_iter().chain(data.parent().map(|p| p.join("coordinator"))));
@@ -216,7 +182,7 @@ impl Run<'_> {
             program: found.program,
             words: found.words,
             home: home.to_owned(),
-            environment,
+            environment: environment::of(self.context.attempt, self.role, home, scratch),
             limits: self.work.limits.clone(),
             memory: self.work.limits.memory.unwrap_or(self.context.budget.max(LEAST_MEMORY)),
             roots: found.roots,
@@ -255,7 +221,6 @@ impl Run<'_> {
     ) -> Result<(Streams, Report), Failure> {
         let (mut frames, mut room) = (Some(frames), FRAMES);
         let (mut sent, mut read) = (None, None);
-        let next = Cell::new(0_u64);
         while sent.is_none() || read.is_none() {
             self.context.check()?;
             let event = match (&frames, room) {
@@ -297,7 +262,6 @@ impl Run<'_> {
                 }
                 None => match rows.next().transpose()? {
                     Some(frame) => {
-                        next.set(next.get() + frame.height() as u64);
                         // The other side takes no more only once it ended, which it says itself.
                         if frames.as_ref().is_some_and(|f| f.send(frame).is_ok()) {
                             room -= 1;

@@ -211,7 +211,7 @@ pub(super) fn ask_to_stop(pid: u32) {
 pub(super) fn inode_of(descriptor: i32) -> Option<u64> {
     let mut found = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: fstat fills the struct where it returns 0.
-    unsafe { (libc::fstat(descriptor, found.as_mut_ptr()) == 0).then(|| found.assume_init().st_ino as u64) }
+    unsafe { (libc::fstat(descriptor, found.as_mut_ptr()) == 0).then(|| found.assume_init().st_ino) }
 }
 
 /// Standard output and standard error lead nowhere from now on.

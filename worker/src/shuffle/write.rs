@@ -40,6 +40,11 @@ impl ShuffleWriter {
         })
     }
 
+    /// Whether the partitions that follow are compressed.
+    pub fn compress(&mut self, compressed: bool) {
+        self.compression = compressed.then_some(IpcCompression::LZ4);
+    }
+
     /// Adds the next partition: these frames, one after another. None are written for an empty partition.
     pub fn partition(&mut self, frames: &mut [DataFrame]) -> Result<(), Failure> {
         self.buffer.clear();

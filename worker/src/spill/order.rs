@@ -1,11 +1,13 @@
 //! Putting keys into order: a short prefix of each beside its row, sorted as numbers; only where prefixes are equal and cut
 //! short are the keys themselves compared.
 
-use polars::prelude::{DataFrame, IdxCa, IdxSize};
+use polars::prelude::{DataFrame, DataType as PolarsType, IdxCa, IdxSize};
+use polars_arrow::array::{Array, Utf8ViewArray};
 use shardmill_common::failure::Failure;
 use shardmill_common::mapreduce::SortOrder;
 
 use super::key::Keys;
+use crate::hash::one_array;
 
 /// Rows in the order of their keys; rows of equal keys keep their order.
 pub fn order_of(keys: &Keys) -> Vec<IdxSize> {
@@ -86,7 +88,55 @@ pub fn concat(frames: impl IntoIterator<Item = DataFrame>) -> Result<Option<Data
 
 /// A frame's rows in order; rows of equal keys keep theirs.
 pub fn sort_frame(frame: &DataFrame, order: &SortOrder) -> Result<DataFrame, Failure> {
-    take(frame, order_of(&Keys::of(frame, order)?))
+    take(frame, order_of_rows(frame, order)?)
+}
+
+/// The rows of a frame in order; rows of equal keys keep theirs.
+pub fn order_of_rows(frame: &DataFrame, order: &SortOrder) -> Result<Vec<IdxSize>, Failure> {
+    if let [key] = order.by.as_slice()
+        && let Ok(column) = frame.column(&key.column)
+        && *column.dtype() == PolarsType::String
+        && frame.height() > 0
+    {
+        return Ok(order_of_text(&one_array(column.as_materialized_series())?, key.descending, order.nulls_last));
+    }
+    Ok(order_of(&Keys::of(frame, order)?))
+}
+
+/// One column of text is compared where it lies: its bytes compare as its keys would.
+fn order_of_text(text: &Utf8ViewArray, descending: bool, nulls_last: bool) -> Vec<IdxSize> {
+    let value = |row: IdxSize| text.value(row as usize).as_bytes();
+    let rows = 0..text.len() as IdxSize;
+    let (mut some, none): (Vec<IdxSize>, Vec<IdxSize>) = match text.validity() {
+        Some(validity) => rows.partition(|row| validity.get_bit(*row as usize)),
+        None => (rows.collect(), Vec::new()),
+    };
+    let turned = |a: &[u8], b: &[u8]| if descending { b.cmp(a) } else { a.cmp(b) };
+    if !some.windows(2).all(|pair| turned(value(pair[0]), value(pair[1])).is_le()) {
+        let first = some.first().map_or(&[][..], |row| value(*row));
+        let common = some.iter().fold(first.len(), |common, row| {
+            let other = value(*row);
+            if other.starts_with(&first[..common]) {
+                common
+            } else {
+                first.iter().zip(other).take_while(|(a, b)| a == b).count()
+            }
+        });
+        let mut entries: Vec<([u64; 2], IdxSize)> = some
+            .into_iter()
+            .map(|row| {
+                let words = prefix::<2>(value(row), common);
+                (if descending { words.map(|word| !word) } else { words }, row)
+            })
+            .collect();
+        entries.sort_unstable();
+        // Equal prefixes may be cut short, or end in zeros of their own.
+        for same in entries.chunk_by_mut(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
+            same.sort_unstable_by(|a, b| turned(value(a.1), value(b.1)).then(a.1.cmp(&b.1)));
+        }
+        some = entries.into_iter().map(|(_, row)| row).collect();
+    }
+    if nulls_last { [some, none].concat() } else { [none, some].concat() }
 }
 
 pub(super) fn take(frame: &DataFrame, rows: Vec<IdxSize>) -> Result<DataFrame, Failure> {

@@ -5,15 +5,16 @@ use shardmill_common::failure::Failure;
 use shardmill_common::mapreduce::SortOrder;
 
 use super::file::{Piece, SpillFile, held_bytes, pieces};
-use super::key::Keys;
 use super::merge::Merge;
-use super::order::{concat, order_of, sort_frame};
+use super::order::{concat, order_of_rows, sort_frame};
 use crate::tasks::Context;
 
 /// Runs that are merged at once.
 const FAN_IN: usize = 64;
-/// A frame that is handed out is about so large at most.
+/// A piece of a run is about so large at most.
 const PIECE_BYTES: u64 = 16 << 20;
+/// So is a frame of rows that were held in memory: its text stays where it is, so it costs little.
+const HELD_BYTES: u64 = 128 << 20;
 
 /// Takes rows and gives them back in order; rows of equal keys keep the order in which they came.
 ///
@@ -96,8 +97,8 @@ impl<'a> ExternalSort<'a> {
     pub fn finish(mut self) -> Result<Sorted<'a>, Failure> {
         if self.file.is_none() {
             let Some(frame) = concat(self.held)? else { return Ok(Sorted { source: Source::Nothing, spilled: 0 }) };
-            let rows = order_of(&Keys::of(&frame, &self.order)?);
-            let count = held_bytes(&frame).div_ceil(self.room.clamp(1, PIECE_BYTES)).max(1) as usize;
+            let rows = order_of_rows(&frame, &self.order)?;
+            let count = held_bytes(&frame).div_ceil(self.room.clamp(1, HELD_BYTES)).max(1) as usize;
             let step = rows.len().div_ceil(count).max(1);
             let source = Source::Held { context: self.context, frame, rows, step, next: 0 };
             return Ok(Sorted { source, spilled: 0 });

@@ -144,6 +144,14 @@ fn mistakes_are_marked_where_they_are() {
 }
 
 #[test]
+fn a_column_with_a_name_of_sql_needs_quotes() {
+    let table = schema(&[("user", DataType::String)]);
+    let told = check("SELECT user FROM input", &[("input", &table)]).unwrap_err();
+    assert!(told.contains("\"user\", in double quotes"), "{told}");
+    check("SELECT \"user\" FROM input", &[("input", &table)]).unwrap();
+}
+
+#[test]
 fn the_order_of_a_statement_is_known_where_it_is_of_its_columns() {
     let order = |sql: &str| look(sql).unwrap().order;
     assert_eq!(order("SELECT k, n FROM input"), []);

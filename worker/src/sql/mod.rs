@@ -6,7 +6,9 @@ mod functions;
 mod guard;
 mod job;
 mod place;
+mod reach;
 mod run;
+mod sums;
 
 pub use check::{Statement, check, empty};
 pub use job::{INPUT, check_job};

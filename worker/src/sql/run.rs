@@ -12,6 +12,7 @@ use polars_sql::SQLContext;
 use super::check::prepared;
 use super::functions::restore_ours;
 use super::guard::on_large_stack;
+use super::sums::guard_sum;
 use crate::frame::to_stored;
 
 /// The result of a statement that [`super::check`] accepted, in stored types; rows come in the order of first appearance
@@ -78,6 +79,7 @@ fn keep_order(plans: &mut Arena<IR>, expressions: &mut Arena<AExpr>) {
     }
     for n in 0..expressions.len() {
         restore_ours(Node(n), expressions);
+        guard_sum(Node(n), expressions);
         match expressions.get_mut(Node(n)) {
             AExpr::Sort { options, .. } => options.maintain_order = true,
             AExpr::SortBy { sort_options, .. } => sort_options.maintain_order = true,

@@ -131,3 +131,27 @@ fn what_the_engine_cannot_digest_is_an_error_of_one_line() {
     let error = one("SELECT CAST(t AS BIGINT) AS n FROM input", &frame).unwrap_err();
     assert!(error.contains("conversion") && !error.contains('\n'), "{error}");
 }
+
+#[test]
+fn sums_do_not_wrap() {
+    let frame = df!("k" => ["a", "a", "b"], "n" => [i64::MAX, 5, 1], "m" => [i64::MAX - 100, -5, 1]).unwrap();
+    for statement in [
+        "SELECT SUM(n) AS s FROM input",
+        "SELECT k, SUM(n) AS s FROM input GROUP BY k",
+        "SELECT k, SUM(n) OVER (PARTITION BY k) AS s FROM input",
+        "SELECT SUM(s) AS s FROM (SELECT k, MAX(n) AS s FROM input GROUP BY k) AS t",
+        "SELECT k FROM input GROUP BY k HAVING SUM(n) > 1",
+    ] {
+        let error = one(statement, &frame).unwrap_err();
+        assert!(error.contains("beyond 64 bits") && error.contains("DOUBLE"), "{statement}: {error}");
+    }
+    let fine = one(
+        "SELECT k, SUM(m) AS s, SUM(m + 1) AS t, SUM(CAST(n AS DOUBLE)) AS f, SUM(1) AS n FROM input GROUP BY k",
+        &frame,
+    )
+    .unwrap();
+    assert_eq!(ints(&fine, "s"), [Some(i64::MAX - 105), Some(1)]);
+    assert_eq!(ints(&fine, "t"), [Some(i64::MAX - 103), Some(2)]);
+    let filtered = one("SELECT k, SUM(n) FILTER (WHERE n < 9) AS s FROM input GROUP BY k", &frame).unwrap();
+    assert_eq!(ints(&filtered, "s"), [Some(5), Some(1)]);
+}

@@ -7,104 +7,112 @@ use shardmill_common::task::TaskOutput;
 
 use super::Context;
 use crate::aggregate::{Accumulator, Cells, DistinctPairs, Groups, Layout, ValueCounts, key_name, state_name};
-use crate::hash::partition_of;
+use crate::shuffle::ShuffleWriter;
 
 pub fn run(context: &Context, task: &AggregateTask) -> Result<TaskOutput, Failure> {
     let layout = Layout::new(&task.by, &task.aggregates, &task.schema)?;
     let columns = layout.columns();
-    let frame = if columns.is_empty() {
-        DataFrame::empty()
-    } else {
-        context.open_columns(&task.input, &task.schema, Some(&columns))?
-    };
-    // Where no column is needed, rows are only counted.
-    let rows = if columns.is_empty() { context.entry(&task.input)?.rows() as usize } else { frame.height() };
+    let mut partial = Partial::new(&layout, task.partitions.max(1))?;
     let mut output = TaskOutput::default();
-    output.counters.add("rows_in", rows as u64);
-    let mut groups = Groups::new(layout.keys.clone());
-    let ids = groups.ids(&frame, rows)?;
-    let cells = |name: &str| Cells::of(frame.column(name).map_err(Failure::internal)?);
-
-    let mut states: Vec<Accumulator> = Vec::with_capacity(layout.states.len());
-    for state in &layout.states {
-        let mut accumulator = state.accumulator()?;
-        accumulator.grow(groups.len())?;
-        accumulator.add(&state.column.as_deref().map_or(Ok(Cells::None), cells)?, &ids);
-        context.check()?;
-        states.push(accumulator);
-    }
-    let places = Places::of(groups.hashes(), task.partitions);
-    let mut writer = context.shuffle_writer(true)?;
-    let table = places.in_order(&state_table(&mut groups, &layout, &states)?)?;
-    drop(states);
-    for bounds in places.starts.windows(2) {
-        writer.partition(&mut [table.slice(bounds[0] as i64, bounds[1] - bounds[0])])?;
-    }
-    for column in &layout.distinct {
-        let pairs = DistinctPairs::of(&cells(column)?, &ids);
-        context.check()?;
-        for block in pairs.blocks(&places.rank, &places.starts) {
-            writer.partition(&mut [block.to_frame()?])?;
+    if columns.is_empty() {
+        // Where no column is needed, rows are only counted.
+        let rows = context.entry(&task.input)?.rows() as usize;
+        partial.add(&DataFrame::empty(), rows)?;
+        output.counters.add("rows_in", rows as u64);
+    } else {
+        let mut frame = context.open_columns(&task.input, &task.schema, Some(&columns))?;
+        output.counters.add("rows_in", frame.height() as u64);
+        // Rows in pieces as they were read, so that nothing is copied to bring them together.
+        for piece in frame.split_chunks() {
+            context.check()?;
+            partial.add(&piece, piece.height())?;
         }
     }
-    for (column, _) in &layout.values {
-        let values = ValueCounts::of(&cells(column)?, &ids);
-        context.check()?;
-        for mut frame in values.frames(&places.rank, &places.starts)? {
-            writer.partition(std::slice::from_mut(&mut frame))?;
-        }
-    }
-    output.shuffle = Some(writer.finish()?);
+    output.shuffle = Some(partial.write(context.shuffle_writer(true)?)?);
     Ok(output)
 }
 
-/// The groups with their keys and states, a row each, in the order of their numbers.
-fn state_table(groups: &mut Groups, layout: &Layout, states: &[Accumulator]) -> Result<DataFrame, Failure> {
-    let keys = groups.keys()?;
-    let mut columns: Vec<Column> = Vec::new();
-    for (n, column) in keys.columns().iter().enumerate() {
-        columns.push(column.clone().with_name(key_name(n).into()));
-    }
-    for (n, (accumulator, state)) in states.iter().zip(&layout.states).enumerate() {
-        columns.extend(accumulator.state(&state_name(n), state.dtype)?);
-    }
-    // What only counts different values or sorts them has no state, and what has no keys no column for them.
-    if columns.is_empty() {
-        columns.push(Column::new_row_index("row".into(), 0, groups.len()).map_err(Failure::internal)?);
-    }
-    DataFrame::new(groups.len(), columns).map_err(Failure::internal)
+/// The groups of a shard so far.
+struct Partial<'a> {
+    layout: &'a Layout,
+    groups: Groups,
+    states: Vec<Accumulator>,
+    distinct: Vec<DistinctPairs>,
+    values: Vec<ValueCounts>,
 }
 
-/// Where each group comes when groups are brought into the order of their partitions.
-struct Places {
-    rank: Vec<u32>,
-    starts: Vec<usize>,
-}
-
-impl Places {
-    fn of(hashes: &[u128], partitions: u32) -> Self {
-        let mut starts = vec![0usize; partitions.max(1) as usize + 1];
-        hashes.iter().for_each(|hash| starts[partition_of(*hash, partitions) + 1] += 1);
-        for n in 1..starts.len() {
-            starts[n] += starts[n - 1];
-        }
-        let mut next = starts.clone();
-        let rank = hashes
-            .iter()
-            .map(|hash| {
-                let slot = &mut next[partition_of(*hash, partitions)];
-                *slot += 1;
-                (*slot - 1) as u32
-            })
-            .collect();
-        Self { rank, starts }
+impl<'a> Partial<'a> {
+    fn new(layout: &'a Layout, partitions: u32) -> Result<Self, Failure> {
+        let groups = Groups::new(layout.keys.clone(), partitions);
+        let mut states =
+            layout.states.iter().map(|state| state.accumulator()).collect::<Result<Vec<Accumulator>, Failure>>()?;
+        states.iter_mut().try_for_each(|state| state.grow(groups.len()))?;
+        let partitions = partitions as usize;
+        Ok(Self {
+            layout,
+            groups,
+            states,
+            distinct: layout.distinct.iter().map(|_| DistinctPairs::new(partitions)).collect(),
+            values: layout.values.iter().map(|_| ValueCounts::new(partitions)).collect(),
+        })
     }
 
-    fn in_order(&self, table: &DataFrame) -> Result<DataFrame, Failure> {
-        let mut order = vec![0; self.rank.len()];
-        for (group, place) in (0..).zip(&self.rank) {
-            order[*place as usize] = group;
+    fn add(&mut self, frame: &DataFrame, rows: usize) -> Result<(), Failure> {
+        let ids = self.groups.ids(frame, rows)?;
+        let cells = |name: &str| Cells::of(frame.column(name).map_err(Failure::internal)?);
+        for (accumulator, state) in self.states.iter_mut().zip(&self.layout.states) {
+            accumulator.grow(self.groups.len())?;
+            accumulator.add(&state.column.as_deref().map_or(Ok(Cells::None), cells)?, &ids);
         }
-        table.take(&IdxCa::from_vec("i".into(), order)).map_err(Failure::internal)
+        let places = self.groups.places();
+        for (pairs, column) in self.distinct.iter_mut().zip(&self.layout.distinct) {
+            pairs.add(&cells(column)?, &ids, places);
+        }
+        for (values, (column, _)) in self.values.iter_mut().zip(&self.layout.values) {
+            values.add(&cells(column)?, &ids, places);
+        }
+        Ok(())
+    }
+
+    /// Writes the tables, one after another.
+    fn write(mut self, mut writer: ShuffleWriter) -> Result<Vec<shardmill_common::task::PartitionSize>, Failure> {
+        let table = self.state_table()?;
+        self.states.clear();
+        let (order, starts) = self.groups.in_order();
+        let table = table.take(&IdxCa::from_vec("i".into(), order)).map_err(Failure::internal)?;
+        for bounds in starts.windows(2) {
+            writer.partition(&mut [table.slice(bounds[0] as i64, bounds[1] - bounds[0])])?;
+        }
+        drop(table);
+        for pairs in self.distinct {
+            writer.compress(!pairs.are_hashes());
+            for frame in pairs.frames() {
+                writer.partition(&mut [frame?])?;
+            }
+        }
+        writer.compress(true);
+        for values in self.values {
+            for frame in values.frames() {
+                writer.partition(&mut [frame?])?;
+            }
+        }
+        writer.finish()
+    }
+
+    /// The groups with their keys and states, a row each, in the order of their numbers.
+    fn state_table(&mut self) -> Result<DataFrame, Failure> {
+        let keys = self.groups.keys()?;
+        let mut columns: Vec<Column> = Vec::new();
+        for (n, column) in keys.columns().iter().enumerate() {
+            columns.push(column.clone().with_name(key_name(n).into()));
+        }
+        for (n, (accumulator, state)) in self.states.iter().zip(&self.layout.states).enumerate() {
+            columns.extend(accumulator.state(&state_name(n), state.dtype)?);
+        }
+        // What only counts different values has no state, and one group over everything no column of keys.
+        if columns.is_empty() {
+            columns.push(Column::new_row_index("row".into(), 0, self.groups.len()).map_err(Failure::internal)?);
+        }
+        DataFrame::new(self.groups.len(), columns).map_err(Failure::internal)
     }
 }

@@ -68,7 +68,7 @@ fn size_in_memory(task: &LookupTask, others: &[ShardEntry]) -> u64 {
     let row: u64 = fields.map(|f| width(f.dtype)).sum::<u64>() + ROW_OF_TABLE;
     others
         .iter()
-        .map(|e| e.rows().saturating_mul(row).max(e.object.bytes.saturating_mul(3)))
+        .map(|e| e.rows().saturating_mul(row).max(e.object.bytes.saturating_mul(4)))
         .fold(0, u64::saturating_add)
 }
 

@@ -20,14 +20,11 @@ pub fn run(context: &Context, task: &MergeTask) -> Result<TaskOutput, Failure> {
         }
         Unsorted::Range { runs, partition } => {
             for data in context.partitions(*runs, *partition) {
-                let data = data?;
-                let bytes = data.len() as u64;
-                for frame in crate::shuffle::frames(data) {
+                for frame in crate::shuffle::frames(data?) {
                     let frame = frame?;
                     context.advance(frame.height() as u64, 0);
                     sort.push(frame)?;
                 }
-                context.advance(0, bytes);
             }
         }
     }
@@ -41,3 +38,7 @@ pub fn run(context: &Context, task: &MergeTask) -> Result<TaskOutput, Failure> {
     output.schema = Some(task.schema.clone());
     Ok(output)
 }
+
+#[cfg(test)]
+#[path = "merge_tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use shardmill_common::task::{HashColumn, PartitionSize, TaskOutput};
 use super::raw::row_as_json;
 use super::{Context, ShardSink};
 use crate::aggregate::{
-    Accumulator, DistinctCounter, Groups, Layout, Output, Overflow, PairBlock, Quantiles, Source, key_name, state_name,
+    Accumulator, DistinctCounter, Groups, Layout, OfShares, Output, Overflow, Quantiles, Source, key_name, state_name,
 };
 use crate::shuffle::frames;
 use crate::spill::ExternalSort;
@@ -88,7 +88,7 @@ impl Batch {
         output: &mut TaskOutput,
     ) -> Result<DataFrame, Failure> {
         let keys = (0..layout.keys.len()).map(|n| HashColumn { name: key_name(n), dtype: None }).collect();
-        let mut groups = Groups::new(keys);
+        let mut groups = Groups::new(keys, 1);
         let mut states =
             layout.states.iter().map(|state| state.accumulator()).collect::<Result<Vec<Accumulator>, Failure>>()?;
         // For each partition of each shard, what its groups are numbered here.
@@ -107,16 +107,14 @@ impl Batch {
         let mut counts = Vec::with_capacity(layout.distinct.len());
         for n in 0..layout.distinct.len() {
             let mut counter = DistinctCounter::new(context, groups.len(), room);
-            let mut blocks = self.table(context, task, 1 + n).zip(&renumber).flat_map(|(frames, of)| {
-                let blocks: Box<dyn Iterator<Item = Result<PairBlock, Failure>>> = match frames {
-                    Err(failure) => Box::new(std::iter::once(Err(failure))),
-                    Ok(frames) => Box::new(frames.map(|f| Ok(PairBlock::from_frame(&f?)?.renumbered(of)))),
-                };
-                blocks
-            });
-            counter.count(&mut blocks)?;
-            output.spilled += counter.spilled;
-            counts.push(counter.counts);
+            for (frames, of) in self.table(context, task, 1 + n).zip(&renumber) {
+                for frame in frames? {
+                    counter.push(&frame?, of)?;
+                }
+            }
+            let (found, spilled) = counter.finish()?;
+            output.spilled += spilled;
+            counts.push(found);
         }
         let mut quantiles = Vec::with_capacity(layout.values.len());
         for (n, (_, tally)) in layout.values.iter().enumerate() {
@@ -158,10 +156,17 @@ impl Batch {
         table: usize,
     ) -> impl Iterator<Item = Result<Frames<'a>, Failure>> {
         let (from, to) = self.partitions;
+        let seen = move |frame: Result<DataFrame, Failure>| {
+            // Every pass reads everything; rows are counted once.
+            if let Some(frame) = frame.as_ref().ok().filter(|_| self.pass == 0) {
+                context.advance(frame.height() as u64, 0);
+            }
+            frame
+        };
         (from..to).flat_map(move |partition| {
             context
                 .partitions(task.runs, table as u32 * task.of + partition)
-                .map(|data| Ok(Box::new(frames(data?)) as Frames<'a>))
+                .map(move |data| Ok(Box::new(frames(data?).map(seen)) as Frames<'a>))
         })
     }
 
@@ -208,7 +213,7 @@ fn result(
     layout: &Layout,
     states: &[Accumulator],
     counts: &[Vec<i64>],
-    quantiles: &mut [Vec<Vec<Option<f64>>>],
+    quantiles: &mut [OfShares],
     groups: usize,
 ) -> Result<Result<Column, Overflow>, Failure> {
     let name = out.name.as_str().into();

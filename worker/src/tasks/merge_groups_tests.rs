@@ -177,7 +177,7 @@ fn a_sum_that_int64_cannot_hold_is_named() {
     let big = i64::MAX - 1;
     let frame = df!("k" => ["a", "b", "b", "c", "c"], "i" => [big, big, 2, big, -5]).unwrap();
     let sum = [aggregate(Function::Sum, "i"), aggregate(Function::Mean, "i")];
-    let error = aggregated(&[frame.clone()], &["k"], &sum, 4, 1, 1 << 20).unwrap_err();
+    let error = aggregated(std::slice::from_ref(&frame), &["k"], &sum, 4, 1, 1 << 20).unwrap_err();
     let Failure::BadInput { message } = error else { panic!("{error:?}") };
     assert!(
         message.contains("column `i`") && message.contains(r#"{"k":"b"}"#) && message.contains("9223372036854775808")

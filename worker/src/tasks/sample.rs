@@ -8,8 +8,8 @@ use shardmill_common::task::TaskOutput;
 use super::Context;
 use crate::spill::{KeyColumns, Keys};
 
-/// Keys of a shard are sent up to so many bytes; of longer ones fewer are sent, and each stands for more rows.
-const KEY_BYTES: usize = 4 << 20;
+/// A longer key is cut: as a bound it parts rows as well, only not as evenly.
+const KEY_BYTES: usize = 4096;
 
 pub const KEY: &str = "key";
 pub const ORDINAL: &str = "ordinal";
@@ -27,10 +27,11 @@ pub fn run(context: &Context, task: &SampleTask) -> Result<TaskOutput, Failure> 
     for row in &rows {
         key.clear();
         columns.put(*row as usize, &mut key);
-        keys.push(&key);
+        keys.push(&key[..key.len().min(KEY_BYTES)]);
     }
     let mut weight = task.step.max(1);
-    while keys.bytes() > KEY_BYTES && keys.len() > 1 {
+    // Each key then stands for more rows.
+    while keys.bytes() as u64 > task.bytes && keys.len() > 1 {
         let mut fewer = Keys::default();
         (0..keys.len()).step_by(2).for_each(|n| fewer.push(keys.get(n)));
         rows = rows.into_iter().step_by(2).collect();

@@ -5,7 +5,7 @@ use shardmill_common::manifest::{Manifest, ObjectRef};
 use shardmill_common::mapreduce::{MapInput, Work};
 use shardmill_common::schema::Field;
 use shardmill_common::spec::JobSpec;
-use shardmill_common::task::PartitionSize;
+use shardmill_common::task::{HashColumn, PartitionSize};
 use shardmill_common::time::Timestamp;
 
 use super::super::plan::Planned;
@@ -214,7 +214,7 @@ fn skipped_records_are_limited_in_the_whole_job_and_published() {
     let drafts: Vec<(&str, usize)> = publication.drafts.iter().map(|d| (d.name.as_str(), d.shards.len())).collect();
     assert_eq!(drafts, [("out", 2), ("out.rejects", 2)]);
     let error = run(&spec, &job, skipping(2)).err().unwrap().to_string();
-    assert!(error.contains("4 records") && error.contains("--skip-bad 3"), "{error}");
+    assert!(error.contains("4 records") && error.contains("--skip-bad allows 3"), "{error}");
 }
 
 #[test]

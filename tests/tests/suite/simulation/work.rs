@@ -150,6 +150,10 @@ impl Sim {
         self.kinds.insert(name["task"].as_str().unwrap().to_owned());
         if kind.runs_programs() {
             assert!(self.workers[&worker].allow_programs, "a program on a worker that allows none");
+            if let Some(tries) = &mut self.failed_programs {
+                tries.push((launch.attempt.task, worker, launch.last_try));
+                return Err(Failure::ProgramFailed { message: "exit status 1".into() });
+            }
             if !launch.last_try && self.rng.random_ratio(1, 25) {
                 self.faults += 1;
                 return Err(Failure::ProgramFailed { message: "exit status 1".into() });

@@ -139,3 +139,78 @@ pub fn key_shown(frame: &DataFrame, keys: &[HashColumn], row: usize) -> Result<S
     let frame = frame.slice(row as i64, 1).select(names).map_err(Failure::internal)?;
     Ok(crate::tasks::raw::row_as_json(&frame, 0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spill::testing::Bench;
+    use polars::df;
+
+    fn keys() -> Vec<HashColumn> {
+        vec![HashColumn { name: "k".into(), dtype: None }]
+    }
+
+    /// Rows of `count` keys; `most` of them of the first.
+    fn rows(count: i64, most: usize) -> DataFrame {
+        let k: Vec<i64> = (0..6000).map(|n| if (n as usize) < most { 0 } else { n % count }).collect();
+        df!("k" => k, "t" => (0..6000).map(|n| format!("a text that takes some room, number {n}")).collect::<Vec<_>>())
+            .unwrap()
+    }
+
+    fn sources(frames: &[DataFrame]) -> Vec<Source<'_>> {
+        let pieces = |frame: &DataFrame| (0..6).map(|n| Ok(frame.slice(n * 1000, 1000))).collect::<Vec<_>>();
+        frames.iter().map(|frame| -> Source<'_> { Box::new(pieces(frame).into_iter()) }).collect()
+    }
+
+    #[test]
+    fn every_key_is_whole_in_one_part_on_every_side() {
+        let bench = Bench::new();
+        let context = bench.context(0, 0).with_limits(1 << 20, false);
+        let (keys, sides) = (keys(), [rows(97, 0), rows(50, 0)]);
+        let mut loader = Loader { context: &context, keys: &keys, limit: 30_000, spilled: 0 };
+        let Loaded::Split(parts) = loader.load(sources(&sides), 3).unwrap() else { panic!("it fits") };
+        let mut seen: HashSet<i64> = HashSet::new();
+        let (mut calls, mut count) = (0, [0, 0]);
+        loader
+            .each(&parts, 3, &mut |part| {
+                let mut here: HashSet<i64> = HashSet::new();
+                for (frames, count) in part.iter().zip(&mut count) {
+                    for frame in frames {
+                        *count += frame.height();
+                        here.extend(frame.column("k").unwrap().i64().unwrap().into_no_null_iter());
+                    }
+                }
+                calls += 1;
+                assert!(here.iter().all(|k| seen.insert(*k)), "a key is in two parts");
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!((count, seen.len()), ([6000, 6000], 97));
+        assert!(calls > 16 && loader.spilled > 0, "{calls} parts: some must be split again");
+        let Loaded::Whole(_) = Loader { limit: 1 << 30, ..loader }.load(sources(&sides), 3).unwrap() else {
+            panic!("what fits is not split")
+        };
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_split_is_tried_and_one_that_is_too_large_is_named() {
+        let bench = Bench::new();
+        let (keys, sides) = (keys(), [rows(97, 5000)]);
+        for (budget, fits) in [(1u64 << 20, true), (100_000, false)] {
+            let context = bench.context(0, 0).with_limits(budget, false);
+            let mut loader = Loader { context: &context, keys: &keys, limit: 30_000, spilled: 0 };
+            let Loaded::Split(parts) = loader.load(sources(&sides), 0).unwrap() else { panic!("it fits") };
+            let mut largest = 0;
+            let done = loader.each(&parts, 0, &mut |part| {
+                largest = largest.max(part.iter().flatten().map(DataFrame::height).sum());
+                Ok(())
+            });
+            if fits {
+                assert!(done.is_ok() && largest >= 5000, "{done:?}");
+            } else {
+                let told = done.unwrap_err().to_string();
+                assert!(told.contains("the key {\"k\":0}") && told.contains("--memory"), "{told}");
+            }
+        }
+    }
+}

@@ -82,7 +82,7 @@ impl Reducer<'_> {
         let frames = sides
             .into_iter()
             .zip(&self.task.sides)
-            .map(|(frames, side)| Ok(concat(frames)?.map_or_else(|| empty(side), Ok)?))
+            .map(|(frames, side)| concat(frames)?.map_or_else(|| empty(side), Ok))
             .collect::<Result<Vec<DataFrame>, Failure>>()?;
         // No rows, no keys; but a global group is there even so.
         if frames.iter().all(|f| f.height() == 0) && !self.task.keys.is_empty() {
