@@ -174,8 +174,8 @@ mod tests {
             ("n=sum(x, y)", "`)` is expected", 7),
             ("n=sum(x) m=sum(y)", "a comma or the end is expected, not `m`", 9),
             ("n=quantile(x)", "needs its share", 2),
-            ("n=quantile(x, 95)", "a number from 0 to 1", 13),
-            ("n=quantile(x, NaN)", "a number from 0 to 1", 13),
+            ("n=quantile(x, 95)", "a number from 0 to 1", 14),
+            ("n=quantile(x, NaN)", "a number from 0 to 1", 14),
             ("n=sum(\"x)", "this quote is not closed", 6),
         ] {
             let error = parse(text).unwrap_err();

@@ -35,7 +35,7 @@ fn shown(n: u64, how: fn(u64) -> String) -> String {
 
 /// Done, running and waiting tasks, to scale; what is not done never looks as if it were.
 fn bar(stage: &StageStatus) -> String {
-    let cells = |n: u64| if stage.tasks == 0 { 0 } else { n * BAR / stage.tasks };
+    let cells = |n: u64| (n * BAR).checked_div(stage.tasks).unwrap_or(0);
     let done = if stage.done == stage.tasks { BAR } else { cells(stage.done) };
     let running = cells(stage.done + stage.running).clamp(done, BAR) - done;
     let running = if stage.running > 0 && running == 0 && done < BAR { 1 } else { running };
