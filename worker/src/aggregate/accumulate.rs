@@ -301,3 +301,38 @@ impl Accumulator {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use polars::df;
+
+    #[test]
+    fn extremes_leave_nan_out_unless_there_is_nothing_else() {
+        let nan = f64::NAN;
+        let frame = df!(
+            "x" => [Some(nan), Some(2.0), Some(-1.0), Some(nan), None, Some(f64::INFINITY), Some(nan)],
+            "s" => [None, Some("b"), Some("a"), Some("é"), None, Some(""), None],
+        )
+        .unwrap();
+        let ids = [0, 0, 0, 0, 1, 2, 3];
+        let best = |column: &str, function, dtype| {
+            let mut accumulator = Accumulator::of(function, dtype).unwrap();
+            accumulator.grow(4).unwrap();
+            accumulator.add(&Cells::of(frame.column(column).unwrap()).unwrap(), &ids);
+            // Merging with what another shard found is the same as seeing its rows.
+            let state = accumulator.state("s0_", dtype).unwrap();
+            let state = DataFrame::new(4, state).unwrap();
+            accumulator.merge(&state, "s0_", &[0, 1, 2, 3]).unwrap();
+            accumulator.finish(function, "best", dtype).unwrap().ok().unwrap()
+        };
+        let floats = |function| best("x", function, DataType::Float64).f64().unwrap().iter().collect::<Vec<_>>();
+        let least = floats(Function::Min);
+        assert_eq!(least[..3], [Some(-1.0), None, Some(f64::INFINITY)]);
+        assert!(least[3].is_some_and(f64::is_nan));
+        let most = floats(Function::Max);
+        assert_eq!(most[..3], [Some(2.0), None, Some(f64::INFINITY)]);
+        let words = best("s", Function::Max, DataType::String);
+        assert_eq!(words.str().unwrap().iter().collect::<Vec<_>>(), [Some("é"), None, Some(""), None]);
+    }
+}

@@ -5,7 +5,7 @@
 //! than any number. A descending column has its values' bits turned over, but not the tag: nulls stay where they were asked.
 
 use polars::prelude::{Column, DataFrame, DataType as PolarsType};
-use polars_arrow::array::{BinaryViewArrayGeneric, BooleanArray, PrimitiveArray, StaticArray};
+use polars_arrow::array::{Array, BinaryViewArrayGeneric, BooleanArray, PrimitiveArray, StaticArray};
 use shardmill_common::failure::Failure;
 use shardmill_common::mapreduce::SortOrder;
 
@@ -115,13 +115,28 @@ impl KeyColumns {
 
     /// The keys of some rows.
     pub fn keys(&self, rows: std::ops::Range<usize>) -> Result<Keys, Failure> {
-        let mut keys = Keys { bytes: Vec::with_capacity(rows.len() * 10 * self.0.len()), ends: Vec::new() };
+        let mut keys = Keys { bytes: Vec::with_capacity(self.size_of(rows.len())), ends: Vec::new() };
         keys.ends.reserve_exact(rows.len());
         for row in rows {
             self.put(row, &mut keys.bytes);
             keys.ends.push(keys.bytes.len());
         }
         Ok(keys)
+    }
+
+    /// About what the keys of so many rows take: growing by doubling would touch much memory.
+    fn size_of(&self, rows: usize) -> usize {
+        let of = |column: &KeyColumn| match &column.values {
+            Values::Null => rows,
+            Values::Boolean(_) => 2 * rows,
+            Values::Int64(_) | Values::Float64(_) => 9 * rows,
+            Values::Date(_) => 5 * rows,
+            Values::String(a) => {
+                let share = rows as f64 / a.len().max(1) as f64;
+                2 * rows + (a.total_bytes_len() as f64 * share) as usize
+            }
+        };
+        self.0.iter().map(of).sum()
     }
 
     /// Adds the key of one row to some bytes.

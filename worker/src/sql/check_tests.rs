@@ -1,3 +1,5 @@
+//! What statements are refused, and where their mistakes are marked.
+
 use super::*;
 use shardmill_common::schema::DataType;
 

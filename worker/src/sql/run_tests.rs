@@ -1,3 +1,5 @@
+//! What statements give, and that they give it again.
+
 use super::*;
 use polars::df;
 use polars::prelude::{Column, DataType as PolarsType};

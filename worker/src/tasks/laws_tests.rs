@@ -1,3 +1,5 @@
+//! Combiners that keep the law, and such as break it.
+
 use super::*;
 use polars::df;
 use shardmill_common::schema::Field;
