@@ -5,7 +5,7 @@
 //! than any number. A descending column has its values' bits turned over, but not the tag: nulls stay where they were asked.
 
 use polars::prelude::{Column, DataFrame, DataType as PolarsType};
-use polars_arrow::array::{Array, BinaryViewArrayGeneric, BooleanArray, PrimitiveArray, StaticArray};
+use polars_arrow::array::{BinaryViewArrayGeneric, BooleanArray, PrimitiveArray, StaticArray};
 use shardmill_common::failure::Failure;
 use shardmill_common::mapreduce::SortOrder;
 
