@@ -107,14 +107,15 @@ fn stage_statuses(stages: &[Stage], now: i64) -> Vec<StageStatus> {
     for stage in stages {
         let sums = &stage.sums;
         let forgotten = u64::from(stage.forgotten);
+        let (rows_running, _) = stage.under_way();
         let status = StageStatus {
             name: stage.name.clone(),
             tasks: stage.tasks.len() as u64 + forgotten,
             running: stage.running.len() as u64,
             done: u64::from(stage.done) + forgotten,
             retried: stage.retried,
-            rows: sums.rows + stage.under_way().0,
-            rows_running: stage.under_way().0,
+            rows: sums.rows + rows_running,
+            rows_running,
             shuffled: sums.shuffled,
             spilled: sums.spilled,
             seconds: sums.seconds,

@@ -11,8 +11,10 @@ use shardmill_common::schema::Schema;
 use shardmill_common::task::{PartitionSize, TaskKind, TaskRange, TaskSpec};
 
 use super::dedup::Progress;
-use super::plan::{Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, output, whole};
-use super::sort::{bytes_in_memory, made_shards, sort_stages};
+use super::plan::{
+    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, made_shards, neighbours, outputs, whole,
+};
+use super::sort::{bytes_in_memory, sort_stages};
 
 const AGGREGATE: &str = "aggregate";
 const GROUPS: &str = "groups";
@@ -102,8 +104,8 @@ fn groups_stage(
     // Of each partition: its states, and everything in it.
     let mut sizes = vec![PartitionSize::default(); of as usize];
     let mut bytes = vec![0u64; of as usize];
-    for (stage, task) in runs.tasks() {
-        for (n, size) in output(stages, stage, task)?.shuffle.iter().flatten().enumerate() {
+    for output in outputs(stages, runs)? {
+        for (n, size) in output.shuffle.iter().flatten().enumerate() {
             let partition = n % of as usize;
             bytes[partition] += size.bytes;
             if n < of as usize {
@@ -112,7 +114,7 @@ fn groups_stage(
             }
         }
     }
-    let ranges = together(&bytes);
+    let ranges = neighbours(&bytes, TASK_BYTES);
     let sorted = ranges.len() == 1;
     let tasks = ranges
         .into_iter()
@@ -141,21 +143,6 @@ fn groups_stage(
         .collect();
     let keeps = if runs.to > runs.from { vec![runs.stage] } else { Vec::new() };
     Ok(Next::stage(GROUPS, tasks, keeps))
-}
-
-/// Neighbouring partitions up to about [`TASK_BYTES`].
-fn together(bytes: &[u64]) -> Vec<(u32, u32)> {
-    let mut ranges = Vec::new();
-    let (mut from, mut sum) = (0u32, 0u64);
-    for (partition, bytes) in (0u32..).zip(bytes) {
-        if sum > 0 && sum + bytes > TASK_BYTES {
-            ranges.push((from, partition));
-            (from, sum) = (partition, 0);
-        }
-        sum += bytes;
-    }
-    ranges.push((from, bytes.len() as u32));
-    ranges
 }
 
 /// `rows_in` of the input, and `rows_out`, which are the groups: rows that are sorted afterwards are not counted again.

@@ -144,6 +144,6 @@ fn everything_is_one_group_and_nothing_too() {
 #[test]
 fn neighbours_are_merged_together_up_to_a_size() {
     let mb = 1 << 20;
-    assert_eq!(together(&[5 * mb, 5 * mb, 20 * mb, 0, mb]), [(0, 2), (2, 3), (3, 5)]);
-    assert_eq!(together(&[0, 0, 0]), [(0, 3)]);
+    assert_eq!(neighbours(&[5 * mb, 5 * mb, 20 * mb, 0, mb], TASK_BYTES), [(0, 2), (2, 3), (3, 5)]);
+    assert_eq!(neighbours(&[0, 0, 0], TASK_BYTES), [(0, 3)]);
 }

@@ -7,8 +7,8 @@ use shardmill_common::spec::{DedupSpec, Keep};
 use shardmill_common::task::{DropTask, DuplicatesTask, HashColumn, HashPlan, HashTask, TaskKind, TaskRange, TaskSpec};
 
 use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, coalesce, find, output, partitions_for, reduce_target,
-    whole,
+    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, coalesce, find, output, outputs, partition_sums,
+    partitions_for, reduce_target, whole,
 };
 
 const HASH: &str = "hash";
@@ -100,33 +100,37 @@ pub fn drop_duplicates(
     let Some(found) = find(stages, FIND) else {
         return Ok(Progress::Next(find_stage(hashes, keep, stages)?));
     };
-    let range = whole(stages, found);
-    let mut dropped = vec![0u64; shards.len()];
-    for (stage, task) in range.tasks() {
-        for (sum, size) in dropped.iter_mut().zip(output(stages, stage, task)?.shuffle.iter().flatten()) {
-            *sum += size.rows;
+    drop_rows(DROP, shards, schema, whole(stages, found), stages)
+}
+
+/// The stage `name`, which drops the rows that `found` put out, a partition a shard. Shards that lose nothing stay as they are, and
+/// those that lose everything are left out.
+pub fn drop_rows(
+    name: &str,
+    shards: &[ShardAt],
+    schema: &Schema,
+    found: TaskRange,
+    stages: &[StageView<'_>],
+) -> Result<Progress, Failure> {
+    let dropped = partition_sums(outputs(stages, found)?, shards.len(), |size| size.rows);
+    let is_touched = |n: &usize| dropped[*n] > 0 && dropped[*n] < shards[*n].entry.rows();
+    let touched: Vec<usize> = (0..shards.len()).filter(is_touched).collect();
+    let mut kept: Vec<Option<ShardAt>> =
+        shards.iter().zip(&dropped).map(|(shard, n)| (*n == 0).then(|| shard.clone())).collect();
+    if !touched.is_empty() {
+        let Some(drop) = find(stages, name) else {
+            let tasks = touched.iter().map(|n| {
+                let task = DropTask { input: shards[*n].input(*n), schema: schema.clone(), found };
+                shards[*n].task(TaskKind::Drop(task), vec![found])
+            });
+            return Ok(Progress::Next(Next::stage(name, tasks.collect(), vec![found.stage])));
+        };
+        for (task, n) in (0u32..).zip(touched) {
+            let made = ShardAt::made(drop, task, output(stages, drop, task)?);
+            kept[n] = Some(made.ok_or_else(|| Failure::internal("a drop task put out no shard"))?);
         }
     }
-    let touched: Vec<usize> = (0..shards.len()).filter(|n| dropped[*n] > 0).collect();
-    if touched.is_empty() {
-        return Ok(Progress::Finished(shards.to_vec()));
-    }
-    let Some(drop) = find(stages, DROP) else {
-        let tasks = touched
-            .iter()
-            .map(|n| {
-                let task = DropTask { input: shards[*n].input(*n), schema: schema.clone(), found: range };
-                shards[*n].task(TaskKind::Drop(task), vec![range])
-            })
-            .collect();
-        return Ok(Progress::Next(Next::stage(DROP, tasks, vec![found])));
-    };
-    let mut shards = shards.to_vec();
-    for (task, n) in (0u32..).zip(touched) {
-        shards[n] = ShardAt::made(drop, task, output(stages, drop, task)?)
-            .ok_or_else(|| Failure::internal("a drop task put out no shard"))?;
-    }
-    Ok(Progress::Finished(shards))
+    Ok(Progress::Finished(kept.into_iter().flatten().collect()))
 }
 
 fn find_stage(hashes: &[(u32, u32)], keep: Keep, stages: &[StageView<'_>]) -> Result<Next, Failure> {

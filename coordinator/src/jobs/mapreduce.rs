@@ -9,12 +9,12 @@ use shardmill_common::failure::Failure;
 use shardmill_common::manifest::{Manifest, ShardEntry};
 use shardmill_common::mapreduce::{CheckTask, Checked, ConformTask, MapOutput, MapReduceSpec, MapTask, Step};
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::task::{ShardInput, ShardRef, TaskKind, TaskOutput, TaskRange, TaskSpec};
+use shardmill_common::task::{ShardRef, TaskKind, TaskOutput, TaskRange, TaskSpec};
 
 use self::stages::{combine_stage, reduce_stage, side_schemas};
 use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, frame_memory, joined_schema, output,
-    rejects_schema, whole,
+    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, frame_memory, joined_schema, made_shards, output,
+    outputs, rejects_schema, whole,
 };
 
 const CHECK: &str = "check";
@@ -46,13 +46,10 @@ pub fn next(spec: &MapReduceSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -
             None => return reduce_or_combine(spec, job, &checked, step, map, stages),
         },
     };
-    let outputs = whole(stages, made).tasks().map(|(s, t)| output(stages, s, t)).collect::<Result<Vec<_>, _>>()?;
+    let outputs = outputs(stages, whole(stages, made))?;
     let schema = output_schema(&checked, &outputs);
-    let shards: Vec<ShardAt> = (0u32..)
-        .zip(&outputs)
-        .flat_map(|(task, output)| ShardAt::all_made(made, task, output))
-        .filter(|shard| shard.entry.rows() > 0)
-        .collect();
+    let mut shards = made_shards(made, stages)?;
+    shards.retain(|shard| shard.entry.rows() > 0);
     // A program may find other columns in every part of its input.
     let differs = |shard: &ShardAt| match shard.shard {
         ShardRef::Made { task, .. } => {
@@ -110,15 +107,14 @@ fn few_enough_skipped(spec: &MapReduceSpec, stages: &[StageView<'_>]) -> Result<
 }
 
 fn check_stage(spec: &MapReduceSpec, job: &ResolvedJob) -> Next {
-    let sample = |manifest: &Manifest| {
-        let shard = manifest.shards.iter().find(|shard| shard.rows() > 0)?;
-        Some(ShardAt::stored(shard).input(0))
+    let first = |manifest: &Manifest| manifest.shards.iter().find(|shard| shard.rows() > 0).map(ShardAt::stored);
+    let shards: Vec<Option<ShardAt>> = job.inputs.iter().map(first).collect();
+    let entries: Vec<&ShardEntry> = shards.iter().flatten().map(|shard| &shard.entry).collect();
+    let task = CheckTask {
+        spec: spec.clone(),
+        schemas: job.inputs.iter().map(|m| m.schema.clone()).collect(),
+        samples: shards.iter().map(|shard| Some(shard.as_ref()?.input(0))).collect(),
     };
-    let samples: Vec<Option<ShardInput>> = job.inputs.iter().map(sample).collect();
-    let entries: Vec<&ShardEntry> =
-        job.inputs.iter().filter_map(|m| m.shards.iter().find(|shard| shard.rows() > 0)).collect();
-    let task =
-        CheckTask { spec: spec.clone(), schemas: job.inputs.iter().map(|m| m.schema.clone()).collect(), samples };
     let spec = TaskSpec {
         kind: TaskKind::Check(Box::new(task)),
         reads: Vec::new(),

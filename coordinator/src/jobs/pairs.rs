@@ -8,11 +8,15 @@ use shardmill_common::manifest::{Manifest, ShardEntry};
 use shardmill_common::schema::{DataType, Schema};
 use shardmill_common::spec::{How, Validate};
 use shardmill_common::task::{
-    DeliverTask, DropTask, EmitTask, HashColumn, HashPlan, HashTask, MatchTask, Matching, MergedColumn, TaskKind,
-    TaskRange, TaskSpec,
+    DeliverTask, EmitTask, HashColumn, HashPlan, HashTask, MatchTask, Matching, MergedColumn, TaskKind, TaskRange,
+    TaskSpec,
 };
 
-use super::plan::{Next, ShardAt, StageView, coalesce, find, output, partitions_for, reduce_target, whole};
+use super::dedup::{self, drop_rows};
+use super::plan::{
+    Next, ShardAt, StageView, coalesce, find, made_shards, outputs, partition_sums, partitions_for, reduce_target,
+    whole,
+};
 
 pub const HASH: &str = "hash";
 pub const MATCH: &str = "match";
@@ -132,7 +136,12 @@ impl Pairs<'_> {
         };
         let matches = whole(stages, matching);
         if matches!(self.matching, Matching::Semi | Matching::Anti) {
-            return drop_rows(&left, &self.left.schema, matches, stages);
+            return Ok(match drop_rows(DROP, &left, &self.left.schema, matches, stages)? {
+                dedup::Progress::Next(next) => Progress::Next(next),
+                dedup::Progress::Finished(kept) => {
+                    Progress::Finished(kept.into_iter().map(|s| s.entry).filter(|s| s.rows() > 0).collect())
+                }
+            });
         }
         let (driver, other) = if self.driver_is_left { (&left, &right) } else { (&right, &left) };
         let mut delivered = None;
@@ -145,11 +154,8 @@ impl Pairs<'_> {
         let Some(merge) = find(stages, MERGE) else {
             return self.merge_stage(driver, other, matches, delivered, stages).map(Progress::Next);
         };
-        let mut shards = Vec::new();
-        for (stage, task) in whole(stages, merge).tasks() {
-            shards.extend(output(stages, stage, task)?.shards().filter(|s| s.rows() > 0).cloned());
-        }
-        Ok(Progress::Finished(shards))
+        let made = made_shards(merge, stages)?;
+        Ok(Progress::Finished(made.into_iter().map(|s| s.entry).filter(|s| s.rows() > 0).collect()))
     }
 
     fn hash_stage(&self, left: &[ShardAt], right: &[ShardAt]) -> Next {
@@ -174,10 +180,9 @@ impl Pairs<'_> {
     }
 
     fn match_stage(&self, (left, right): (TaskRange, TaskRange), stages: &[StageView<'_>]) -> Result<Next, Failure> {
-        let outputs =
-            left.tasks().chain(right.tasks()).map(|(s, t)| output(stages, s, t)).collect::<Result<Vec<_>, _>>()?;
+        let (of_left, of_right) = (outputs(stages, left)?, outputs(stages, right)?);
         let reads: Vec<TaskRange> = [left, right].into_iter().filter(|r| r.to > r.from).collect();
-        let tasks = coalesce(outputs.into_iter(), self.partitions(), reduce_target(self.rows()))
+        let tasks = coalesce(of_left.into_iter().chain(of_right), self.partitions(), reduce_target(self.rows()))
             .into_iter()
             .map(|(from, to, rows)| TaskSpec {
                 kind: TaskKind::Match(MatchTask {
@@ -232,12 +237,8 @@ impl Pairs<'_> {
             true => (&self.left.schema, &self.right.schema),
             false => (&self.right.schema, &self.left.schema),
         };
-        let mut arrived = vec![0u64; driver.len()];
-        for (stage, task) in delivered.into_iter().flat_map(TaskRange::tasks) {
-            for (sum, size) in arrived.iter_mut().zip(output(stages, stage, task)?.shuffle.iter().flatten()) {
-                *sum += size.bytes;
-            }
-        }
+        let sent = delivered.map_or(Ok(Vec::new()), |range| outputs(stages, range))?;
+        let arrived = partition_sums(sent, driver.len(), |size| size.bytes);
         let emit = |n: usize, shard: &ShardAt, is_driver: bool| {
             let task = EmitTask {
                 input: shard.input(n),
@@ -267,37 +268,6 @@ impl Pairs<'_> {
         keeps.extend(delivered.map(|d| d.stage));
         Ok(Next::stage(MERGE, tasks, keeps))
     }
-}
-
-/// Drops what the match stage put out from the shards: those that lose nothing stay as they are.
-fn drop_rows(
-    shards: &[ShardAt],
-    schema: &Schema,
-    matches: TaskRange,
-    stages: &[StageView<'_>],
-) -> Result<Progress, Failure> {
-    let mut dropped = vec![0u64; shards.len()];
-    for (stage, task) in matches.tasks() {
-        for (sum, size) in dropped.iter_mut().zip(output(stages, stage, task)?.shuffle.iter().flatten()) {
-            *sum += size.rows;
-        }
-    }
-    let is_touched = |n: &usize| dropped[*n] > 0 && dropped[*n] < shards[*n].entry.rows();
-    let touched: Vec<usize> = (0..shards.len()).filter(is_touched).collect();
-    let stage = find(stages, DROP);
-    if stage.is_none() && !touched.is_empty() {
-        let tasks = touched.iter().map(|n| {
-            let task = DropTask { input: shards[*n].input(*n), schema: schema.clone(), found: matches };
-            shards[*n].task(TaskKind::Drop(task), vec![matches])
-        });
-        return Ok(Progress::Next(Next::stage(DROP, tasks.collect(), vec![matches.stage])));
-    }
-    let mut kept: Vec<Option<ShardEntry>> =
-        shards.iter().zip(&dropped).map(|(s, n)| (*n == 0).then(|| s.entry.clone())).collect();
-    for (stage, (task, n)) in stage.into_iter().flat_map(|stage| (0u32..).zip(&touched).map(move |t| (stage, t))) {
-        kept[*n] = output(stages, stage, task)?.shard.clone();
-    }
-    Ok(Progress::Finished(kept.into_iter().flatten().filter(|s| s.rows() > 0).collect()))
 }
 
 fn first_rows(manifest: &Manifest) -> Vec<u64> {

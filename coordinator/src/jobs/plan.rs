@@ -8,7 +8,9 @@ use shardmill_common::model::{Evaluation, Model};
 use shardmill_common::name::DatasetName;
 use shardmill_common::schema::Schema;
 use shardmill_common::spec::{ChunkPlace, JobSpec};
-use shardmill_common::task::{CopyTask, ShardInput, ShardRef, TaskKind, TaskOutput, TaskRange, TaskSpec};
+use shardmill_common::task::{
+    CopyTask, PartitionSize, ShardInput, ShardRef, TaskKind, TaskOutput, TaskRange, TaskSpec,
+};
 
 /// A job with its inputs as they were when it was accepted: all a planner needs, and all a restart needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -186,35 +188,61 @@ pub fn output<'a>(stages: &[StageView<'a>], stage: u32, task: u32) -> Result<&'a
         .ok_or_else(|| Failure::internal(format!("stage {stage} has no output of task {task}")))
 }
 
+/// The outputs of all of these tasks, which a planner knows to be done.
+pub fn outputs<'a>(stages: &[StageView<'a>], range: TaskRange) -> Result<Vec<&'a TaskOutput>, Failure> {
+    range.tasks().map(|(stage, task)| output(stages, stage, task)).collect()
+}
+
+/// The shards that a stage made, in order.
+pub fn made_shards(stage: u32, stages: &[StageView<'_>]) -> Result<Vec<ShardAt>, Failure> {
+    let all = (0u32..).zip(outputs(stages, whole(stages, stage))?);
+    Ok(all.flat_map(|(task, output)| ShardAt::all_made(stage, task, output)).collect())
+}
+
 /// How many partitions the hashes of this many rows are spread over: about 100,000 rows each, a power of two.
 pub fn partitions_for(rows: u64) -> u32 {
     (rows / 100_000).clamp(1, 4096).next_power_of_two() as u32
 }
 
-/// Groups partitions into reduce tasks by the sizes the map tasks reported: neighbours together up to about `target_rows`.
+/// What these outputs put into each of `partitions` partitions together: rows or bytes, as `of` says.
+pub fn partition_sums<'a>(
+    outputs: impl IntoIterator<Item = &'a TaskOutput>,
+    partitions: usize,
+    of: impl Fn(&PartitionSize) -> u64,
+) -> Vec<u64> {
+    let mut sums = vec![0u64; partitions];
+    for output in outputs {
+        for (sum, size) in sums.iter_mut().zip(output.shuffle.iter().flatten()) {
+            *sum += of(size);
+        }
+    }
+    sums
+}
+
+/// Partitions as ranges `from..to`, neighbours together up to about `target`; at least one range.
+pub fn neighbours(sizes: &[u64], target: u64) -> Vec<(u32, u32)> {
+    let mut ranges = Vec::new();
+    let (mut from, mut sum) = (0u32, 0u64);
+    for (partition, size) in (0u32..).zip(sizes) {
+        if sum > 0 && sum + size > target {
+            ranges.push((from, partition));
+            (from, sum) = (partition, 0);
+        }
+        sum += size;
+    }
+    ranges.push((from, sizes.len() as u32));
+    ranges
+}
+
+/// Groups partitions into reduce tasks by the rows the map tasks reported, up to about `target_rows`; with each group's rows.
 pub fn coalesce<'a>(
     outputs: impl Iterator<Item = &'a TaskOutput>,
     partitions: u32,
     target_rows: u64,
 ) -> Vec<(u32, u32, u64)> {
-    let mut rows = vec![0u64; partitions as usize];
-    for output in outputs {
-        for (sum, size) in rows.iter_mut().zip(output.shuffle.iter().flatten()) {
-            *sum += size.rows;
-        }
-    }
-    let mut groups = Vec::new();
-    let (mut from, mut sum) = (0u32, 0u64);
-    for (partition, n) in (0u32..).zip(&rows) {
-        if sum > 0 && sum + n > target_rows {
-            groups.push((from, partition, sum));
-            from = partition;
-            sum = 0;
-        }
-        sum += n;
-    }
-    groups.push((from, partitions, sum));
-    groups
+    let rows = partition_sums(outputs, partitions as usize, |size| size.rows);
+    let with_rows = |(from, to): (u32, u32)| (from, to, rows[from as usize..to as usize].iter().sum());
+    neighbours(&rows, target_rows).into_iter().map(with_rows).collect()
 }
 
 /// Rows for one reduce task over hashes: enough to be worth a task, few enough for the cache and for balance.
@@ -291,7 +319,6 @@ pub fn copies_first(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shardmill_common::task::PartitionSize;
 
     #[test]
     fn neighbours_are_grouped_up_to_the_target() {

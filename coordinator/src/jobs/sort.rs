@@ -9,7 +9,10 @@ use shardmill_common::schema::{DataType, Schema};
 use shardmill_common::task::{TaskKind, TaskRange, TaskSpec};
 
 use super::dedup::Progress;
-use super::plan::{Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, frame_memory, output, whole};
+use super::plan::{
+    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, frame_memory, made_shards, outputs,
+    partition_sums, whole,
+};
 
 const SORT: &str = "sort";
 const SAMPLE: &str = "sample";
@@ -151,12 +154,7 @@ fn merge_stage(
     partitions: u32,
     stages: &[StageView<'_>],
 ) -> Result<Next, Failure> {
-    let mut bytes = vec![0u64; partitions as usize];
-    for (stage, task) in runs.tasks() {
-        for (sum, size) in bytes.iter_mut().zip(output(stages, stage, task)?.shuffle.iter().flatten()) {
-            *sum += size.bytes;
-        }
-    }
+    let bytes = partition_sums(outputs(stages, runs)?, partitions as usize, |size| size.bytes);
     let task = |(partition, bytes): (u32, &u64)| {
         let rows = Unsorted::Range { runs, partition };
         let kind = TaskKind::Merge(MergeTask { rows, schema: schema.clone(), order: order.clone() });
@@ -166,15 +164,6 @@ fn merge_stage(
     };
     let tasks = (0u32..).zip(&bytes).filter(|(_, bytes)| **bytes > 0).map(task).collect();
     Ok(Next::stage(MERGE, tasks, vec![runs.stage]))
-}
-
-/// The shards that a stage made, in order.
-pub fn made_shards(stage: u32, stages: &[StageView<'_>]) -> Result<Vec<ShardAt>, Failure> {
-    let mut shards = Vec::new();
-    for (stage, task) in whole(stages, stage).tasks() {
-        shards.extend(ShardAt::all_made(stage, task, output(stages, stage, task)?));
-    }
-    Ok(shards)
 }
 
 #[cfg(test)]

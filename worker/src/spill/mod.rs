@@ -11,7 +11,7 @@ mod split;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use file::held_bytes;
+pub use file::{held_bytes, pieces};
 pub use key::{KeyColumns, Keys};
 pub use order::{concat, order_of, sort_frame};
 pub use sort::{ExternalSort, Sorted};

@@ -8,15 +8,17 @@ use shardmill_common::task::TaskOutput;
 
 use super::Context;
 use crate::frame::schema_of;
+use crate::spill::{held_bytes, pieces};
 
 /// Rows are gathered up to so many bytes in memory before they become a shard.
-const SHARD_BYTES: usize = 64 << 20;
+const SHARD_BYTES: u64 = 64 << 20;
 
 /// Gathers rows into shards, in order.
 pub struct ShardSink<'a> {
     context: &'a Context,
-    shard_bytes: usize,
+    shard_bytes: u64,
     gathered: Option<DataFrame>,
+    gathered_bytes: u64,
     schema: Option<Schema>,
     shards: Vec<ShardEntry>,
     rows: u64,
@@ -24,8 +26,8 @@ pub struct ShardSink<'a> {
 
 impl<'a> ShardSink<'a> {
     pub fn new(context: &'a Context) -> Self {
-        let shard_bytes = SHARD_BYTES.min((context.budget / 4).max(1 << 20) as usize);
-        Self { context, shard_bytes, gathered: None, schema: None, shards: Vec::new(), rows: 0 }
+        let shard_bytes = SHARD_BYTES.min((context.budget / 4).max(1 << 20));
+        Self { context, shard_bytes, gathered: None, gathered_bytes: 0, schema: None, shards: Vec::new(), rows: 0 }
     }
 
     /// Adds rows, all of the same columns and types.
@@ -33,30 +35,29 @@ impl<'a> ShardSink<'a> {
         if self.schema.is_none() {
             self.schema = Some(schema_of(&frame)?);
         }
-        let (rows, bytes) = (frame.height(), frame.estimated_size());
-        let pieces = bytes.div_ceil(self.shard_bytes).clamp(1, rows.max(1));
-        for piece in 0..pieces {
-            let (from, to) = (rows * piece / pieces, rows * (piece + 1) / pieces);
-            self.gather(frame.slice(from as i64, to - from))?;
+        if frame.height() == 0 {
+            return self.gather(frame);
         }
-        Ok(())
+        pieces(&frame, self.shard_bytes).try_for_each(|piece| self.gather(piece))
     }
 
     fn gather(&mut self, frame: DataFrame) -> Result<(), Failure> {
         self.rows += frame.height() as u64;
+        self.gathered_bytes += held_bytes(&frame);
         match &mut self.gathered {
             None => self.gathered = Some(frame),
             Some(gathered) => {
                 gathered.vstack_mut(&frame).map_err(|e| Failure::internal(format!("rows of one task differ: {e}")))?;
             }
         }
-        if self.gathered.as_ref().is_some_and(|g| g.estimated_size() >= self.shard_bytes) {
+        if self.gathered_bytes >= self.shard_bytes {
             self.write()?;
         }
         Ok(())
     }
 
     fn write(&mut self) -> Result<(), Failure> {
+        self.gathered_bytes = 0;
         if let Some(mut frame) = self.gathered.take().filter(|f| f.height() > 0) {
             frame.rechunk_mut();
             self.shards.push(self.context.write_shard(&mut frame)?);

@@ -8,7 +8,11 @@ use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::task::{HashColumn, TaskKind, TaskOutput, TaskRange, TaskSpec};
 
 use super::{COMBINE, FAN_IN, REDUCE};
-use crate::jobs::plan::{Next, StageView, joined_schema, output};
+use crate::jobs::plan::{Next, StageView, joined_schema, neighbours, outputs, partition_sums};
+
+/// A reduce task takes an eighth of what there is, within these bytes of the shuffle.
+const LEAST_TASK_BYTES: u64 = 2 << 20;
+const MOST_TASK_BYTES: u64 = 32 << 20;
 
 /// The inputs as a reduce sees them.
 pub struct Sides {
@@ -29,9 +33,9 @@ pub fn side_schemas(
             maps.push(known);
             continue;
         }
-        let outputs = range.tasks().map(|(s, t)| output(stages, s, t)).collect::<Result<Vec<_>, _>>()?;
-        one_type_of_key(spec, n, &outputs)?;
-        let mut schema = joined_schema(outputs.into_iter());
+        let made = outputs(stages, *range)?;
+        one_type_of_key(spec, n, &made)?;
+        let mut schema = joined_schema(made.into_iter());
         if schema.is_empty() {
             // No rows came from there, so its keys can be anything.
             schema = Schema::new(spec.keys.iter().map(|k| Field::new(k.as_str(), DataType::Null)).collect());
@@ -103,7 +107,7 @@ pub fn combine_stage(
 }
 
 fn shuffled(range: TaskRange, stages: &[StageView<'_>]) -> Result<u64, Failure> {
-    range.tasks().map(|(s, t)| Ok(output(stages, s, t)?.shuffle.iter().flatten().map(|p| p.bytes).sum::<u64>())).sum()
+    Ok(outputs(stages, range)?.iter().flat_map(|o| o.shuffle.iter().flatten()).map(|p| p.bytes).sum())
 }
 
 /// Memory for rows that take so many bytes in the shuffle, where they are compressed.
@@ -120,18 +124,13 @@ pub fn reduce_stage(
     runs: &[TaskRange],
     stages: &[StageView<'_>],
 ) -> Result<Next, Failure> {
-    let outputs = runs
-        .iter()
-        .flat_map(|range| range.tasks())
-        .map(|(s, t)| output(stages, s, t))
-        .collect::<Result<Vec<_>, _>>()?;
-    let of = outputs.iter().filter_map(|o| o.shuffle.as_ref()).map(Vec::len).max().unwrap_or(1).max(1) as u32;
-    let mut bytes = vec![0u64; of as usize];
-    for output in outputs {
-        for (sum, size) in bytes.iter_mut().zip(output.shuffle.iter().flatten()) {
-            *sum += size.bytes;
-        }
+    let mut made: Vec<&TaskOutput> = Vec::new();
+    for range in runs {
+        made.extend(outputs(stages, *range)?);
     }
+    let of = made.iter().filter_map(|o| o.shuffle.as_ref()).map(Vec::len).max().unwrap_or(1).max(1) as u32;
+    let bytes = partition_sums(made, of as usize, |size| size.bytes);
+    let target = (bytes.iter().sum::<u64>() / 8).clamp(LEAST_TASK_BYTES, MOST_TASK_BYTES);
     let tables: Vec<ReduceSide> = spec
         .inputs
         .iter()
@@ -143,7 +142,7 @@ pub fn reduce_stage(
             schema: schema.clone(),
         })
         .collect();
-    let tasks = neighbours(&bytes)
+    let tasks = neighbours(&bytes, target)
         .into_iter()
         .map(|(from, to)| {
             let task = ReduceTask {
@@ -169,20 +168,4 @@ pub fn reduce_stage(
     let mut keeps: Vec<u32> = runs.iter().map(|range| range.stage).collect();
     keeps.dedup();
     Ok(Next::stage(REDUCE, tasks, keeps))
-}
-
-/// Groups partitions into tasks by the bytes that were seen, neighbours together.
-fn neighbours(bytes: &[u64]) -> Vec<(u32, u32)> {
-    let target = (bytes.iter().sum::<u64>() / 8).clamp(2 << 20, 32 << 20);
-    let mut groups = Vec::new();
-    let (mut from, mut sum) = (0, 0);
-    for (partition, n) in (0u32..).zip(bytes) {
-        if sum > 0 && sum + n > target {
-            groups.push((from, partition));
-            (from, sum) = (partition, 0);
-        }
-        sum += n;
-    }
-    groups.push((from, bytes.len() as u32));
-    groups
 }
