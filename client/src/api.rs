@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use shardmill_common::endpoint::EndpointRequest;
 use shardmill_common::failure::Refusal;
 use shardmill_common::ids::{JobId, ObjectId, WorkerId};
 use shardmill_common::manifest::{Manifest, ObjectRef};
@@ -134,6 +135,12 @@ impl Client {
     pub async fn explain(&self, submission: &Submission) -> Result<Explanation, ClientError> {
         let request = self.request(submission)?;
         self.answer(self.coordinator.clone().explain(request).await)
+    }
+
+    /// Asks about endpoints; each request says what it is answered with.
+    pub async fn endpoints<T: DeserializeOwned>(&self, ask: &EndpointRequest) -> Result<T, ClientError> {
+        let request = self.request(ask)?;
+        self.answer(self.coordinator.clone().endpoints(request).await)
     }
 
     /// What the programs of a job wrote to standard error.

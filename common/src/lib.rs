@@ -3,6 +3,7 @@
 //! This crate knows no engine (polars) and no wire (tonic): every other crate depends on it and it depends on none of them.
 
 pub mod counters;
+pub mod endpoint;
 pub mod failure;
 pub mod ids;
 pub mod layout;
@@ -23,3 +24,4 @@ pub mod telemetry;
 pub mod text;
 pub mod time;
 pub mod units;
+pub mod watch;

@@ -3,13 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::endpoint::Counted;
 use crate::failure::Failure;
 use crate::ids::{AttemptId, ClusterId, Incarnation, JobId, ObjectId, WorkerId};
 use crate::manifest::{Manifest, ObjectRef};
 use crate::task::{Launch, Peer, TaskOutput, TaskPlace};
 
 /// Raised when a message changes its meaning; peers of another version are refused by name.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// What a worker says of itself when it opens its session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,6 +85,15 @@ pub enum FromWorker {
         object: ObjectId,
         bytes: u64,
     },
+    /// It serves all endpoints as of this change, at this URL.
+    Serving {
+        url: String,
+        revision: u64,
+    },
+    /// What it counted of requests since it last said so.
+    Counted {
+        counted: Vec<Counted>,
+    },
     /// The worker is going down in good order.
     Leaving,
 }
@@ -119,6 +129,10 @@ pub enum ToWorker {
     /// Read these and report those that are damaged or missing.
     Verify {
         objects: Vec<ObjectRef>,
+    },
+    /// Endpoints changed: a worker that serves asks for the deployment.
+    Deploy {
+        revision: u64,
     },
     /// The job is over: its shuffle files can go.
     Forget {

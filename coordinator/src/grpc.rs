@@ -1,10 +1,14 @@
 //! The gRPC door: decode, post, encode.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use serde::Serialize;
+use shardmill_common::endpoint::{Endpoint, EndpointRequest, ServingNode};
 use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::ids::{Incarnation, JobId, WorkerId};
 use shardmill_common::message::{FromWorker, Hello, PROTOCOL_VERSION, ToWorker};
@@ -14,6 +18,7 @@ use shardmill_common::task::Peer;
 use shardmill_proto::v1::Json;
 use shardmill_proto::v1::coordinator_server::Coordinator;
 use shardmill_proto::{decode, encode, refusal_to_status};
+use shardmill_serving::live::Live;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{UnboundedReceiverStream, WatchStream};
 use tonic::{Request, Response, Status, Streaming};
@@ -24,14 +29,19 @@ use crate::scheduler::{Event, Joined};
 type JsonStream = Pin<Box<dyn Stream<Item = Result<Json, Status>> + Send>>;
 type Answer = Result<Response<Json>, Status>;
 
+/// How long the answer to a change of endpoints waits for this process to serve it.
+const SERVED_WITHIN: Duration = Duration::from_secs(5);
+
 pub struct Door {
     handle: Handle,
     sessions: AtomicU64,
+    /// The endpoints that this process serves, if it does.
+    live: Option<Arc<Live>>,
 }
 
 impl Door {
-    pub fn new(handle: Handle) -> Self {
-        Self { handle, sessions: AtomicU64::new(0) }
+    pub fn new(handle: Handle, live: Option<Arc<Live>>) -> Self {
+        Self { handle, sessions: AtomicU64::new(0), live }
     }
 
     async fn ask<T: Serialize + Send + 'static>(
@@ -40,6 +50,20 @@ impl Door {
     ) -> Answer {
         let answer = self.handle.ask(f).await.map_err(refusal_to_status)?;
         encode(&answer).map(Response::new)
+    }
+}
+
+impl Door {
+    /// Answers once this process serves the change, so that whoever made it can ask at once.
+    async fn once_served(&self, made: Result<Endpoint, Refusal>) -> Answer {
+        let endpoint = made.map_err(refusal_to_status)?;
+        if let Some(live) = &self.live {
+            let mut revisions = live.revisions();
+            let served = revisions.wait_for(|r| *r >= endpoint.revision);
+            // The change is made whatever this node does; `endpoint show` tells who serves it.
+            drop(tokio::time::timeout(SERVED_WITHIN, served).await);
+        }
+        encode(&endpoint).map(Response::new)
     }
 }
 
@@ -86,6 +110,19 @@ async fn listen(handle: &Handle, mut stream: Streaming<Json>, worker: WorkerId, 
             Ok(FromWorker::Damaged { objects }) => {
                 tracing::warn!(%worker, ?objects, "damaged copies");
                 Event::Damaged { worker, objects }
+            }
+            Ok(FromWorker::Serving { url, revision }) => {
+                let node = ServingNode { node: worker.to_string(), url, revision };
+                if handle.ask(move |d| Ok(d.serves(node))).await.is_err() {
+                    return false;
+                }
+                continue;
+            }
+            Ok(FromWorker::Counted { counted }) => {
+                if handle.ask(move |d| Ok(d.counted(counted))).await.is_err() {
+                    return false;
+                }
+                continue;
             }
             Ok(FromWorker::Stored { object, bytes }) => Event::Stored { worker, object, bytes },
             Ok(FromWorker::Leaving) => {
@@ -229,6 +266,25 @@ impl Coordinator for Door {
     async fn remove_model(&self, request: Request<Json>) -> Answer {
         let model = decode(request.get_ref())?;
         self.ask(move |d| d.remove_model(&model)).await
+    }
+
+    async fn endpoints(&self, request: Request<Json>) -> Answer {
+        let request: EndpointRequest = decode(request.get_ref())?;
+        match request {
+            EndpointRequest::Create { name, change } => {
+                let made = self.handle.ask(move |d| d.create_endpoint(name, change)).await;
+                self.once_served(made).await
+            }
+            EndpointRequest::Update { name, change } => {
+                let made = self.handle.ask(move |d| d.update_endpoint(&name, change)).await;
+                self.once_served(made).await
+            }
+            EndpointRequest::Delete { name } => self.ask(move |d| d.remove_endpoint(&name)).await,
+            EndpointRequest::List => self.ask(|d| Ok(d.endpoint_list())).await,
+            EndpointRequest::Show { name, seconds } => self.ask(move |d| d.endpoint(&name, seconds)).await,
+            EndpointRequest::Windows { name, seconds } => self.ask(move |d| d.windows(&name, seconds)).await,
+            EndpointRequest::Deployment => self.ask(|d| Ok(d.deployment())).await,
+        }
     }
 
     async fn remove(&self, request: Request<Json>) -> Answer {

@@ -19,6 +19,7 @@ use shardmill_common::status::JobStatus;
 use shardmill_common::time::Timestamp;
 
 use crate::catalog::{Catalog, Change, NameState};
+use crate::endpoints::{EndpointWrite, Endpoints};
 use crate::jobs::{Planned, ResolvedJob};
 use crate::registry::{ModelChange, ModelState, Registry};
 use crate::scheduler::{Done, JournalOp, Stage, StageSums};
@@ -26,6 +27,7 @@ use crate::scheduler::{Done, JournalOp, Stage, StageSums};
 const MODEL_NAMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("model names");
 const MODELS: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("models");
 const EVALUATIONS: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("evaluations");
+const ENDPOINTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("endpoints");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const NAMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("names");
 const VERSIONS: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("versions");
@@ -33,6 +35,9 @@ const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("records")
 const JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("jobs");
 const STAGES: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("stages");
 const TASKS: TableDefinition<'_, (u64, u32, u32), &[u8]> = TableDefinition::new("tasks");
+
+/// The entry of `meta` that counts changes of endpoints.
+const ENDPOINT_REVISION: &str = "endpoint revision";
 
 /// The layout of the tables; a journal of another one is refused.
 const FORMAT: u32 = 2;
@@ -81,6 +86,7 @@ struct Meta {
 pub enum Write {
     Catalog(Change),
     Registry(ModelChange),
+    Endpoint(EndpointWrite),
     Job(Box<JobRow>),
     /// The job is final: its stages and tasks are not needed any more.
     EndJob(Box<JobRow>),
@@ -142,6 +148,7 @@ pub struct Contents {
     pub next_job: u64,
     pub catalog: Catalog,
     pub registry: Registry,
+    pub endpoints: Endpoints,
     pub finished: Vec<JobStatus>,
     pub unfinished: Vec<UnfinishedJob>,
 }
@@ -190,6 +197,7 @@ impl Journal {
                 tx.open_table(MODEL_NAMES)?;
                 tx.open_table(MODELS)?;
                 tx.open_table(EVALUATIONS)?;
+                tx.open_table(ENDPOINTS)?;
                 found
             };
             let mut meta = found.unwrap_or(Meta { format: FORMAT, cluster: ClusterId::fresh(), epoch: 0 });
@@ -217,6 +225,7 @@ impl Journal {
             match write {
                 Write::Catalog(change) => put_change(&tx, change)?,
                 Write::Registry(change) => put_model(&tx, change)?,
+                Write::Endpoint(write) => put_endpoint(&tx, write)?,
                 Write::Job(row) => {
                     tx.open_table(JOBS)?.insert(row.job.0, json(row)?.as_slice())?;
                 }
@@ -291,6 +300,34 @@ fn put_model(tx: &WriteTransaction, change: &ModelChange) -> Result<(), JournalE
         }
     }
     Ok(())
+}
+
+fn put_endpoint(tx: &WriteTransaction, write: &EndpointWrite) -> Result<(), JournalError> {
+    let mut table = tx.open_table(ENDPOINTS)?;
+    let revision = match write {
+        EndpointWrite::Put(endpoint) => {
+            table.insert(endpoint.name.as_str(), json(endpoint)?.as_slice())?;
+            endpoint.revision
+        }
+        EndpointWrite::Remove(name, revision) => {
+            table.remove(name.as_str())?;
+            *revision
+        }
+    };
+    tx.open_table(META)?.insert(ENDPOINT_REVISION, json(&revision)?.as_slice())?;
+    Ok(())
+}
+
+fn read_endpoints(tx: &redb::ReadTransaction) -> Result<Endpoints, JournalError> {
+    let mut endpoints = Endpoints::default();
+    for row in tx.open_table(ENDPOINTS)?.iter()? {
+        let (key, value) = row?;
+        endpoints.apply(EndpointWrite::Put(parse("endpoints", key.value(), value.value())?));
+    }
+    if let Some(revision) = tx.open_table(META)?.get(ENDPOINT_REVISION)? {
+        endpoints.restore_revision(parse("meta", ENDPOINT_REVISION, revision.value())?);
+    }
+    Ok(endpoints)
 }
 
 fn read_registry(tx: &redb::ReadTransaction) -> Result<Registry, JournalError> {
@@ -403,8 +440,9 @@ fn read(db: &Database, meta: &mut Meta) -> Result<Contents, JournalError> {
             job.stages.push(JournalledStage { planned, forgotten, sums, done });
         }
     }
-    let registry = read_registry(&tx)?;
-    Ok(Contents { cluster: meta.cluster, epoch: meta.epoch, next_job, catalog, registry, finished, unfinished })
+    let (registry, endpoints) = (read_registry(&tx)?, read_endpoints(&tx)?);
+    let (cluster, epoch) = (meta.cluster, meta.epoch);
+    Ok(Contents { cluster, epoch, next_job, catalog, registry, endpoints, finished, unfinished })
 }
 
 #[cfg(test)]

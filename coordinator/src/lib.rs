@@ -3,6 +3,7 @@
 pub mod catalog;
 mod config;
 mod driver;
+mod endpoints;
 mod flight;
 mod grpc;
 mod http;
@@ -12,6 +13,7 @@ mod logs;
 mod model_files;
 mod registry;
 pub mod scheduler;
+mod serve;
 mod server;
 mod train;
 

@@ -1,6 +1,7 @@
 //! A coordinator's life: open the journal, bind the doors, serve, stop within a bound.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
@@ -8,6 +9,7 @@ use shardmill_common::layout::CoordinatorLayout;
 use shardmill_proto::MAX_MESSAGE_BYTES;
 use shardmill_proto::auth::CheckToken;
 use shardmill_proto::v1::coordinator_server::CoordinatorServer;
+use shardmill_serving::live::Live;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -102,6 +104,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tokio::task::block_in_place(|| Journal::open(&path)).map_err(|e| unusable(format!("the journal: {e}")))?;
     let (driver, handle, mailbox) = Driver::new(layout, journal, contents, scheduler_options(&config));
     let (stop, stopped) = watch::channel(false);
+    let live = http_listener.as_ref().map(|_| Arc::new(Live::default()));
     let driver_stop = stopped.clone();
     let driver = tokio::spawn(async move {
         driver.run(mailbox, driver_stop).await.map_err(|e| {
@@ -117,7 +120,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         .max_concurrent_streams(1024)
         .layer(InterceptorLayer::new(CheckToken::new(config.token.as_deref())))
         .add_service(
-            CoordinatorServer::new(Door::new(handle.clone()))
+            CoordinatorServer::new(Door::new(handle.clone(), live.clone()))
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
         )
@@ -138,6 +141,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             tracing::error!("the gRPC door closed: {e}");
         }
     }));
+    if let (Some(live), Some((_, addr))) = (&live, &http_listener) {
+        let url = format!("http://{addr}");
+        doors.push(tokio::spawn(crate::serve::follow(handle.clone(), live.clone(), url, stopped.clone())));
+    }
     let http = http_listener.as_ref().map(|(_, addr)| *addr);
     if let Some((listener, _)) = http_listener {
         let mut http_stop = stopped.clone();

@@ -294,6 +294,7 @@ impl Agent {
                 // Attempts that run keep the list they began with.
                 Arc::make_mut(list).extend(places);
             }
+            ToWorker::Deploy { .. } => {}
             ToWorker::Welcome { .. } | ToWorker::Refused { .. } => {}
         }
     }

@@ -22,6 +22,7 @@ pub fn example() -> Result<Model, String> {
         features: Encoder { features: vec![x] },
         parameters: Parameters::Linear { coefficients: vec![2.0], intercept: 1.0 },
         curvature: None,
+        baseline: None,
         training: Training {
             rows: 1,
             rows_skipped: 0,

@@ -13,6 +13,7 @@ use crate::ids::JobId;
 use crate::name::DatasetRef;
 use crate::schema::DataType;
 use crate::time::Timestamp;
+use crate::watch::Baseline;
 
 /// A class: a value of the label's column. All classes of a model have one type; they are ordered by value, as
 /// scikit-learn's `classes_` are.
@@ -138,6 +139,9 @@ pub struct Model {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curvature: Option<Curvature>,
     pub training: Training,
+    /// How the features were distributed in the training data; without it, drift is not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
     /// The dataset version it was trained on.
     pub data: DatasetRef,
     /// The version it continues or started from.
@@ -158,7 +162,7 @@ impl Model {
 
     /// The model without what only trainings and people need: it travels with every task that predicts.
     pub fn lean(&self) -> Model {
-        let mut lean = Model { curvature: None, ..self.clone() };
+        let mut lean = Model { curvature: None, baseline: None, ..self.clone() };
         lean.spec.base = None;
         lean.training.rounds.clear();
         lean

@@ -1,6 +1,7 @@
 //! The driver: one loop that takes events and requests from a mailbox, steps the scheduler, writes the journal, and only
 //! then performs the actions and answers. Everything else in the coordinator decodes, posts and encodes.
 
+mod endpoints;
 mod perform;
 mod requests;
 mod status;
@@ -8,6 +9,7 @@ mod status;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use shardmill_common::endpoint::{EndpointName, ServingNode, Watched};
 use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::ids::{ClusterId, JobId, WorkerId};
 use shardmill_common::layout::CoordinatorLayout;
@@ -18,6 +20,7 @@ use shardmill_common::time::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::catalog::Catalog;
+use crate::endpoints::Endpoints;
 use crate::journal::{Contents, JobRow, Journal, JournalError, Write};
 use crate::logs::Logs;
 use crate::registry::Registry;
@@ -127,6 +130,13 @@ pub struct Driver {
     scheduler: Scheduler,
     catalog: Catalog,
     registry: Registry,
+    endpoints: Endpoints,
+    /// Processes that answer requests, by name.
+    serving: BTreeMap<String, ServingNode>,
+    /// What was counted of endpoints.
+    watched: BTreeMap<(EndpointName, String, String), Watched>,
+    /// The last change of endpoints that is on disk.
+    deployed: watch::Sender<u64>,
     journal: Journal,
     next_job: u64,
     infos: BTreeMap<JobId, JobInfo>,
@@ -179,6 +189,10 @@ impl Driver {
             scheduler,
             catalog: contents.catalog,
             registry: contents.registry,
+            deployed: watch::Sender::new(contents.endpoints.revision()),
+            endpoints: contents.endpoints,
+            serving: BTreeMap::new(),
+            watched: BTreeMap::new(),
             journal,
             next_job: contents.next_job,
             infos,
@@ -231,6 +245,7 @@ impl Driver {
                 // An older session that ends late says nothing of the one that took its place.
                 if self.sessions.get(&worker).is_some_and(|s| s.number == session) {
                     self.sessions.remove(&worker);
+                    self.serving.remove(&worker.to_string());
                     if let Some(incarnation) = self.scheduler.worker(worker).map(|w| w.incarnation) {
                         self.step(Event::Disconnected { worker, incarnation });
                     }

@@ -4,7 +4,7 @@ use shardmill_common::failure::Refusal;
 use shardmill_common::ids::{JobId, ObjectId, WorkerId};
 use shardmill_common::manifest::Manifest;
 use shardmill_common::message::{LocatedManifest, UploadTargets};
-use shardmill_common::model::{Algorithm, Curvature, Model, ModelDetail, ModelName, ModelRef, ModelSummary};
+use shardmill_common::model::{Algorithm, Curvature, Model, ModelDetail, ModelName, ModelRef, ModelSummary, Which};
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::record::Record;
 use shardmill_common::spec::{JobSpec, Submission};
@@ -185,6 +185,15 @@ impl Driver {
 
     pub fn remove_model(&mut self, model: &ModelRef) -> Result<Vec<ModelRef>, Refusal> {
         let ModelRemoval { changes, removed, jobs } = self.registry.remove(model)?;
+        let versions: Vec<u32> =
+            removed.iter().filter_map(|m| if let Which::Version(v) = m.which { Some(v) } else { None }).collect();
+        if let Some((endpoint, used)) = self.endpoints.user_of_model(&model.name, &versions) {
+            return Err(Refusal::Conflict(format!(
+                "{used} answers requests to endpoint `{0}`: give that endpoint other variants first (`shardmill endpoint update {0} \
+                 --variant ...`), or delete it",
+                endpoint.name
+            )));
+        }
         changes.into_iter().for_each(|change| self.put_model(change));
         for job in jobs {
             let folder = self.layout.model(job);
@@ -279,7 +288,18 @@ impl Driver {
         }
     }
 
+    fn not_captured_into(&self, name: &DatasetName) -> Result<(), Refusal> {
+        match self.endpoints.user_of_dataset(name) {
+            Some(endpoint) => Err(Refusal::Conflict(format!(
+                "endpoint `{0}` captures into `{name}`: end that first with `shardmill endpoint update {0} --no-capture`",
+                endpoint.name
+            ))),
+            None => Ok(()),
+        }
+    }
+
     pub fn rename(&mut self, from: &DatasetName, to: &DatasetName) -> Result<(), Refusal> {
+        self.not_captured_into(from)?;
         self.not_being_written(from)?;
         self.not_being_written(to)?;
         for change in self.catalog.rename(from, to)? {
@@ -290,6 +310,7 @@ impl Driver {
 
     pub fn remove(&mut self, dataset: &DatasetRef) -> Result<Vec<DatasetRef>, Refusal> {
         self.not_being_written(&dataset.name)?;
+        self.not_captured_into(&dataset.name)?;
         let Removal { changes, removed, objects } = self.catalog.remove(dataset)?;
         for change in changes {
             self.put(change);

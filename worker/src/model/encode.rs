@@ -6,75 +6,13 @@ use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
 use shardmill_common::model::{Encoder, Encoding, Feature, Filling, Scaling, Unknown};
 use shardmill_common::schema::DataType;
+use shardmill_serving::model::{Codes, Matrix, NO_CODE, Reason, Unusable};
 
 use crate::frame::{float_text, our_type};
 use crate::train::{Distinct, MISSING, Numbers, gather, has_special};
 
-/// A code that stands for no category.
-pub const NO_CODE: u32 = u32::MAX;
-
 /// Rows that are written at a time: they fit a near cache while every column adds its numbers to them.
 const BLOCK: usize = 128;
-
-/// A one-hot column: of each row the category's number.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Codes {
-    /// The encoded column of category 0.
-    pub first: u32,
-    pub categories: u32,
-    /// Of each row; `NO_CODE` where all of its columns are 0.
-    pub codes: Vec<u32>,
-}
-
-/// Encoded rows: dense columns as numbers, one-hot columns as codes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Matrix {
-    pub rows: usize,
-    /// Encoded columns, one-hot ones counted one by one.
-    pub width: usize,
-    /// Of each dense column its place among the encoded columns.
-    pub dense: Vec<u32>,
-    /// Row by row, `rows x dense.len()`.
-    pub values: Vec<f64>,
-    pub codes: Vec<Codes>,
-}
-
-impl Matrix {
-    /// Writes a row at full width, one-hot columns as 0 and 1.
-    pub fn expand(&self, row: usize, out: &mut [f64]) {
-        out.fill(0.0);
-        let values = self.values.get(row * self.dense.len()..).unwrap_or_default();
-        for (place, value) in self.dense.iter().zip(values) {
-            if let Some(slot) = out.get_mut(*place as usize) {
-                *slot = *value;
-            }
-        }
-        for column in &self.codes {
-            let code = column.codes.get(row).copied().filter(|code| *code < column.categories);
-            if let Some(slot) = code.and_then(|code| out.get_mut((column.first + code) as usize)) {
-                *slot = 1.0;
-            }
-        }
-    }
-}
-
-/// Why a row cannot be encoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    Missing,
-    Infinite,
-    /// A category training did not see, where the encoder says to refuse it.
-    Unknown(String),
-}
-
-/// A row that cannot be encoded, with the feature that is to blame: the first that is missing, else the first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unusable {
-    /// Row of the frame.
-    pub row: u32,
-    pub column: String,
-    pub reason: Reason,
-}
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Encoded {

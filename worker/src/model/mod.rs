@@ -1,9 +1,5 @@
-//! Models at work: raw columns to numbers, numbers to predictions.
+//! Raw columns of the engine to the numbers a model computes with; what becomes of these is in `shardmill_serving`.
 
 mod encode;
-mod score;
 
-#[cfg(test)]
-pub use encode::Codes;
-pub use encode::{Encoded, Matrix, NO_CODE, Reason, Unusable, encode};
-pub use score::{Scores, score};
+pub use encode::{Encoded, encode};

@@ -13,10 +13,11 @@ pub use classes::{partition_of, ties};
 use shardmill_common::failure::Failure;
 use shardmill_common::model::{Assessment, ClassSums, Parameters, Sums, Target};
 use shardmill_common::task::{AssessTask, TaskOutput};
+use shardmill_serving::model::{Reason, Scores, Unusable, score};
 
 use self::labels::Labels;
 use super::Context;
-use crate::model::{Encoded, Reason, Scores, Unusable, encode, score};
+use crate::model::{Encoded, encode};
 
 pub fn run(context: &Context, task: &AssessTask) -> Result<TaskOutput, Failure> {
     let model = &task.model;

@@ -9,8 +9,8 @@ use shardmill_common::model::{GlmRound, LinfaFit, LinfaResult, Link, Packed, Tar
 use shardmill_common::task::{FitTask, TaskOutput};
 
 use super::Context;
-use crate::model::Matrix;
 use crate::train::{self, Origin, Recipe, Session, Targets};
+use shardmill_serving::model::Matrix;
 
 pub fn run(context: &Context, task: &FitTask) -> Result<TaskOutput, Failure> {
     let Target::Class { classes, .. } = &task.target else {

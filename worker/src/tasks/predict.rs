@@ -5,12 +5,13 @@ use shardmill_common::failure::Failure;
 use shardmill_common::model::{ClassValue, Target};
 use shardmill_common::prediction::{DISTANCE, PREDICTION, probability_column};
 use shardmill_common::task::{PredictOutputs, PredictTask, TaskOutput};
+use shardmill_serving::model::{Reason, Scores, Unusable, score};
 
 use super::Context;
 use super::parse::{Reject, write_rejects};
 use super::raw::row_as_json;
 use crate::frame::schema_of;
-use crate::model::{Reason, Scores, Unusable, encode, score};
+use crate::model::encode;
 
 pub fn run(context: &Context, task: &PredictTask) -> Result<TaskOutput, Failure> {
     let model = &task.model;

@@ -209,8 +209,8 @@ pub fn centroids(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Codes, Matrix};
     use crate::train::Targets;
+    use shardmill_serving::model::{Codes, Matrix};
 
     fn session(rows: usize) -> Session {
         let values = (0..rows * 9).map(|n| uniform(number(1, 2, 3, n as u64))).collect();

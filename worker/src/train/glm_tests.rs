@@ -1,7 +1,7 @@
 //! Sums of every link against plain loops, differences, and the portable code.
 
 use super::*;
-use crate::model::{Codes, Matrix, NO_CODE};
+use shardmill_serving::model::{Codes, Matrix, NO_CODE};
 
 /// Numbers that look random.
 struct Numbers(u64);

@@ -7,12 +7,13 @@ use shardmill_common::failure::Failure;
 use shardmill_common::model::{Encoder, Target};
 use shardmill_common::schema::Schema;
 use shardmill_common::task::{ShardInput, ShardRef};
+use shardmill_serving::model::Reason;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::numbers::gather;
 use super::rows::{self, Origin};
 use super::session::{Session, SessionKey, Targets};
-use crate::model::{Reason, encode};
+use crate::model::encode;
 use crate::tasks::Context;
 
 /// What a session is made of, besides its shard.

@@ -128,7 +128,7 @@ pub fn class_moments(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Codes, Matrix, NO_CODE};
+    use shardmill_serving::model::{Codes, Matrix, NO_CODE};
 
     #[test]
     fn moments_are_those_of_plain_sums_and_keep_their_digits() {

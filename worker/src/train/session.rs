@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use shardmill_common::counters::Counters;
 use shardmill_common::ids::ObjectId;
 
-use crate::model::Matrix;
+use shardmill_serving::model::Matrix;
 
 /// An entry that no round asked for in this time belongs to a training that is over.
 const IDLE: Duration = Duration::from_secs(300);

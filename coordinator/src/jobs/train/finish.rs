@@ -163,6 +163,7 @@ pub fn publish(
         features: prepared.encoder,
         parameters: trained.parameters,
         curvature: trained.curvature,
+        baseline: None,
         training: Training {
             rows: prepared.rows,
             rows_skipped: prepared.rows_skipped,

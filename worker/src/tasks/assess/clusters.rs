@@ -2,7 +2,7 @@
 
 use shardmill_common::model::{CarefulSum, ClusterSums, Packed};
 
-use crate::model::{Matrix, NO_CODE};
+use shardmill_serving::model::{Matrix, NO_CODE};
 
 /// Sums over all rows of a matrix that were assigned to `clusters`.
 pub fn sum(matrix: &Matrix, centers: &[Vec<f64>], clusters: &[u32]) -> ClusterSums {
@@ -64,7 +64,7 @@ fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Codes;
+    use shardmill_serving::model::Codes;
 
     #[test]
     fn rows_are_measured_against_their_centres() {

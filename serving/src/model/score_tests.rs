@@ -1,6 +1,6 @@
 //! Scores against the formulas, written out over the expanded columns.
 
-use super::super::encode::NO_CODE;
+use super::super::matrix::NO_CODE;
 use super::*;
 
 /// Three dense columns around a one-hot column of three: encoded columns 0, 4, 5 and 1..4.

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 
 use shardmill_common::model::Parameters;
 
-use super::encode::{Codes, Matrix};
+use super::matrix::{Codes, Layout, Matrix};
 
 /// Predictions for the rows of a matrix.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,21 +47,49 @@ fn largest(numbers: &[f64]) -> u32 {
     best.0
 }
 
-pub fn score(parameters: &Parameters, matrix: &Matrix) -> Scores {
-    match parameters {
-        Parameters::Logistic { coefficients, intercept } => {
-            let terms = linear_terms(coefficients, intercept, matrix);
-            if coefficients.len() <= 1 { two_classes(&terms, matrix) } else { softmax(&terms, matrix) }
-        }
-        Parameters::Linear { coefficients, intercept } => {
-            let terms = linear_terms(std::slice::from_ref(coefficients), &[*intercept], matrix);
-            Scores::Numbers(one_per_row(&terms, matrix))
-        }
-        Parameters::NaiveBayes { weights, priors, means, squares, epsilon } => {
-            softmax(&bayes_terms(weights, priors, means, squares, *epsilon, matrix), matrix)
-        }
-        Parameters::KMeans { centers, .. } => nearest(&center_terms(centers, matrix), matrix),
+/// A model's parameters laid out for the rows of one layout. Made once, it scores any number of matrices.
+pub struct Kernel(Form);
+
+enum Form {
+    TwoClasses(Vec<Terms<Product>>),
+    Softmax(Vec<Terms<Product>>),
+    Numbers(Vec<Terms<Product>>),
+    Bayes(Vec<Terms<Deviation>>),
+    Nearest(Vec<Terms<Distance>>),
+}
+
+impl Kernel {
+    pub fn new(parameters: &Parameters, layout: &Layout) -> Self {
+        Kernel(match parameters {
+            Parameters::Logistic { coefficients, intercept } => {
+                let terms = linear_terms(coefficients, intercept, layout);
+                if coefficients.len() <= 1 { Form::TwoClasses(terms) } else { Form::Softmax(terms) }
+            }
+            Parameters::Linear { coefficients, intercept } => {
+                Form::Numbers(linear_terms(std::slice::from_ref(coefficients), &[*intercept], layout))
+            }
+            Parameters::NaiveBayes { weights, priors, means, squares, epsilon } => {
+                Form::Bayes(bayes_terms(weights, priors, means, squares, *epsilon, layout))
+            }
+            Parameters::KMeans { centers, .. } => Form::Nearest(center_terms(centers, layout)),
+        })
     }
+
+    /// Predictions for the rows of a matrix of the kernel's layout.
+    pub fn score(&self, matrix: &Matrix) -> Scores {
+        match &self.0 {
+            Form::TwoClasses(terms) => two_classes(terms, matrix),
+            Form::Softmax(terms) => softmax(terms, matrix),
+            Form::Numbers(terms) => Scores::Numbers(one_per_row(terms, matrix)),
+            Form::Bayes(terms) => softmax(terms, matrix),
+            Form::Nearest(terms) => nearest(terms, matrix),
+        }
+    }
+}
+
+/// Predictions for the rows of one matrix.
+pub fn score(parameters: &Parameters, matrix: &Matrix) -> Scores {
+    Kernel::new(parameters, &matrix.layout()).score(matrix)
 }
 
 /// A sum over an encoded row: a start, a term of each dense column, and a term of each one-hot column that depends on its
@@ -134,14 +162,14 @@ fn at(parameters: &[f64], column: u32) -> f64 {
     parameters.get(column as usize).copied().unwrap_or(0.0)
 }
 
-fn linear_terms(coefficients: &[Vec<f64>], intercept: &[f64], matrix: &Matrix) -> Vec<Terms<Product>> {
+fn linear_terms(coefficients: &[Vec<f64>], intercept: &[f64], layout: &Layout) -> Vec<Terms<Product>> {
     let terms = |(class, coefficients): (usize, &Vec<f64>)| Terms {
         start: intercept.get(class).copied().unwrap_or(0.0),
-        dense: matrix.dense.iter().map(|column| Product(at(coefficients, *column))).collect(),
-        codes: matrix
+        dense: layout.dense.iter().map(|column| Product(at(coefficients, *column))).collect(),
+        codes: layout
             .codes
             .iter()
-            .map(|c| (0..c.categories).map(|k| at(coefficients, c.first + k)).chain([0.0]).collect())
+            .map(|(first, categories)| (0..*categories).map(|k| at(coefficients, first + k)).chain([0.0]).collect())
             .collect(),
     };
     coefficients.iter().enumerate().map(terms).collect()
@@ -154,7 +182,7 @@ fn bayes_terms(
     means: &[Vec<f64>],
     squares: &[Vec<f64>],
     epsilon: f64,
-    matrix: &Matrix,
+    layout: &Layout,
 ) -> Vec<Terms<Deviation>> {
     (0..priors.len())
         .map(|class| {
@@ -162,25 +190,25 @@ fn bayes_terms(
             let weight = weights.get(class).copied().unwrap_or(0.0);
             let variance = |column| if weight > 0.0 { of(squares, column) / weight + epsilon } else { epsilon };
             let deviation = |column| Deviation { mean: of(means, column), divisor: -2.0 * variance(column) };
-            let logs: f64 = (0..matrix.width as u32).map(|column| libm::log(2.0 * PI * variance(column))).sum();
+            let logs: f64 = (0..layout.width as u32).map(|column| libm::log(2.0 * PI * variance(column))).sum();
             Terms {
                 start: libm::log(priors.get(class).copied().unwrap_or(0.0)) - 0.5 * logs,
-                dense: matrix.dense.iter().map(|column| deviation(*column)).collect(),
-                codes: matrix.codes.iter().map(|c| one_hot(c, &deviation)).collect(),
+                dense: layout.dense.iter().map(|column| deviation(*column)).collect(),
+                codes: layout.codes.iter().map(|c| one_hot(*c, &deviation)).collect(),
             }
         })
         .collect()
 }
 
-fn center_terms(centers: &[Vec<f64>], matrix: &Matrix) -> Vec<Terms<Distance>> {
+fn center_terms(centers: &[Vec<f64>], layout: &Layout) -> Vec<Terms<Distance>> {
     centers
         .iter()
         .map(|center| {
             let distance = |column| Distance(at(center, column));
             Terms {
                 start: 0.0,
-                dense: matrix.dense.iter().map(|column| distance(*column)).collect(),
-                codes: matrix.codes.iter().map(|c| one_hot(c, &distance)).collect(),
+                dense: layout.dense.iter().map(|column| distance(*column)).collect(),
+                codes: layout.codes.iter().map(|c| one_hot(*c, &distance)).collect(),
             }
         })
         .collect()
@@ -189,9 +217,9 @@ fn center_terms(centers: &[Vec<f64>], matrix: &Matrix) -> Vec<Terms<Distance>> {
 /// The sum over the 0/1 columns of a one-hot column, for each category that may be the 1, and for none.
 ///
 /// Sums of what comes before and behind are used, not the whole less one: that would lose digits where terms are large.
-fn one_hot<T: Term>(codes: &Codes, term: &impl Fn(u32) -> T) -> Vec<f64> {
-    let columns = codes.first..codes.first + codes.categories;
-    let mut behind = vec![0.0; codes.categories as usize + 1];
+fn one_hot<T: Term>((first, categories): (u32, u32), term: &impl Fn(u32) -> T) -> Vec<f64> {
+    let columns = first..first + categories;
+    let mut behind = vec![0.0; categories as usize + 1];
     for (n, column) in columns.clone().enumerate().rev() {
         behind[n] = behind[n + 1] + term(column).of(0.0);
     }

@@ -1,0 +1,138 @@
+//! The endpoints that a node serves: what a request is routed to. A change makes a new table; requests under way keep the one
+//! they began with.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use shardmill_common::endpoint::{Counted, Deployment, Endpoint, EndpointName, Variant, Watched};
+use shardmill_common::model::ModelRef;
+use shardmill_common::watch::Tally;
+use tokio::sync::watch;
+
+use crate::predictor::Predictor;
+use crate::watch::Recorder;
+
+/// A variant that answers.
+pub struct LiveVariant {
+    pub variant: Variant,
+    pub predictor: Arc<Predictor>,
+    pub recorder: Arc<Recorder>,
+}
+
+pub struct LiveEndpoint {
+    pub endpoint: Endpoint,
+    pub variants: Vec<LiveVariant>,
+    /// Of each variant the end of its part of 0..1.
+    ends: Vec<f64>,
+}
+
+impl LiveEndpoint {
+    /// The variant that has `at`, which is drawn evenly from 0..1.
+    pub fn choose(&self, at: f64) -> Option<&LiveVariant> {
+        let place = self.ends.partition_point(|end| *end <= at);
+        let last = self.variants.iter().rev().find(|v| v.variant.weight > 0.0);
+        self.variants.get(place).or(last)
+    }
+
+    pub fn variant(&self, name: &str) -> Option<&LiveVariant> {
+        self.variants.iter().find(|v| v.variant.name == name)
+    }
+}
+
+/// All endpoints at one time.
+#[derive(Default)]
+pub struct Routes {
+    pub revision: u64,
+    pub endpoints: HashMap<String, Arc<LiveEndpoint>>,
+}
+
+impl Routes {
+    /// The endpoint for requests that name none: the one marked, or the only one.
+    pub fn default_endpoint(&self) -> Option<&Arc<LiveEndpoint>> {
+        let marked = self.endpoints.values().find(|e| e.endpoint.is_default);
+        marked.or_else(|| if self.endpoints.len() == 1 { self.endpoints.values().next() } else { None })
+    }
+
+    /// Names in order, for messages.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.endpoints.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+type RecorderKey = (EndpointName, String, ModelRef);
+
+/// The endpoints of a node, and what it counted.
+#[derive(Default)]
+pub struct Live {
+    routes: RwLock<Arc<Routes>>,
+    /// Kept when variants change, so that nothing counted is lost.
+    recorders: Mutex<HashMap<RecorderKey, Arc<Recorder>>>,
+    predictors: Mutex<HashMap<ModelRef, Arc<Predictor>>>,
+    applied: watch::Sender<u64>,
+}
+
+impl Live {
+    pub fn routes(&self) -> Arc<Routes> {
+        self.routes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The last change that is served; 0 before there was any.
+    pub fn revisions(&self) -> watch::Receiver<u64> {
+        self.applied.subscribe()
+    }
+
+    fn recorder(&self, endpoint: &EndpointName, variant: &str, predictor: &Predictor) -> Arc<Recorder> {
+        let key = (endpoint.clone(), variant.to_owned(), predictor.model.reference());
+        let mut recorders = self.recorders.lock().unwrap_or_else(PoisonError::into_inner);
+        recorders.entry(key).or_insert_with(|| Arc::new(Recorder::new(&predictor.model))).clone()
+    }
+
+    /// Makes every model ready, then swaps the table: requests see the old endpoints or the new ones, never none. An older
+    /// deployment than the one that is served changes nothing.
+    pub fn deploy(&self, deployment: Deployment) -> Result<(), String> {
+        let mut predictors = std::mem::take(&mut *self.predictors.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut known = HashMap::with_capacity(deployment.models.len());
+        for model in deployment.models {
+            let reference = model.reference();
+            let predictor = match predictors.remove(&reference) {
+                // A version's number is never given twice, but a cluster may be made anew.
+                Some(ready) if ready.model.job == model.job && ready.model.created == model.created => ready,
+                _ => Arc::new(Predictor::new(Arc::new(model)).map_err(|e| format!("{reference}: {e}"))?),
+            };
+            known.insert(reference, predictor);
+        }
+        let mut endpoints = HashMap::with_capacity(deployment.endpoints.len());
+        for endpoint in deployment.endpoints {
+            let mut variants = Vec::with_capacity(endpoint.variants.len());
+            let (mut ends, mut end) = (Vec::with_capacity(endpoint.variants.len()), 0.0);
+            for variant in &endpoint.variants {
+                let predictor = known.get(&variant.model).ok_or_else(|| {
+                    format!("the model {} of endpoint `{}` was not sent", variant.model, endpoint.name)
+                })?;
+                let recorder = self.recorder(&endpoint.name, &variant.name, predictor);
+                end += endpoint.share(variant);
+                ends.push(end);
+                variants.push(LiveVariant { variant: variant.clone(), predictor: predictor.clone(), recorder });
+            }
+            endpoints.insert(endpoint.name.to_string(), Arc::new(LiveEndpoint { endpoint, variants, ends }));
+        }
+        *self.predictors.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        *routes = Arc::new(Routes { revision: deployment.revision, endpoints });
+        drop(routes);
+        self.applied.send_replace(deployment.revision);
+        Ok(())
+    }
+
+    /// What was counted since this was last called; what counted nothing is left out.
+    pub fn take(&self) -> Vec<Counted> {
+        let recorders = self.recorders.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = recorders.iter().map(|((endpoint, variant, model), recorder)| Counted {
+            endpoint: endpoint.clone(),
+            watched: Watched { variant: variant.clone(), model: model.clone(), tally: recorder.take() },
+        });
+        counted.filter(|c| c.watched.tally != Tally::default()).collect()
+    }
+}

@@ -1,0 +1,55 @@
+//! A model version made ready to answer requests.
+
+use std::sync::Arc;
+
+use shardmill_common::model::{Model, Target};
+
+use crate::encode::{Encoded, Fault, Plan};
+use crate::model::{Kernel, Scores};
+use crate::table::Table;
+
+/// What a request's rows became.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Predicted {
+    pub encoded: Encoded,
+    pub scores: Scores,
+    /// Of each row the predicted class or cluster; of numbers none.
+    pub classes: Vec<u32>,
+}
+
+/// A model version made ready once for any number of requests.
+pub struct Predictor {
+    pub model: Arc<Model>,
+    plan: Plan,
+    kernel: Kernel,
+    /// Of each class its text.
+    pub class_texts: Vec<String>,
+}
+
+impl Predictor {
+    pub fn new(model: Arc<Model>) -> Result<Self, String> {
+        let plan = Plan::new(&model.features);
+        let kernel = Kernel::new(&model.parameters, &plan.layout);
+        let class_texts = model.target.classes().iter().map(ToString::to_string).collect();
+        Ok(Self { model, plan, kernel, class_texts })
+    }
+
+    pub fn predict(&self, table: &Table<'_>) -> Result<Predicted, Fault> {
+        let encoded = self.plan.encode(table)?;
+        let scores = self.kernel.score(&encoded.matrix);
+        let classes = scores.classes();
+        Ok(Predicted { encoded, scores, classes })
+    }
+
+    /// Names of the columns of an answer: those that batch prediction adds.
+    pub fn answer_columns(&self) -> Vec<String> {
+        use shardmill_common::prediction::added_columns;
+        use shardmill_common::task::PredictOutputs;
+        let both = PredictOutputs { label: true, probability: true };
+        added_columns(&self.model.target, both).into_iter().map(|f| f.name).collect()
+    }
+
+    pub fn target(&self) -> &Target {
+        &self.model.target
+    }
+}
