@@ -84,6 +84,9 @@ pub enum EndpointRequest {
     Show { name: EndpointName, seconds: u64 },
     /// Answered with `Vec<watch::Window>`: what was watched, window by window, the oldest first.
     Windows { name: EndpointName, seconds: u64 },
+    /// Answered with `u64` once the rows that the coordinator itself captured so far are in their datasets: how many there
+    /// were. Workers are asked one by one.
+    FlushCapture,
     /// Answered with a `Deployment`: what a node needs to serve. For workers.
     Deployment,
 }

@@ -5,15 +5,23 @@
 //!     coordinator/journal.redb
 //!                 models/<job>/model.json, curvature.parquet
 //!                 logs/<job>.jsonl what its attempts wrote to standard error, a line an attempt
+//!                 capture/       as below, where the coordinator answers requests
 //!     worker-N/id               worker and cluster identity, JSON
 //!              objects/ab/<id>.obj
 //!              tmp/<id>         files being written; emptied at start
 //!              shuffle/<job>/<stage>-<task>-<epoch>.<number>.ipc
+//!              capture/       as below, where the worker answers requests
+//!     capture/DATASET/<id>.part         rows that are captured, one a line; being written
+//!                     <id>.jsonl        the same, complete, until they are in the dataset
+//!                     <id>.schema.json  the types of its columns
 //! ```
 
 use std::path::{Path, PathBuf};
 
+use uuid::Uuid;
+
 use crate::ids::{AttemptId, JobId, ObjectId};
+use crate::name::DatasetName;
 
 /// Paths of a coordinator's data folder.
 #[derive(Clone, Debug)]
@@ -130,5 +138,41 @@ impl ClusterLayout {
     /// How many workers' folders there are: they are numbered from 0 without gaps.
     pub fn existing_workers(&self) -> u32 {
         (0..).find(|n| !self.worker(*n).is_dir()).unwrap_or(0)
+    }
+}
+
+/// The files in which captured rows wait for their dataset, below the data folder of the process that answers requests.
+#[derive(Clone, Debug)]
+pub struct CaptureLayout {
+    root: PathBuf,
+}
+
+impl CaptureLayout {
+    pub fn new(data_dir: impl AsRef<Path>) -> Self {
+        Self { root: data_dir.as_ref().join("capture") }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A dataset's name is checked where it enters: it is never a path.
+    pub fn dataset(&self, name: &DatasetName) -> PathBuf {
+        self.root.join(name.as_str())
+    }
+
+    /// Rows that are still being written.
+    pub fn part(&self, name: &DatasetName, id: Uuid) -> PathBuf {
+        self.dataset(name).join(format!("{id}.part"))
+    }
+
+    /// Rows that are complete.
+    pub fn sealed(&self, name: &DatasetName, id: Uuid) -> PathBuf {
+        self.dataset(name).join(format!("{id}.jsonl"))
+    }
+
+    /// The types of the columns of such a file.
+    pub fn schema(&self, name: &DatasetName, id: Uuid) -> PathBuf {
+        self.dataset(name).join(format!("{id}.schema.json"))
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::manifest::{Manifest, ObjectRef, ShardEntry};
 use crate::mapreduce::{AggregateSpec, JoinSpec, MapReduceSpec, SortSpec};
-use crate::model::{Model, ModelRef, TrainSpec};
+use crate::model::{Model, ModelRef, Served, TrainSpec};
 use crate::name::{DatasetName, DatasetRef};
 use crate::rules::RuleSet;
 use crate::schema::Schema;
@@ -207,6 +207,10 @@ pub struct IngestSpec {
     pub nulls: Vec<String>,
     pub max_rejects: RejectLimit,
     pub append: bool,
+    /// Refused as a conflict if an earlier ingest into this name took one of the sources: who asks again after a crash cannot
+    /// take them twice.
+    #[serde(default)]
+    pub refuse_taken: bool,
     /// The version that `append` adds to; resolved by the coordinator.
     #[serde(default)]
     pub base: Option<Manifest>,
@@ -307,6 +311,9 @@ pub struct EvaluateSpec {
     pub input: DatasetRef,
     /// `None`: the column the model learnt.
     pub label: Option<String>,
+    /// The predictions are those that an endpoint gave, in the rows of the input that say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<Served>,
     /// The version meant; resolved by the coordinator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved: Option<Box<Model>>,

@@ -9,7 +9,7 @@ use crate::mapreduce::{
     AggregateTask, BoundsTask, CheckTask, CombineTask, ConformTask, LookupTask, MapTask, MergeGroupsTask, MergeTask,
     RangeTask, ReduceTask, SampleTask, Step,
 };
-use crate::model::{Encoder, Learn, LinfaFit, Model, Target};
+use crate::model::{Encoder, Learn, LinfaFit, Model, Served, Target};
 use crate::rules::{Rule, RuleStatistics};
 use crate::schema::{DataType, Schema};
 use crate::spec::{Chunk, How, Keep, SourceFormat, Validate};
@@ -351,6 +351,9 @@ pub struct AssessTask {
     pub model: Box<Model>,
     /// `None` for clusters.
     pub label: Option<String>,
+    /// Do not predict: take what an endpoint answered, from the rows that say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<Served>,
     /// Buckets of scores a class, a power of two.
     pub buckets: u32,
     pub source_name: String,

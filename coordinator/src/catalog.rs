@@ -148,6 +148,11 @@ impl Catalog {
         self.names.get(name).map(|n| n.taken.iter().cloned().collect()).unwrap_or_default()
     }
 
+    /// Whether an ingest into this name took a source of this checksum.
+    pub fn has_taken(&self, name: &DatasetName, checksum: &str) -> bool {
+        self.names.get(name).is_some_and(|n| n.taken.contains(checksum))
+    }
+
     /// The changes that publish a job's drafts, with the versions they become.
     pub fn publish(
         &self,

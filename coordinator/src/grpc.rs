@@ -18,6 +18,7 @@ use shardmill_common::task::Peer;
 use shardmill_proto::v1::Json;
 use shardmill_proto::v1::coordinator_server::Coordinator;
 use shardmill_proto::{decode, encode, refusal_to_status};
+use shardmill_serving::capture::Sink;
 use shardmill_serving::live::Live;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{UnboundedReceiverStream, WatchStream};
@@ -37,11 +38,18 @@ pub struct Door {
     sessions: AtomicU64,
     /// The endpoints that this process serves, if it does.
     live: Option<Arc<Live>>,
+    /// Where this process keeps requests and answers, if it does.
+    capture: Option<Arc<dyn Sink>>,
 }
 
 impl Door {
     pub fn new(handle: Handle, live: Option<Arc<Live>>) -> Self {
-        Self { handle, sessions: AtomicU64::new(0), live }
+        Self { handle, sessions: AtomicU64::new(0), live, capture: None }
+    }
+
+    /// With the rows that this process captures, so that they can be asked for.
+    pub fn with_capture(self, capture: Option<Arc<dyn Sink>>) -> Self {
+        Self { capture, ..self }
     }
 
     async fn ask<T: Serialize + Send + 'static>(
@@ -283,6 +291,11 @@ impl Coordinator for Door {
             EndpointRequest::List => self.ask(|d| Ok(d.endpoint_list())).await,
             EndpointRequest::Show { name, seconds } => self.ask(move |d| d.endpoint(&name, seconds)).await,
             EndpointRequest::Windows { name, seconds } => self.ask(move |d| d.windows(&name, seconds)).await,
+            EndpointRequest::FlushCapture => {
+                let Some(capture) = &self.capture else { return encode(&0u64).map(Response::new) };
+                let flushed = capture.flush().await;
+                encode(&flushed.map_err(|why| refusal_to_status(Refusal::Unavailable(why)))?).map(Response::new)
+            }
             EndpointRequest::Deployment => self.ask(|d| Ok(d.deployment())).await,
         }
     }

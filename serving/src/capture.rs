@@ -1,5 +1,8 @@
 //! What is kept of requests and their answers.
 
+use std::fmt;
+use std::pin::Pin;
+
 use shardmill_common::endpoint::EndpointName;
 use shardmill_common::model::ModelRef;
 use shardmill_common::name::DatasetName;
@@ -24,8 +27,14 @@ pub struct Event<'a> {
     pub predicted: &'a Predicted,
 }
 
-/// Takes what is to be kept. It must not wait: it is called between the prediction and the reply.
-pub trait Sink: Send + Sync {
-    /// False: there was no room, and the event is lost.
+/// What a flush comes to: the rows that were put into their datasets, or why they could not be.
+pub type Flushing = Pin<Box<dyn Future<Output = Result<u64, String>> + Send>>;
+
+/// Takes what is to be kept.
+pub trait Sink: Send + Sync + fmt::Debug {
+    /// Must not wait: it is called between the prediction and the reply. False: there was no room, and the event is lost.
     fn keep(&self, event: &Event<'_>) -> bool;
+
+    /// Puts what was kept until now into its datasets.
+    fn flush(&self) -> Flushing;
 }

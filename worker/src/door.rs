@@ -4,12 +4,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
-use shardmill_common::failure::Failure;
+use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::ids::ObjectId;
 use shardmill_common::message::FetchRequest;
 use shardmill_proto::v1::worker_server::Worker;
 use shardmill_proto::v1::{Bytes, Json};
-use shardmill_proto::{decode, encode};
+use shardmill_proto::{decode, encode, refusal_to_status};
+use shardmill_serving::capture::Sink;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::agent::Agent;
@@ -21,11 +22,18 @@ const PIECE: usize = 1 << 20;
 pub struct Door {
     store: Arc<Store>,
     agent: Arc<Agent>,
+    /// Where this process keeps requests and answers, if it does.
+    capture: Option<Arc<dyn Sink>>,
 }
 
 impl Door {
     pub fn new(store: Arc<Store>, agent: Arc<Agent>) -> Self {
-        Self { store, agent }
+        Self { store, agent, capture: None }
+    }
+
+    /// With the rows that this process captures, so that they can be asked for.
+    pub fn with_capture(self, capture: Option<Arc<dyn Sink>>) -> Self {
+        Self { capture, ..self }
     }
 }
 
@@ -66,6 +74,12 @@ impl Worker for Door {
             Ok(Bytes { data: data.slice(at..end).into() })
         });
         Ok(Response::new(Box::pin(futures::stream::iter(pieces))))
+    }
+
+    async fn flush_capture(&self, _: Request<Json>) -> Result<Response<Json>, Status> {
+        let Some(capture) = &self.capture else { return encode(&0u64).map(Response::new) };
+        let flushed = capture.flush().await;
+        encode(&flushed.map_err(|why| refusal_to_status(Refusal::Unavailable(why)))?).map(Response::new)
     }
 
     async fn store(&self, request: Request<Streaming<Bytes>>) -> Result<Response<Json>, Status> {

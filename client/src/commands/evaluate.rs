@@ -37,7 +37,7 @@ pub struct EvaluateArgs {
 
 pub async fn run(context: &Context, args: EvaluateArgs) -> Result<(), CliError> {
     let plot = args.plot.as_deref().map(PlotTo::of).transpose()?;
-    let spec = EvaluateSpec { model: args.model, input: args.input, label: args.label, resolved: None };
+    let spec = EvaluateSpec { model: args.model, input: args.input, label: args.label, served: None, resolved: None };
     let (status, evaluation) = session::with_own_interrupt(context, async |s| {
         if plot.is_some() {
             context.interrupt.or_interrupted(can_be_drawn(s, &spec.model)).await?;

@@ -189,6 +189,7 @@ impl IngestArgs {
             nulls: self.null.clone(),
             max_rejects: self.max_rejects,
             append: self.append,
+            refuse_taken: false,
             base: None,
             replicas: self.replicas.replicas,
             clean: self.clean.as_deref().map(rules).transpose()?,

@@ -278,6 +278,7 @@ async fn ingest(
         nulls: job.nulls.clone(),
         max_rejects: job.max_rejects,
         append: false,
+        refuse_taken: false,
         base: None,
         replicas: job.replicas,
         clean: None,

@@ -91,6 +91,7 @@ mod tests {
         Evaluation {
             model: "churn@3".parse().unwrap(),
             data: "customers_test@12".parse().unwrap(),
+            served: None,
             label: Some("churned".into()),
             rows: 1_234_567,
             rows_skipped: 3,

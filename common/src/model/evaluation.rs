@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reference::ModelRef;
 use super::version::ClassValue;
+use crate::endpoint::EndpointName;
 use crate::ids::JobId;
 use crate::name::DatasetRef;
 use crate::time::Timestamp;
@@ -31,10 +32,20 @@ pub struct Curve {
     pub true_positive_rate: Vec<f64>,
 }
 
+/// Which of an endpoint's answers are meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    pub endpoint: EndpointName,
+    pub variant: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     pub model: ModelRef,
     pub data: DatasetRef,
+    /// The predictions were not made for the evaluation: an endpoint had given them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<Served>,
     pub label: Option<String>,
     pub rows: u64,
     /// Rows that could not be predicted, or had no label.

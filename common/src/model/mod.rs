@@ -6,6 +6,7 @@ mod evaluation;
 #[cfg(feature = "example")]
 mod example;
 mod learn;
+mod onnx;
 mod packed;
 mod reference;
 mod spec;
@@ -15,13 +16,14 @@ pub use assessment::{
     Assessment, BinSums, CALIBRATION_BINS, CURVE_POINTS, CarefulSum, ClassSums, ClusterSums, NumberSums, Ranking, Sums,
 };
 pub use encoder::{Encoder, Encoding, Feature, Filling, OutputColumn, Scaling};
-pub use evaluation::{CalibrationBin, Curve, Evaluation};
+pub use evaluation::{CalibrationBin, Curve, Evaluation, Served};
 #[cfg(feature = "example")]
 pub use example::example;
 pub use learn::{
     CategoryCounts, CentroidSums, ClassMoments, GlmRound, GlmSums, LabelProfile, Learn, Learnt, LinfaFit, LinfaResult,
     Link, Moments, NumericProfile, Profile, SeedRound, Seeds,
 };
+pub use onnx::{MAX_GRAPH_BYTES, OnnxGraph, OnnxInput, OnnxOutput};
 pub use packed::Packed;
 pub use reference::{ModelName, ModelRef, Which, alias};
 pub use spec::{

@@ -88,6 +88,16 @@ impl Driver {
             }
             JobSpec::Ingest(s) => {
                 s.base = None;
+                if s.refuse_taken
+                    && let Some(twice) =
+                        s.sources.iter().find(|source| self.catalog.has_taken(&s.output, &source.checksum))
+                {
+                    let name = &s.output;
+                    return Err(Refusal::Conflict(format!(
+                        "an earlier ingest into `{name}` took {} already",
+                        twice.name
+                    )));
+                }
                 if s.append {
                     // Appending to what is not there yet makes it: a loop's first run is like the others.
                     s.base = self.catalog.find(&DatasetRef { name: s.output.clone(), version: None }).ok().cloned();
@@ -310,7 +320,11 @@ impl Driver {
 
     pub fn remove(&mut self, dataset: &DatasetRef) -> Result<Vec<DatasetRef>, Refusal> {
         self.not_being_written(&dataset.name)?;
-        self.not_captured_into(&dataset.name)?;
+        // An earlier version may go: those that follow have its rows.
+        let latest = DatasetRef { name: dataset.name.clone(), version: None };
+        if dataset.version.is_none() || self.catalog.find(&latest).is_ok_and(|m| m.reference() == *dataset) {
+            self.not_captured_into(&dataset.name)?;
+        }
         let Removal { changes, removed, objects } = self.catalog.remove(dataset)?;
         for change in changes {
             self.put(change);

@@ -132,6 +132,7 @@ fn assess_stage(spec: &EvaluateSpec, model: &Model, input: &Manifest) -> Next {
                 schema: input.schema.clone(),
                 model: Box::new(lean.clone()),
                 label: label.clone(),
+                served: spec.served.clone(),
                 buckets,
                 source_name: input.reference().to_string(),
                 first_row,
@@ -166,6 +167,7 @@ fn evaluation(
     Evaluation {
         model: model.reference(),
         data: input.reference(),
+        served: spec.served.clone(),
         label: model.target.label().map(|trained| spec.label.clone().unwrap_or_else(|| trained.column.clone())),
         rows: found.rows,
         rows_skipped: found.rows_skipped,

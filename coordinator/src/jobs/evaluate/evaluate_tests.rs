@@ -26,6 +26,7 @@ fn job(target: Target, asked: Option<&str>, columns: &[(&str, DataType)], rows: 
         model: "churn@3".parse().unwrap(),
         input: "test@1".parse().unwrap(),
         label: asked.map(str::to_owned),
+        served: None,
         resolved: Some(Box::new(model(target))),
     };
     let shard = |rows: &u64| ShardEntry {

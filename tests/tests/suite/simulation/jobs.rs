@@ -39,6 +39,7 @@ pub fn ingest() -> JobSpec {
         nulls: vec![],
         max_rejects: RejectLimit::default(),
         append: false,
+        refuse_taken: false,
         base: None,
         replicas: None,
         clean: None,
