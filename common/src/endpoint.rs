@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Model, ModelRef};
 use crate::name::DatasetName;
 use crate::time::Timestamp;
-use crate::watch::Tally;
+use crate::watch::{Every, Tally, WatchReport};
 
 /// An endpoint's name follows the rules of a dataset's.
 pub type EndpointName = DatasetName;
@@ -78,12 +78,13 @@ pub enum EndpointRequest {
     Update { name: EndpointName, change: EndpointChange },
     /// Answered with the `Endpoint` as it was.
     Delete { name: EndpointName },
-    /// Answered with `Vec<EndpointStatus>`, by name.
+    /// Answered with `Vec<EndpointStatus>`, by name; what was watched is left out.
     List,
-    /// Answered with an `EndpointStatus`. What is watched is that of so many seconds back.
+    /// Answered with an `EndpointStatus`. What is watched is that of the windows that reach into so many seconds back.
     Show { name: EndpointName, seconds: u64 },
-    /// Answered with `Vec<watch::Window>`: what was watched, window by window, the oldest first.
-    Windows { name: EndpointName, seconds: u64 },
+    /// Answered with `Vec<watch::WindowReport>`: what was watched so many seconds back, window by window, the oldest first. The
+    /// endpoint may be gone.
+    Windows { name: EndpointName, seconds: u64, every: Every },
     /// Answered with `u64` once the rows that the coordinator itself captured so far are in their datasets: how many there
     /// were. Workers are asked one by one.
     FlushCapture,
@@ -96,8 +97,8 @@ pub enum EndpointRequest {
 pub struct EndpointStatus {
     pub endpoint: Endpoint,
     pub nodes: Vec<ServingNode>,
-    /// Of each variant and model version that answered in the time asked about.
-    pub watched: Vec<Watched>,
+    /// Of each variant and model version that was asked in that time.
+    pub watched: Vec<WatchReport>,
 }
 
 /// A process that answers requests.

@@ -284,7 +284,10 @@ pub struct ProfileTask {
     /// A row without a value in one of these is left out.
     pub required: Vec<String>,
     pub max_categories: u64,
-    /// For messages: the dataset's name and the rows before this shard.
+    /// Of how many rows of the dataset one is sampled (see `sampled_row`); 0: none is.
+    #[serde(default)]
+    pub sample_every: u64,
+    /// For messages and the sample: the dataset's name and the rows before this shard.
     pub source_name: String,
     pub first_row: u64,
 }

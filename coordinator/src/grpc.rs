@@ -290,7 +290,9 @@ impl Coordinator for Door {
             EndpointRequest::Delete { name } => self.ask(move |d| d.remove_endpoint(&name)).await,
             EndpointRequest::List => self.ask(|d| Ok(d.endpoint_list())).await,
             EndpointRequest::Show { name, seconds } => self.ask(move |d| d.endpoint(&name, seconds)).await,
-            EndpointRequest::Windows { name, seconds } => self.ask(move |d| d.windows(&name, seconds)).await,
+            EndpointRequest::Windows { name, seconds, every } => {
+                self.ask(move |d| d.windows(&name, seconds, every)).await
+            }
             EndpointRequest::FlushCapture => {
                 let Some(capture) = &self.capture else { return encode(&0u64).map(Response::new) };
                 let flushed = capture.flush().await;

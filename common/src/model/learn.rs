@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::packed::Packed;
 use super::version::ClassValue;
+use crate::watch::Sample;
 
 /// Count, mean and sum of squared deviations of some numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -81,6 +82,9 @@ pub struct Profile {
     pub numeric: Vec<NumericProfile>,
     pub categorical: Vec<CategoryCounts>,
     pub label: LabelProfile,
+    /// Of the rows that training uses, if the task asks for it.
+    #[serde(default)]
+    pub sample: Option<Sample>,
 }
 
 /// The loss of one row, `z` being linear in the parameters.

@@ -36,4 +36,57 @@ impl Latency {
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
+
+    /// In seconds; `None` of nothing.
+    pub fn mean(&self) -> Option<f64> {
+        let count = self.count();
+        (count > 0).then(|| self.sum_micros as f64 / 1e6 / count as f64)
+    }
+
+    /// The latency that a part of the requests (0.5: half of them) stays below, in seconds: within its bucket, requests are
+    /// taken to be spread evenly, as Prometheus' `histogram_quantile` does. Of what is slower than every bound, the last
+    /// bound is told. `None` of nothing.
+    pub fn quantile(&self, part: f64) -> Option<f64> {
+        let rank = part * self.count() as f64;
+        let mut below = 0.0;
+        for (n, count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let count = *count as f64;
+            if below + count >= rank {
+                let lower = n.checked_sub(1).and_then(|n| LATENCY_BOUNDS_MICROS.get(n)).map_or(0.0, |b| *b as f64);
+                let upper = LATENCY_BOUNDS_MICROS.get(n).map_or(lower, |b| *b as f64);
+                return Some((lower + (upper - lower) * ((rank - below) / count)) / 1e6);
+            }
+            below += count;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_found_within_their_buckets() {
+        let mut latency = Latency::default();
+        assert_eq!((latency.mean(), latency.quantile(0.5)), (None, None));
+        for micros in [20, 20, 20, 20, 60, 60, 60, 60, 60, 60] {
+            latency.add(micros);
+        }
+        assert_eq!(latency.mean(), Some(44e-6));
+        // Four in 10..25, six in 50..100: the fifth is a sixth into the latter.
+        assert!((latency.quantile(0.5).unwrap() - (50.0 + 50.0 / 6.0) * 1e-6).abs() < 1e-12);
+        assert_eq!(latency.quantile(0.4), Some(25e-6));
+        assert_eq!(latency.quantile(1.0), Some(100e-6));
+    }
+
+    #[test]
+    fn a_bound_belongs_to_its_bucket_and_the_slowest_have_one() {
+        let mut latency = Latency::default();
+        latency.add(10);
+        latency.add(11);
+        latency.add(99_000_000);
+        assert_eq!((latency.counts[0], latency.counts[1], latency.counts.last()), (1, 1, Some(&1)));
+        assert_eq!(latency.quantile(1.0), Some(10.0));
+    }
 }

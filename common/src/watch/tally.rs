@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::latency::Latency;
-use crate::endpoint::EndpointName;
-use crate::model::ModelRef;
-use crate::time::Timestamp;
 
-/// Bins of equal width into which the probability of the positive class (of more than two classes: of the predicted one) is counted.
-pub const PROBABILITY_BINS: usize = 10;
+/// Upper bounds of the bins into which the probability of the positive class (of more than two classes: of the predicted one)
+/// is counted; a bin holds what is more than the bound before and at most its own.
+pub const PROBABILITY_BOUNDS: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 
 /// Why a request got no predictions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,7 +57,7 @@ impl ErrorKind {
 /// What was seen of one feature.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeatureTally {
-    /// In the bins of the model's baseline; empty where it has none.
+    /// In the bins of the model's baseline, or by the model's categories; empty for numbers without a baseline.
     pub bins: Vec<u64>,
     pub missing: u64,
     /// Categories that training did not see.
@@ -69,9 +67,10 @@ pub struct FeatureTally {
 /// What was predicted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcomes {
-    /// Rows by predicted class or cluster; by bins of the label's deciles where a number is predicted.
+    /// Rows by predicted class or cluster. Of numbers by the label's deciles in training: those of at most the first edge, then
+    /// those of more than an edge and at most the next, last those of more than all; empty where the deciles are not known.
     pub counts: Vec<u64>,
-    /// `PROBABILITY_BINS` of them, for classes.
+    /// For classes: as many as `PROBABILITY_BOUNDS`.
     pub probabilities: Vec<u64>,
     /// Sum of predicted numbers, or of the probabilities that are counted.
     pub sum: f64,
@@ -100,11 +99,27 @@ fn add_up(own: &mut Vec<u64>, more: &[u64]) {
     own.iter_mut().zip(more).for_each(|(own, more)| *own += more);
 }
 
+impl Outcomes {
+    /// Adds a prediction to the sum, unless the sum would not be finite then: JSON has no word for that.
+    pub fn add(&mut self, prediction: f64) {
+        let sum = self.sum + prediction;
+        self.sum = if sum.is_finite() { sum } else { self.sum };
+    }
+
+    /// The bin of a probability.
+    pub fn probability_bin(probability: f64) -> usize {
+        let bin = PROBABILITY_BOUNDS.partition_point(|bound| *bound < probability);
+        bin.min(PROBABILITY_BOUNDS.len() - 1)
+    }
+}
+
 impl Tally {
+    /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
         self.requests == 0 && self.errors.is_empty() && self.capture_dropped == 0
     }
 
+    /// Adds what was counted elsewhere, or at another time.
     pub fn merge(&mut self, other: &Tally) {
         self.requests += other.requests;
         self.rows += other.rows;
@@ -114,7 +129,7 @@ impl Tally {
         self.latency.merge(&other.latency);
         add_up(&mut self.outcomes.counts, &other.outcomes.counts);
         add_up(&mut self.outcomes.probabilities, &other.outcomes.probabilities);
-        self.outcomes.sum += other.outcomes.sum;
+        self.outcomes.add(other.outcomes.sum);
         if self.features.len() < other.features.len() {
             self.features.resize(other.features.len(), FeatureTally::default());
         }
@@ -125,16 +140,57 @@ impl Tally {
         }
         self.capture_dropped += other.capture_dropped;
     }
+
+    /// Requests that got no predictions.
+    pub fn failed(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
+    /// The mean of what was predicted: of numbers, or of the probabilities that are counted. `None`: there is none.
+    pub fn mean_outcome(&self) -> Option<f64> {
+        (self.rows > 0).then(|| self.outcomes.sum / self.rows as f64)
+    }
 }
 
-/// What was seen in one stretch of time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Window {
-    pub endpoint: EndpointName,
-    pub variant: String,
-    pub model: ModelRef,
-    /// Where it begins.
-    pub start: Timestamp,
-    pub seconds: u64,
-    pub tally: Tally,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(requests: u64, bins: &[u64]) -> Tally {
+        let mut tally = Tally { requests, rows: 2 * requests, ..Default::default() };
+        tally.errors.insert(ErrorKind::BadRow, 1);
+        tally.latency.add(30);
+        tally.outcomes = Outcomes { counts: bins.to_vec(), probabilities: vec![1; 10], sum: 0.5 };
+        tally.features = vec![FeatureTally { bins: bins.to_vec(), missing: 1, unseen: 2 }];
+        tally.capture_dropped = 1;
+        tally
+    }
+
+    #[test]
+    fn tallies_add_up_whatever_their_sizes() {
+        let mut sum = Tally::default();
+        assert!(sum.is_empty());
+        sum.merge(&tally(3, &[1, 2]));
+        sum.merge(&tally(4, &[10, 20, 30]));
+        assert_eq!((sum.requests, sum.rows, sum.failed(), sum.capture_dropped), (7, 14, 2, 2));
+        assert_eq!(sum.features, vec![FeatureTally { bins: vec![11, 22, 30], missing: 2, unseen: 4 }]);
+        assert_eq!((sum.outcomes.counts.as_slice(), sum.outcomes.sum), ([11, 22, 30].as_slice(), 1.0));
+        assert_eq!((sum.latency.count(), sum.latency.sum_micros), (2, 60));
+        let read: Tally = serde_json::from_str(&serde_json::to_string(&sum).unwrap()).unwrap();
+        assert_eq!(read, sum);
+    }
+
+    #[test]
+    fn a_bound_belongs_to_the_bin_below_it() {
+        let bins: Vec<usize> = [0.0, 0.1, 0.11, 0.5, 0.95, 1.0, 1.1].map(Outcomes::probability_bin).to_vec();
+        assert_eq!(bins, [0, 0, 1, 4, 9, 9, 9]);
+    }
+
+    #[test]
+    fn a_sum_stays_finite() {
+        let mut outcomes = Outcomes { sum: f64::MAX, ..Default::default() };
+        outcomes.add(f64::MAX);
+        outcomes.add(f64::NAN);
+        assert_eq!(outcomes.sum, f64::MAX);
+    }
 }

@@ -7,7 +7,7 @@ use shardmill_common::failure::Refusal;
 use shardmill_common::message::ToWorker;
 use shardmill_common::model::Model;
 use shardmill_common::time::Timestamp;
-use shardmill_common::watch::Window;
+use shardmill_common::watch::{Every, WatchReport, WindowReport};
 use tokio::sync::watch;
 
 use super::Driver;
@@ -90,7 +90,9 @@ impl Driver {
         EndpointStatus {
             endpoint: endpoint.clone(),
             nodes: self.serving.values().cloned().collect(),
-            watched: of_endpoint.map(|(_, w)| Watched::clone(w)).collect(),
+            watched: of_endpoint
+                .map(|(_, w)| WatchReport::new(Watched::clone(w), self.registry.find(&w.model).ok()))
+                .collect(),
         }
     }
 
@@ -103,7 +105,7 @@ impl Driver {
     }
 
     /// What was watched, window by window.
-    pub fn windows(&self, name: &EndpointName, _seconds: u64) -> Result<Vec<Window>, Refusal> {
+    pub fn windows(&self, name: &EndpointName, _seconds: u64, _every: Every) -> Result<Vec<WindowReport>, Refusal> {
         self.endpoints.find(name)?;
         Ok(Vec::new())
     }

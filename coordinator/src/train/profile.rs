@@ -130,6 +130,7 @@ mod tests {
                 too_many: false,
             }],
             label: LabelProfile::Classes(classes.iter().map(|(c, n)| (ClassValue::Int64(*c), *n, *n as f64)).collect()),
+            sample: None,
         }
     }
 

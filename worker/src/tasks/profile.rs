@@ -89,6 +89,7 @@ fn profile(frame: DataFrame, task: &ProfileTask, check: &dyn Fn() -> Result<(), 
         numeric,
         categorical,
         label,
+        sample: None,
     })
 }
 
@@ -205,6 +206,7 @@ mod tests {
             categorical: owned(&["city"]),
             required: owned(&["n"]),
             max_categories: 3,
+            sample_every: 0,
             source_name: "sales".into(),
             first_row: 10,
         }

@@ -146,6 +146,7 @@ impl Table {
                     LabelProfile::Classes(classes.into_iter().map(|(c, (n, w))| (c, n, w)).collect())
                 }
             },
+            sample: None,
         }
     }
 
@@ -378,7 +379,7 @@ pub fn gradient(table: &Table, model: &Model, class_weights: &[f64], l1: f64, l2
         }
         _ => panic!(),
     };
-    let mut data = table.data(&table.rows, &model.features, Some(&model.target), model.spec.weight_column.as_deref());
+    let mut data = table.data(&table.rows, &model.features, Some(&model.target), model.spec.as_ref().and_then(|s| s.weight_column.as_deref()));
     if !class_weights.is_empty() {
         data.s.iter_mut().zip(&data.y).for_each(|(s, y)| *s *= class_weights[*y as usize]);
     }

@@ -45,6 +45,7 @@ pub fn stage(spec: &TrainSpec, input: &Manifest, shards: &[ShardAt]) -> Result<N
         categorical: named(true),
         required: required(spec, input)?,
         max_categories: spec.preparation.max_categories,
+        sample_every: 0,
         source_name: input.reference().to_string(),
         first_row: 0,
     };
