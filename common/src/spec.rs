@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::manifest::{Manifest, ObjectRef, ShardEntry};
 use crate::mapreduce::{AggregateSpec, JoinSpec, MapReduceSpec, SortSpec};
-use crate::model::{Model, ModelRef, Served, TrainSpec};
+use crate::model::{Encoder, Model, ModelName, ModelRef, OnnxGraph, Served, Target, TrainSpec};
 use crate::name::{DatasetName, DatasetRef};
 use crate::rules::RuleSet;
 use crate::schema::Schema;
@@ -25,6 +25,8 @@ pub enum JobSpec {
     Train(Box<TrainSpec>),
     Predict(PredictSpec),
     Evaluate(EvaluateSpec),
+    /// Publishes a model that another program made.
+    Import(Box<ImportSpec>),
     MapReduce(Box<MapReduceSpec>),
     Sort(SortSpec),
     Aggregate(AggregateSpec),
@@ -46,6 +48,7 @@ impl JobSpec {
             JobSpec::Train(_) => "train",
             JobSpec::Predict(_) => "predict",
             JobSpec::Evaluate(_) => "evaluate",
+            JobSpec::Import(_) => "import",
             JobSpec::MapReduce(_) => "mapreduce",
             JobSpec::Sort(_) => "sort",
             JobSpec::Aggregate(_) => "aggregate",
@@ -69,7 +72,7 @@ impl JobSpec {
             JobSpec::Aggregate(s) => vec![&s.output],
             JobSpec::Join(s) => vec![&s.output],
             JobSpec::Split(s) => s.into.iter().map(|side| &side.output).collect(),
-            JobSpec::Train(_) | JobSpec::Evaluate(_) | JobSpec::Repair(_) => vec![],
+            JobSpec::Train(_) | JobSpec::Evaluate(_) | JobSpec::Import(_) | JobSpec::Repair(_) => vec![],
         }
     }
 
@@ -87,7 +90,7 @@ impl JobSpec {
             JobSpec::Sort(s) => s.replicas,
             JobSpec::Aggregate(s) => s.replicas,
             JobSpec::Join(s) => s.replicas,
-            JobSpec::Train(_) | JobSpec::Evaluate(_) | JobSpec::Repair(_) => None,
+            JobSpec::Train(_) | JobSpec::Evaluate(_) | JobSpec::Import(_) | JobSpec::Repair(_) => None,
         }
     }
 
@@ -105,7 +108,7 @@ impl JobSpec {
             JobSpec::Sort(s) => vec![&s.input],
             JobSpec::Aggregate(s) => vec![&s.input],
             JobSpec::Join(s) => vec![&s.left, &s.right],
-            JobSpec::Ingest(_) | JobSpec::Register(_) | JobSpec::Repair(_) => vec![],
+            JobSpec::Ingest(_) | JobSpec::Import(_) | JobSpec::Register(_) | JobSpec::Repair(_) => vec![],
         }
     }
 }
@@ -317,6 +320,19 @@ pub struct EvaluateSpec {
     /// The version meant; resolved by the coordinator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved: Option<Box<Model>>,
+}
+
+/// A graph that was read and checked by the client, and uploaded to the coordinator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImportSpec {
+    pub model: ModelName,
+    /// Where the file lay: `file://host/absolute/path`.
+    pub location: String,
+    pub graph: OnnxGraph,
+    pub features: Encoder,
+    pub target: Target,
+    /// What a person should know of the file.
+    pub notices: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

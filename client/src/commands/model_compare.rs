@@ -88,7 +88,7 @@ impl Comparison {
     fn to_json(&self, details: &[ModelDetail]) -> Value {
         let model = |(d, e): (&ModelDetail, &Option<Evaluation>)| {
             json!({
-                "model": d.model.reference(), "algorithm": d.model.algorithm, "data": d.model.data, "rows": d.model.training.rows,
+                "model": d.model.reference(), "algorithm": d.model.algorithm, "data": d.model.data, "rows": d.model.data.is_some().then_some(d.model.training.rows),
                 "aliases": d.aliases, "created": d.model.created, "evaluated_on": e.as_ref().map(|e| &e.data),
                 "metrics": e.as_ref().map(|e| json!(e.metrics)).unwrap_or_else(|| json!({})),
             })
@@ -110,8 +110,14 @@ impl Comparison {
         let mut table = columns_of("", details, details.len());
         let mut row = |name: &str, cells: Vec<String>| table.row(std::iter::once(name.to_owned()).chain(cells));
         row("algorithm", details.iter().map(|d| d.model.algorithm.clone()).collect());
-        row("data", details.iter().map(|d| d.model.data.to_string()).collect());
-        row("rows", details.iter().map(|d| show_count(d.model.training.rows)).collect());
+        row("data", details.iter().map(|d| d.model.origin()).collect());
+        row(
+            "rows",
+            details
+                .iter()
+                .map(|d| d.model.data.as_ref().map(|_| show_count(d.model.training.rows)).unwrap_or_default())
+                .collect(),
+        );
         row("created", details.iter().map(|d| d.model.created.to_string()).collect());
         for (option, values) in &self.options {
             row(option, values.iter().map(|v| if v.is_null() { String::new() } else { v.to_string() }).collect());

@@ -17,7 +17,7 @@ fn two() -> [ModelDetail; 2] {
     let one = samples::detail("plain");
     let mut other = one.clone();
     other.model.version = 4;
-    other.model.spec.seed = 9;
+    other.model.spec.as_mut().unwrap().seed = 9;
     if let Parameters::Logistic { coefficients, .. } = &mut other.model.parameters {
         coefficients[0][0] += 0.5;
         coefficients[0][1] -= 2.0;

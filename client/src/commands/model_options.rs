@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn options_are_one_a_row() {
-        let mut spec = samples::detail("plain").model.spec;
+        let mut spec = samples::detail("plain").model.spec.unwrap();
         let shown = options(&spec).to_string();
         for part in ["│ clusters          ┆ 4", "│ impute            ┆ mean", "│ max-categories    ┆ 100", "1e-4"]
         {

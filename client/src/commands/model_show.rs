@@ -2,8 +2,8 @@
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
-use shardmill_common::model::{Evaluation, Model, ModelDetail, ModelRef};
-use shardmill_common::units::show_count;
+use shardmill_common::model::{Evaluation, Model, ModelDetail, ModelRef, Training};
+use shardmill_common::units::{show_bytes, show_count};
 
 use super::model_options::options;
 use super::model_text::{Learnt, short};
@@ -36,8 +36,10 @@ pub async fn run(context: &Context, client: &Client, args: ShowArgs) -> Result<(
     if context.out.json {
         return Ok(());
     }
-    context.out.line(&options(&detail.model.spec).to_string())?;
-    coefficients(context, &detail.model, args.all)?;
+    if let Some(spec) = &detail.model.spec {
+        context.out.line(&options(spec).to_string())?;
+        coefficients(context, &detail.model, args.all)?;
+    }
     if !detail.evaluations.is_empty() {
         context.out.line(&metrics(&detail.evaluations).to_string())?;
     }
@@ -53,7 +55,13 @@ fn summary(detail: &ModelDetail) -> Table {
         table.pair("aliases", detail.aliases.join(", "));
     }
     table.pair("algorithm", &model.algorithm);
-    table.pair("data", model.data.to_string());
+    if let Some(data) = &model.data {
+        table.pair("data", data.to_string());
+    }
+    if let Some(graph) = model.graph() {
+        table.pair("file", format!("{} ({}, xxh3-128 {})", graph.file, show_bytes(graph.bytes), graph.digest));
+        table.pair("made with", &graph.producer);
+    }
     if let Some(label) = model.target.label() {
         table.pair("label", format!("{} ({})", label.column, label.dtype));
     }
@@ -65,19 +73,11 @@ fn summary(detail: &ModelDetail) -> Table {
     }
     let (columns, width) = (model.features.features.len() as u64, model.features.width() as u64);
     table.pair("features", format!("{} from {} column(s)", show_count(width), show_count(columns)));
-    table.pair("rows", show_count(training.rows));
-    if training.rows_skipped > 0 {
-        table.pair("rows skipped", show_count(training.rows_skipped));
+    if model.spec.is_some() {
+        trained(&mut table, training);
     }
     if let Some(parent) = &model.parent {
         table.pair("parent", parent.to_string());
-    }
-    table.pair("solver", &training.solver);
-    let rounds = training.rounds.len();
-    let end = if training.converged { "converged" } else { "did not converge" };
-    table.pair("rounds", format!("{rounds}, {end}"));
-    if let Some(last) = training.rounds.last() {
-        table.pair("loss", short(last.loss));
     }
     for notice in &training.notices {
         table.wrapped_pair("notice", notice);
@@ -86,6 +86,21 @@ fn summary(detail: &ModelDetail) -> Table {
     table.pair("made by", format!("{} (shardmill record show {})", model.job, model.job));
     table.pair("program", &model.program);
     table
+}
+
+/// How the training went.
+fn trained(table: &mut Table, training: &Training) {
+    table.pair("rows", show_count(training.rows));
+    if training.rows_skipped > 0 {
+        table.pair("rows skipped", show_count(training.rows_skipped));
+    }
+    table.pair("solver", &training.solver);
+    let rounds = training.rounds.len();
+    let end = if training.converged { "converged" } else { "did not converge" };
+    table.pair("rounds", format!("{rounds}, {end}"));
+    if let Some(last) = training.rounds.last() {
+        table.pair("loss", short(last.loss));
+    }
 }
 
 fn coefficients(context: &Context, model: &Model, all: bool) -> Result<(), CliError> {

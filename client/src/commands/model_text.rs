@@ -53,11 +53,12 @@ impl Learnt {
             Parameters::Linear { coefficients, .. } => vec![("coefficient".to_owned(), coefficients.clone())],
             Parameters::NaiveBayes { means, .. } => per_class("mean of", means),
             Parameters::KMeans { centers, .. } => per_class("centre", centers),
+            Parameters::Onnx(_) => Vec::new(),
         };
         let intercepts: &[f64] = match &model.parameters {
             Parameters::Logistic { intercept, .. } => intercept,
             Parameters::Linear { intercept, .. } => std::slice::from_ref(intercept),
-            Parameters::NaiveBayes { .. } | Parameters::KMeans { .. } => &[],
+            Parameters::NaiveBayes { .. } | Parameters::KMeans { .. } | Parameters::Onnx(_) => &[],
         };
         if !intercepts.is_empty() {
             features.insert(0, "(intercept)".to_owned());

@@ -77,7 +77,13 @@ impl Wanted {
     async fn spec(mut self, session: &Session) -> Result<TrainSpec, CliError> {
         if let Some(update) = &self.update {
             let base = session.client.model(update).await?;
-            self.go_on(base.name, base.spec);
+            let reference = base.reference();
+            let spec = base.spec.ok_or_else(|| {
+                CliError::failed(format!(
+                    "{reference} was imported from an ONNX file, and nothing is known of how it was trained: it cannot be updated"
+                ))
+            })?;
+            self.go_on(base.name, spec);
         }
         let model = self.model.ok_or_else(|| CliError::usage("--model NAME says what the model is called"))?;
         Ok(TrainSpec {

@@ -56,6 +56,10 @@ impl Formula {
                 means: means.clone(),
                 variances: variances(weights, squares, *epsilon),
             },
+            // The file itself is written in its own format, and in no other.
+            Parameters::Onnx(_) => {
+                return Err("it was imported from an ONNX file, and only --format onnx gives that back".to_owned());
+            }
             Parameters::KMeans { centers, sizes, .. } => {
                 Formula::Centers { centers: centers.clone(), sizes: sizes.clone() }
             }

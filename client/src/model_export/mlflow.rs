@@ -44,7 +44,7 @@ fn description(model: &Model, bytes: usize) -> Result<String, Reason> {
          utc_time_created: {created}\n",
         python = quoted(PYTHON_VERSION),
         reference = quoted(&model.reference().to_string()),
-        data = quoted(&model.data.to_string()),
+        data = quoted(&model.origin()),
         algorithm = quoted(&model.algorithm),
         mlflow = quoted(MLFLOW_VERSION),
         uuid = quoted(&uuid::Uuid::new_v4().simple().to_string()),

@@ -21,7 +21,7 @@ pub fn object(detail: &ModelDetail) -> Result<Value, Reason> {
         "columns": model.features.columns(),
         "feature_names": names,
         "encoder": model.features,
-        "training": model.training,
+        "training": model.spec.is_some().then_some(&model.training),
         "evaluations": detail.evaluations,
         "metrics": detail.evaluations.last().map(|e| json!(e.metrics)).unwrap_or_else(|| json!({})),
         "aliases": detail.aliases,
@@ -32,6 +32,9 @@ pub fn object(detail: &ModelDetail) -> Result<Value, Reason> {
         "job": model.job,
         "created": model.created,
     });
+    if model.spec.is_none() {
+        object["notices"] = json!(model.training.notices);
+    }
     if let (Value::Object(object), Value::Object(learnt)) = (&mut object, parameters(&model.parameters)) {
         object.extend(learnt);
     }
@@ -52,6 +55,7 @@ fn parameters(parameters: &Parameters) -> Value {
             "priors": priors, "class_weights": weights, "means": means, "variances": variances(weights, squares, *epsilon),
             "epsilon": epsilon,
         }),
+        Parameters::Onnx(graph) => json!({"graph": graph}),
         Parameters::KMeans { centers, inertia, sizes } => {
             json!({"centers": centers, "inertia": inertia, "sizes": sizes})
         }

@@ -31,9 +31,9 @@ pub fn example() -> Result<Model, String> {
             solver: "newton".into(),
             notices: Vec::new(),
         },
-        data: data.clone(),
+        data: Some(data.clone()),
         parent: None,
-        spec: TrainSpec {
+        spec: Some(TrainSpec {
             input: data,
             model: name,
             label: Some("y".into()),
@@ -50,7 +50,7 @@ pub fn example() -> Result<Model, String> {
             warm_start: None,
             update: None,
             base: None,
-        },
+        }),
         program: "0".into(),
         job: JobId(1),
         created: Timestamp(0),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::encoder::Encoder;
 use super::evaluation::Evaluation;
+use super::onnx::OnnxGraph;
 use super::packed::Packed;
 use super::reference::{ModelName, ModelRef};
 use super::spec::TrainSpec;
@@ -91,6 +92,8 @@ pub enum Parameters {
     NaiveBayes { weights: Vec<f64>, priors: Vec<f64>, means: Vec<Vec<f64>>, squares: Vec<Vec<f64>>, epsilon: f64 },
     /// The cluster is the nearest centre, by squared distance, the first of several.
     KMeans { centers: Vec<Vec<f64>>, inertia: f64, sizes: Vec<u64> },
+    /// A graph of another program's making; its file is not in here.
+    Onnx(OnnxGraph),
 }
 
 /// The objective's second derivatives at the optimum, data terms only (no penalty): what a later update knows of the data
@@ -113,7 +116,7 @@ pub struct Round {
     pub seconds: f64,
 }
 
-/// How a training went.
+/// How a training went. Of an imported model only the notices say something.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Training {
     pub rows: u64,
@@ -131,7 +134,7 @@ pub struct Model {
     pub name: ModelName,
     /// 0 until it is published.
     pub version: u32,
-    /// `logistic`, `linear`, `naive-bayes` or `kmeans`.
+    /// `logistic`, `linear`, `naive-bayes`, `kmeans` or `onnx`.
     pub algorithm: String,
     pub target: Target,
     pub features: Encoder,
@@ -142,13 +145,13 @@ pub struct Model {
     /// How the features were distributed in the training data; without it, drift is not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
-    /// The dataset version it was trained on.
-    pub data: DatasetRef,
+    /// The dataset version it was trained on; `None` of an imported model.
+    pub data: Option<DatasetRef>,
     /// The version it continues or started from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<ModelRef>,
-    /// All that was asked for, enough to train it again (`base` left out).
-    pub spec: TrainSpec,
+    /// All that was asked for, enough to train it again (`base` left out); `None` of an imported model.
+    pub spec: Option<TrainSpec>,
     /// The version of the program.
     pub program: String,
     pub job: JobId,
@@ -160,10 +163,29 @@ impl Model {
         ModelRef::version(self.name.clone(), self.version)
     }
 
+    /// The graph of an imported model.
+    pub fn graph(&self) -> Option<&OnnxGraph> {
+        match &self.parameters {
+            Parameters::Onnx(graph) => Some(graph),
+            _ => None,
+        }
+    }
+
+    /// What it was made from: its training data, or the file it was imported from.
+    pub fn origin(&self) -> String {
+        match (&self.data, self.graph()) {
+            (Some(data), _) => data.to_string(),
+            (None, Some(graph)) => graph.file.clone(),
+            (None, None) => String::new(),
+        }
+    }
+
     /// The model without what only trainings and people need: it travels with every task that predicts.
     pub fn lean(&self) -> Model {
         let mut lean = Model { curvature: None, baseline: None, ..self.clone() };
-        lean.spec.base = None;
+        if let Some(spec) = &mut lean.spec {
+            spec.base = None;
+        }
         lean.training.rounds.clear();
         lean
     }
@@ -184,8 +206,12 @@ pub struct ModelDetail {
 pub struct ModelSummary {
     pub model: ModelRef,
     pub algorithm: String,
-    pub data: DatasetRef,
-    pub rows: u64,
+    /// The training data; `None` of an imported model, as are the rows.
+    pub data: Option<DatasetRef>,
+    pub rows: Option<u64>,
+    /// The file that an imported model came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     pub features: u64,
     pub aliases: Vec<String>,
     pub evaluation: Option<Evaluation>,

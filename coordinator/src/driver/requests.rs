@@ -139,7 +139,7 @@ impl Driver {
                 pin(&mut s.left)?;
                 pin(&mut s.right)?;
             }
-            JobSpec::Register(_) | JobSpec::Repair(_) => {}
+            JobSpec::Import(_) | JobSpec::Register(_) | JobSpec::Repair(_) => {}
         }
         Ok(ResolvedJob { spec, inputs, replicas })
     }

@@ -83,7 +83,7 @@ fn outline_of(job: &ResolvedJob, outline: &mut Outline) -> Result<(), Refusal> {
         JobSpec::Train(spec) => models::train(spec, job, outline),
         JobSpec::Predict(spec) => models::predict(spec, job, outline),
         JobSpec::Evaluate(spec) => models::evaluate(spec, job, outline),
-        JobSpec::Ingest(_) | JobSpec::Register(_) | JobSpec::Repair(_) => {
+        JobSpec::Ingest(_) | JobSpec::Import(_) | JobSpec::Register(_) | JobSpec::Repair(_) => {
             return Err(Refusal::Invalid(format!("a job of the kind {} is not explained", job.spec.kind())));
         }
     }

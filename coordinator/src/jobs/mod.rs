@@ -6,6 +6,7 @@ mod compare;
 mod dedup;
 mod evaluate;
 mod explain;
+mod import;
 mod ingest;
 mod join;
 mod mapreduce;
@@ -41,6 +42,7 @@ pub fn check(job: &ResolvedJob) -> Result<(), Refusal> {
         JobSpec::Sort(spec) => sort::check(spec, job),
         JobSpec::Aggregate(spec) => aggregate::check(spec, job),
         JobSpec::Join(spec) => join::check(spec, job),
+        JobSpec::Import(spec) => import::check(spec),
         JobSpec::Register(spec) => register::check(spec),
         JobSpec::Repair(_) => Ok(()),
     }
@@ -62,6 +64,7 @@ pub fn next(job: &ResolvedJob, stages: &[StageView<'_>], live_workers: u32) -> R
         JobSpec::Sort(spec) => sort::next(spec, job, stages),
         JobSpec::Aggregate(spec) => aggregate::next(spec, job, stages),
         JobSpec::Join(spec) => join::next(spec, job, stages),
+        JobSpec::Import(spec) => import::next(spec),
         JobSpec::Register(spec) => register::next(spec),
         JobSpec::Repair(spec) => repair::next(spec, stages),
     }?;

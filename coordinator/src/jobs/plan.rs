@@ -161,6 +161,7 @@ pub fn input_objects(job: &ResolvedJob) -> Vec<ObjectRef> {
         | JobSpec::Train(_)
         | JobSpec::Predict(_)
         | JobSpec::Evaluate(_)
+        | JobSpec::Import(_)
         | JobSpec::Sort(_)
         | JobSpec::Aggregate(_)
         | JobSpec::Join(_) => {}

@@ -28,7 +28,8 @@ fn model(target: Target) -> Model {
         curvature: Some(Curvature { size: 1, upper: Packed(vec![1.0]) }),
         ..example().unwrap()
     };
-    model.spec.base = Some(Box::new(model.clone()));
+    let base = Some(Box::new(model.clone()));
+    model.spec.as_mut().unwrap().base = base;
     model
 }
 
@@ -121,7 +122,7 @@ fn shards_are_predicted_and_published_with_their_rejects() {
         .collect();
     assert_eq!(tasks.iter().map(|t| t.first_row).collect::<Vec<_>>(), [0, 4]);
     assert_eq!((tasks[0].keep.as_slice(), tasks[0].source_name.as_str()), (&["id".to_owned()][..], "orders@2"));
-    assert!(tasks[0].model.curvature.is_none() && tasks[0].model.spec.base.is_none());
+    assert!(tasks[0].model.curvature.is_none() && tasks[0].model.spec.as_ref().unwrap().base.is_none());
     let entry = job.inputs[0].shards[0].clone();
     let outputs =
         [TaskOutput { shard: Some(entry.clone()), rejects: Some(entry), ..Default::default() }, TaskOutput::default()];

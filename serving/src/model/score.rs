@@ -72,6 +72,8 @@ impl Kernel {
                 Form::Bayes(bayes_terms(weights, priors, means, squares, *epsilon, layout))
             }
             Parameters::KMeans { centers, .. } => Form::Nearest(center_terms(centers, layout)),
+            // Graphs are run by `crate::model::onnx`.
+            Parameters::Onnx(_) => Form::Numbers(Vec::new()),
         })
     }
 

@@ -33,7 +33,7 @@ pub fn bytes(model: &Model) -> Result<Vec<u8>, Reason> {
         producer_name: "shardmill".to_owned(),
         producer_version: model.program.trim_start_matches("shardmill ").to_owned(),
         model_version: i64::from(model.version),
-        doc_string: format!("{} of {} by {}", model.algorithm, model.data, model.program),
+        doc_string: format!("{} of {} by {}", model.algorithm, model.origin(), model.program),
         graph: Some(graph.finish(model.name.as_str())),
         opset_import: std::iter::once(opset("", OPSET)).chain(texts.then(|| opset(ML, ML_OPSET))).collect(),
         metadata_props: properties(model, &columns),

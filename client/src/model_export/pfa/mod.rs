@@ -22,7 +22,7 @@ pub fn document(model: &Model) -> Result<Value, Reason> {
     Ok(json!({
         "name": identifier(model.name.as_str()),
         "version": model.version,
-        "doc": format!("{} of {} by {}", model.algorithm, model.data, model.program),
+        "doc": format!("{} of {} by {}", model.algorithm, model.origin(), model.program),
         "metadata": {
             "model": model.reference().to_string(),
             "label": model.target.label().map(|l| l.column.clone()).unwrap_or_default(),

@@ -21,7 +21,7 @@ pub fn bytes(model: &Model) -> Result<Vec<u8>, Reason> {
     let formula = Formula::of(model)?;
     let mut xml = Xml::new()?;
     xml.element("PMML", &[("xmlns", NAMESPACE), ("version", VERSION)], |xml| {
-        let description = format!("{} of {} ({})", model.reference(), model.data, model.algorithm);
+        let description = format!("{} of {} ({})", model.reference(), model.origin(), model.algorithm);
         xml.element("Header", &[("description", &description)], |xml| {
             let version = model.program.trim_start_matches("shardmill ");
             xml.empty("Application", &[("name", "shardmill"), ("version", version)])?;

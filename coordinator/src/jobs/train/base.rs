@@ -24,7 +24,7 @@ fn parameters(base: &Model, with_intercept: bool) -> Result<Vec<Vec<f64>>, Failu
             coefficients.iter().zip(intercepts).map(|(w, b)| joined(w, b)).collect()
         }
         Parameters::Linear { coefficients, intercept } => vec![joined(coefficients, *intercept)],
-        Parameters::NaiveBayes { .. } | Parameters::KMeans { .. } => return Err(misfit(base)),
+        Parameters::NaiveBayes { .. } | Parameters::KMeans { .. } | Parameters::Onnx(_) => return Err(misfit(base)),
     };
     let stride = base.features.width() + usize::from(with_intercept);
     if classes.iter().any(|c| c.len() != stride) {

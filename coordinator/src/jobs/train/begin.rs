@@ -171,7 +171,7 @@ fn glm(spec: &TrainSpec, whole: &Whole, built: &Built, prepared: &mut Prepared, 
     let mut own = Objective::of(&spec.algorithm).ok_or_else(internal)?;
     if let Some(base) = updated {
         // The objective goes on where the model's left off; how it is searched for is this training's.
-        let theirs = Objective::of(&base.spec.algorithm).ok_or_else(internal)?;
+        let theirs = base.spec.as_ref().and_then(|s| Objective::of(&s.algorithm)).ok_or_else(internal)?;
         let same = (theirs.penalty, theirs.strength, theirs.fit_intercept, theirs.penalise_intercept)
             == (own.penalty, own.strength, own.fit_intercept, own.penalise_intercept);
         if !same {

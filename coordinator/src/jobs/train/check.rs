@@ -73,7 +73,12 @@ fn base(spec: &TrainSpec) -> Result<(), String> {
     }
     let base = spec.base.as_deref().ok_or_else(|| format!("model {reference} is missing"))?;
     let (theirs, ours) = (base.algorithm.as_str(), spec.algorithm.name());
-    if theirs != ours || base.spec.algorithm.name() != ours {
+    if base.graph().is_some() {
+        return Err(format!(
+            "{reference} was imported from an ONNX file, and nothing is known of how it was trained: a training cannot go on from it"
+        ));
+    }
+    if theirs != ours || base.spec.as_ref().map(|s| s.algorithm.name()) != Some(ours) {
         return Err(format!("{reference} is a model of {theirs}, and this is a training of {ours}"));
     }
     let learnt = base.target.label().map(|l| l.column.as_str());

@@ -172,9 +172,9 @@ pub fn publish(
             solver: trained.solver.to_owned(),
             notices,
         },
-        data: input.reference(),
+        data: Some(input.reference()),
         parent: spec.warm_start.clone().or_else(|| spec.update.clone()),
-        spec: recorded(spec),
+        spec: Some(recorded(spec)),
         program: env!("CARGO_PKG_VERSION").to_owned(),
         job: JobId(0),
         created: Timestamp(0),
@@ -185,8 +185,8 @@ pub fn publish(
 /// The spec as a later training or update should read it: an update goes on with its model's objective and columns.
 fn recorded(spec: &TrainSpec) -> TrainSpec {
     let mut recorded = TrainSpec { base: None, label: columns::label(spec).map(str::to_owned), ..spec.clone() };
-    if let Some(base) = columns::updated(spec) {
-        match (&mut recorded.algorithm, &base.spec.algorithm) {
+    if let Some(theirs) = columns::updated(spec).and_then(|base| base.spec.as_ref()) {
+        match (&mut recorded.algorithm, &theirs.algorithm) {
             (Algorithm::Logistic(own), Algorithm::Logistic(theirs)) => {
                 (own.penalty, own.c) = (theirs.penalty, theirs.c);
                 own.fit_intercept = theirs.fit_intercept;
@@ -201,7 +201,7 @@ fn recorded(spec: &TrainSpec) -> TrainSpec {
             _ => {}
         }
         let unlabelled = recorded.preparation.unlabelled;
-        recorded.preparation = base.spec.preparation.clone();
+        recorded.preparation = theirs.preparation.clone();
         recorded.preparation.unlabelled = unlabelled;
     }
     recorded
