@@ -1,15 +1,50 @@
-//! What is kept of requests and their answers.
+//! What is kept of requests and their answers: one line of JSON for each row that was predicted, with what was asked, what was
+//! answered, and who answered it. Whoever keeps the lines makes a dataset of them.
+
+mod line;
 
 use std::fmt;
 use std::pin::Pin;
 
 use shardmill_common::endpoint::EndpointName;
-use shardmill_common::model::ModelRef;
+use shardmill_common::model::{Model, ModelRef};
 use shardmill_common::name::DatasetName;
+use shardmill_common::prediction::added_columns;
+use shardmill_common::schema::{DataType, Field, Schema};
+use shardmill_common::task::PredictOutputs;
 use shardmill_common::time::Timestamp;
 
+pub use self::line::lines;
 use crate::predictor::{Predicted, Predictor};
 use crate::table::Table;
+
+/// When the request was answered.
+pub const TIME: &str = "_time";
+pub const ENDPOINT: &str = "_endpoint";
+pub const VARIANT: &str = "_variant";
+/// `name@version`.
+pub const MODEL: &str = "_model";
+/// The node's name for the request.
+pub const REQUEST: &str = "_request";
+/// The client's name for the request.
+pub const INFERENCE_ID: &str = "_inference_id";
+/// The row's number in its request, from 0.
+pub const ROW: &str = "_row";
+
+/// The columns that every captured row begins with.
+pub const COLUMNS: [(&str, DataType); 7] = [
+    (TIME, DataType::DatetimeUtc),
+    (ENDPOINT, DataType::String),
+    (VARIANT, DataType::String),
+    (MODEL, DataType::String),
+    (REQUEST, DataType::String),
+    (INFERENCE_ID, DataType::String),
+    (ROW, DataType::Int64),
+];
+
+/// A column of the request that is called like one of those above, or like a column of the answer, is kept under this and
+/// its name.
+pub const INPUT_PREFIX: &str = "input_";
 
 /// A request that was chosen to be kept, and its answer.
 pub struct Event<'a> {
@@ -37,4 +72,21 @@ pub trait Sink: Send + Sync + fmt::Debug {
 
     /// Puts what was kept until now into its datasets.
     fn flush(&self) -> Flushing;
+}
+
+/// The columns of a model's answer, named and typed as batch prediction does.
+fn answers(model: &Model) -> Vec<Field> {
+    added_columns(&model.target, PredictOutputs { label: true, probability: true })
+}
+
+/// The columns whose type is known before any value is seen: those of every row, what the model reads, and what it answers.
+/// Further columns of requests have the types of their values.
+pub fn known_columns(model: &Model) -> Schema {
+    let answers = answers(model);
+    let taken = |name: &str| COLUMNS.iter().any(|(ours, _)| *ours == name) || answers.iter().any(|a| a.name == name);
+    let features = model.features.features.iter();
+    let mut fields: Vec<Field> = COLUMNS.iter().map(|(name, dtype)| Field::new(*name, *dtype)).collect();
+    fields.extend(features.filter(|f| !taken(&f.column)).map(|f| Field::new(f.column.clone(), f.dtype)));
+    fields.extend(answers.iter().cloned());
+    Schema::new(fields)
 }

@@ -158,7 +158,7 @@ impl OneHot {
 }
 
 /// A cell as a number, NaN where there is none. `None`: it is not a number.
-fn number(cell: &Cell<'_>) -> Option<f64> {
+pub(crate) fn number(cell: &Cell<'_>) -> Option<f64> {
     Some(match cell {
         Cell::Null => f64::NAN,
         Cell::Boolean(b) => f64::from(u8::from(*b)),
