@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use shardmill_common::layout::ClusterLayout;
 use shardmill_coordinator as coordinator;
+use shardmill_serving::node::Limits;
 use shardmill_worker as worker;
 
 use crate::error::CliError;
@@ -29,6 +30,8 @@ pub struct Setup {
     pub local_files: bool,
     /// Workers run programs that users bring.
     pub allow_programs: bool,
+    /// What requests to endpoints may take.
+    pub limits: Limits,
 }
 
 /// A cluster that is up. The lock is held for as long as this value lives.
@@ -59,6 +62,8 @@ impl Embedded {
             default_replicas: 1,
             // Nobody uploaded anything before this start: what no version refers to is left over from a run that broke.
             options: coordinator::Options { orphan_age: Duration::ZERO, ..Default::default() },
+            limits: setup.limits.clone(),
+            capture: None,
         })
         .await
         .map_err(|e| CliError::failed(e.to_string()))?;
@@ -85,6 +90,9 @@ impl Embedded {
                 token: setup.token.clone(),
                 local_files: setup.local_files,
                 allow_programs: setup.allow_programs,
+                serve: None,
+                limits: setup.limits.clone(),
+                capture: None,
             };
             match worker::start(config).await {
                 Ok(running) => cluster.workers.push(running),

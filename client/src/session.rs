@@ -50,6 +50,7 @@ pub async fn with_own_interrupt<T>(
         // The port is open to every user of this machine; a secret that only this process knows closes it.
         token: Some(uuid::Uuid::new_v4().simple().to_string()),
         local_files: true,
+        limits: shardmill_serving::node::Limits::default(),
         allow_programs: true,
     })
     .await?;

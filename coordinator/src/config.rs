@@ -2,7 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use shardmill_serving::capture::Sink;
+use shardmill_serving::node::Limits;
 
 /// Times and limits, with the defaults of a production cluster.
 #[derive(Clone, Debug)]
@@ -34,17 +38,21 @@ impl Default for Options {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// gRPC and Arrow Flight. Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// HTTP: health, metrics and a page for people. `None`: no HTTP.
+    /// HTTP: health, metrics and requests to endpoints. `None`: no HTTP.
     pub http: Option<SocketAddr>,
     pub data_dir: PathBuf,
     pub token: Option<String>,
     /// Copies kept of each object where a job does not say: 2 in a cluster, 1 embedded.
     pub default_replicas: u32,
     pub options: Options,
+    /// What requests to endpoints may take.
+    pub limits: Limits,
+    /// Takes what is captured of requests.
+    pub capture: Option<Arc<dyn Sink>>,
 }
 
 /// Why a coordinator could not start.

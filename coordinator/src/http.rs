@@ -1,6 +1,7 @@
-//! The HTTP door: health for a supervisor, metrics for Prometheus, and what there is as JSON. It reads; it changes nothing.
+//! The HTTP door: requests to endpoints, health for a supervisor, metrics for Prometheus, and what there is as JSON.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -10,18 +11,23 @@ use axum::{Json, Router};
 use shardmill_common::failure::Refusal;
 use shardmill_common::status::JobState;
 
+use shardmill_serving::live::Live;
+use shardmill_serving::node::Node;
+
 use crate::driver::{Driver, Handle};
 
-pub fn router(handle: Handle) -> Router {
-    Router::new()
+pub fn router(handle: Handle, node: Arc<Node>) -> Router {
+    let live = node.live.clone();
+    let own = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(move |State(h): State<Handle>| metrics(h, live)))
         .route("/v1/nodes", get(|State(h): State<Handle>| async move { answer(&h, |d| Ok(d.nodes())).await }))
         .route("/v1/jobs", get(|State(h): State<Handle>| async move { answer(&h, |d| Ok(d.jobs())).await }))
         .route("/v1/datasets", get(|State(h): State<Handle>| async move { answer(&h, |d| Ok(d.datasets())).await }))
         .route("/v1/records", get(|State(h): State<Handle>| async move { answer(&h, |d| d.records(None)).await }))
-        .with_state(handle)
+        .with_state(handle);
+    shardmill_serving::http::router(node).merge(own)
 }
 
 async fn answer<T: serde::Serialize + Send + 'static>(
@@ -42,7 +48,7 @@ async fn ready(State(handle): State<Handle>) -> Response {
     }
 }
 
-async fn metrics(State(handle): State<Handle>) -> Response {
+async fn metrics(handle: Handle, live: Arc<Live>) -> Response {
     let facts = handle.ask(|d| Ok((d.nodes(), d.jobs(), d.datasets(), d.under_replicated()))).await;
     let (nodes, jobs, datasets, lacking) = match facts {
         Ok(facts) => facts,
@@ -78,5 +84,6 @@ async fn metrics(State(handle): State<Handle>) -> Response {
         "Objects with fewer copies than wanted.",
         &[(String::new(), lacking as u64)],
     );
+    shardmill_serving::metrics::render(&live, &mut text);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -10,6 +10,7 @@ use shardmill_proto::MAX_MESSAGE_BYTES;
 use shardmill_proto::auth::CheckToken;
 use shardmill_proto::v1::coordinator_server::CoordinatorServer;
 use shardmill_serving::live::Live;
+use shardmill_serving::node::Node;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -120,7 +121,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         .max_concurrent_streams(1024)
         .layer(InterceptorLayer::new(CheckToken::new(config.token.as_deref())))
         .add_service(
-            CoordinatorServer::new(Door::new(handle.clone(), live.clone()))
+            CoordinatorServer::new(Door::new(handle.clone(), live.clone()).with_capture(config.capture.clone()))
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
         )
@@ -147,16 +148,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     }
     let http = http_listener.as_ref().map(|(_, addr)| *addr);
     if let Some((listener, _)) = http_listener {
-        let mut http_stop = stopped.clone();
-        let app = crate::http::router(handle.clone());
-        doors.push(tokio::spawn(async move {
-            let served = axum::serve(listener, app).with_graceful_shutdown(async move {
-                let _ = http_stop.wait_for(|s| *s).await;
-            });
-            if let Err(e) = served.await {
-                tracing::error!("the HTTP door closed: {e}");
-            }
-        }));
+        let served = shardmill_serving::http::serve;
+        let node = Node::new(live.clone().unwrap_or_default(), config.limits.clone(), config.capture.clone());
+        let app = crate::http::router(handle.clone(), Arc::new(node));
+        doors.push(tokio::spawn(served(listener, app, config.limits.clone(), stopped.clone())));
     }
     tracing::info!(%grpc, http = ?http, cluster = %handle.cluster, epoch = handle.epoch, "the coordinator is up");
     Ok(Running { grpc, http, stop, driver, doors, _lock: lock })

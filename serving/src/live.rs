@@ -2,6 +2,7 @@
 //! they began with.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use shardmill_common::endpoint::{Counted, Deployment, Endpoint, EndpointName, Variant, Watched};
@@ -9,6 +10,7 @@ use shardmill_common::model::ModelRef;
 use shardmill_common::watch::Tally;
 use tokio::sync::watch;
 
+use crate::dialect::Answers;
 use crate::predictor::Predictor;
 use crate::watch::Recorder;
 
@@ -17,6 +19,9 @@ pub struct LiveVariant {
     pub variant: Variant,
     pub predictor: Arc<Predictor>,
     pub recorder: Arc<Recorder>,
+    pub answers: Answers,
+    /// `churn@3`.
+    pub model_text: String,
 }
 
 pub struct LiveEndpoint {
@@ -61,7 +66,8 @@ impl Routes {
     }
 }
 
-type RecorderKey = (EndpointName, String, ModelRef);
+/// Endpoint, variant and model version.
+pub type RecorderKey = (EndpointName, String, ModelRef);
 
 /// The endpoints of a node, and what it counted.
 #[derive(Default)]
@@ -71,6 +77,7 @@ pub struct Live {
     recorders: Mutex<HashMap<RecorderKey, Arc<Recorder>>>,
     predictors: Mutex<HashMap<ModelRef, Arc<Predictor>>>,
     applied: watch::Sender<u64>,
+    deployed: AtomicBool,
 }
 
 impl Live {
@@ -81,6 +88,11 @@ impl Live {
     /// The last change that is served; 0 before there was any.
     pub fn revisions(&self) -> watch::Receiver<u64> {
         self.applied.subscribe()
+    }
+
+    /// Whether endpoints were ever taken up, be it that there are none.
+    pub fn is_deployed(&self) -> bool {
+        self.deployed.load(Ordering::Relaxed)
     }
 
     fn recorder(&self, endpoint: &EndpointName, variant: &str, predictor: &Predictor) -> Arc<Recorder> {
@@ -114,7 +126,13 @@ impl Live {
                 let recorder = self.recorder(&endpoint.name, &variant.name, predictor);
                 end += endpoint.share(variant);
                 ends.push(end);
-                variants.push(LiveVariant { variant: variant.clone(), predictor: predictor.clone(), recorder });
+                variants.push(LiveVariant {
+                    answers: Answers::new(predictor),
+                    model_text: variant.model.to_string(),
+                    variant: variant.clone(),
+                    predictor: predictor.clone(),
+                    recorder,
+                });
             }
             endpoints.insert(endpoint.name.to_string(), Arc::new(LiveEndpoint { endpoint, variants, ends }));
         }
@@ -122,8 +140,15 @@ impl Live {
         let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
         *routes = Arc::new(Routes { revision: deployment.revision, endpoints });
         drop(routes);
+        self.deployed.store(true, Ordering::Relaxed);
         self.applied.send_replace(deployment.revision);
         Ok(())
+    }
+
+    /// Everything that counts on this node.
+    pub fn recorders(&self) -> Vec<(RecorderKey, Arc<Recorder>)> {
+        let recorders = self.recorders.lock().unwrap_or_else(PoisonError::into_inner);
+        recorders.iter().map(|(key, recorder)| (key.clone(), recorder.clone())).collect()
     }
 
     /// What was counted since this was last called; what counted nothing is left out.

@@ -16,7 +16,7 @@ pub enum Cell<'a> {
 }
 
 /// Rows and columns, row by row.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table<'a> {
     /// `None`: columns have no names, and come in the model's order.
     pub names: Option<Vec<Cow<'a, str>>>,

@@ -69,6 +69,8 @@ pub struct Agent {
     epoch: Mutex<Option<u64>>,
     cluster: Mutex<Option<ClusterId>>,
     pub joined: watch::Sender<bool>,
+    /// Told when endpoints may have changed: a session began, or the coordinator says so.
+    pub deployments: watch::Sender<u64>,
 }
 
 /// How a session ended.
@@ -105,6 +107,7 @@ impl Agent {
             epoch: Mutex::default(),
             cluster,
             joined: watch::Sender::new(false),
+            deployments: watch::Sender::new(0),
         })
     }
 
@@ -255,6 +258,7 @@ impl Agent {
         }
         *locked(&self.out) = Some(out.clone());
         self.joined.send_replace(true);
+        self.deployments.send_modify(|n| *n += 1);
         tracing::info!(coordinator = self.facts.coordinator, %cluster, epoch, "joined");
         Ok(())
     }
@@ -294,7 +298,10 @@ impl Agent {
                 // Attempts that run keep the list they began with.
                 Arc::make_mut(list).extend(places);
             }
-            ToWorker::Deploy { .. } => {}
+            ToWorker::Deploy { revision } => {
+                tracing::debug!(revision, "endpoints changed");
+                self.deployments.send_modify(|n| *n += 1);
+            }
             ToWorker::Welcome { .. } | ToWorker::Refused { .. } => {}
         }
     }

@@ -2,8 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-#[derive(Clone, Debug)]
+use shardmill_serving::capture::Sink;
+use shardmill_serving::node::Limits;
+
+#[derive(Clone)]
 pub struct Config {
     /// `http://host:port` of the coordinator.
     pub coordinator: String,
@@ -21,6 +25,12 @@ pub struct Config {
     pub local_files: bool,
     /// Tasks may run programs that users bring.
     pub allow_programs: bool,
+    /// Where requests to endpoints are answered over HTTP. `None`: nowhere.
+    pub serve: Option<SocketAddr>,
+    /// What requests may take.
+    pub limits: Limits,
+    /// Takes what is captured of requests.
+    pub capture: Option<Arc<dyn Sink>>,
 }
 
 /// Why a worker could not start.

@@ -12,6 +12,7 @@ mod hash;
 pub mod ingest;
 mod model;
 pub mod program;
+mod serve;
 mod server;
 mod shard;
 mod shuffle;

@@ -11,6 +11,8 @@ use shardmill_common::layout::WorkerLayout;
 use shardmill_proto::MAX_MESSAGE_BYTES;
 use shardmill_proto::auth::{AddToken, CheckToken};
 use shardmill_proto::v1::worker_server::WorkerServer;
+use shardmill_serving::live::Live;
+use shardmill_serving::node::Node;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -23,6 +25,7 @@ use crate::config::{Config, StartError};
 use crate::door::Door;
 use crate::fetch::Fetcher;
 use crate::flight::FlightDoor;
+use crate::serve::Serving;
 use crate::store::Store;
 
 /// How long running attempts and transfers may take once the worker stops.
@@ -68,6 +71,9 @@ impl Identity {
 /// A worker that is up (and dials its coordinator until it answers).
 pub struct Running {
     pub grpc: SocketAddr,
+    /// Where requests to endpoints are answered, if they are.
+    pub http: Option<SocketAddr>,
+    serving: Option<Serving>,
     agent: Arc<Agent>,
     stop: watch::Sender<bool>,
     session: JoinHandle<Result<(), String>>,
@@ -84,7 +90,10 @@ impl Running {
     }
 
     /// Says good-bye, lets running attempts end within a bound, and closes.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        if let Some(serving) = self.serving.take() {
+            serving.stop(STOP_BOUND).await;
+        }
         self.stop.send_replace(true);
         self.agent.stop_attempts(STOP_BOUND).await;
         for task in [self.door.abort_handle(), self.session.abort_handle()] {
@@ -124,6 +133,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let failed = |e: std::io::Error| StartError::Listen { addr: config.listen, message: e.to_string() };
     let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
     let grpc = listener.local_addr().map_err(failed)?;
+    let http_listener = match config.serve {
+        None => None,
+        Some(addr) => {
+            let failed = |e: std::io::Error| StartError::Listen { addr, message: e.to_string() };
+            let listener = TcpListener::bind(addr).await.map_err(failed)?;
+            let addr = listener.local_addr().map_err(failed)?;
+            Some((listener, addr))
+        }
+    };
     let token = AddToken::new(config.token.as_deref()).map_err(StartError::Setup)?;
     let fetch = Arc::new(Fetcher::new(
         store.clone(),
@@ -146,6 +164,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         token: token.clone(),
     };
     let agent = Agent::new(facts, fetch.clone());
+    let serving_token = token.clone();
     let (stop, stopped) = watch::channel(false);
     let router = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
@@ -154,7 +173,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         .initial_connection_window_size(16 << 20)
         .max_concurrent_streams(1024)
         .layer(InterceptorLayer::new(CheckToken::new(config.token.as_deref())))
-        .add_service(WorkerServer::new(Door::new(store, agent.clone())).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(
+            WorkerServer::new(Door::new(store, agent.clone()).with_capture(config.capture.clone()))
+                .max_decoding_message_size(MAX_MESSAGE_BYTES),
+        )
         .add_service(
             FlightServiceServer::new(FlightDoor::new(fetch, agent.clone(), config.coordinator.clone(), token))
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
@@ -171,7 +193,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             tracing::error!("the gRPC door closed: {e}");
         }
     });
+    let serving = http_listener.map(|(listener, addr)| {
+        let node = Node::new(Arc::new(Live::default()), config.limits.clone(), config.capture.clone());
+        Serving::start(listener, addr, node, agent.clone(), config.coordinator.clone(), serving_token)
+    });
+    let http = serving.as_ref().map(|s| s.addr);
     let session = tokio::spawn(agent.clone().run(stopped));
-    tracing::info!(%grpc, data_dir = %config.data_dir.display(), "the worker is up");
-    Ok(Running { grpc, agent, stop, session, door, _lock: lock })
+    tracing::info!(%grpc, http = ?http, data_dir = %config.data_dir.display(), "the worker is up");
+    Ok(Running { grpc, http, serving, agent, stop, session, door, _lock: lock })
 }

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use shardmill_common::model::ModelName;
 use shardmill_common::rules::RuleSet;
 use shardmill_common::spec::{DedupOptions, JobSpec, Keep};
+use shardmill_serving::node::Limits;
 
 use crate::error::CliError;
 use crate::jobs::Order;
@@ -143,6 +144,25 @@ pub fn check_exposure(address: SocketAddr, insecure: bool, token: Option<&str>) 
         tracing::warn!(%address, "listening without a token: anyone who can reach this port can read and remove data");
     }
     Ok(())
+}
+
+/// What a process that answers requests to endpoints takes on at once.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServingArgs {
+    /// Requests to endpoints that may wait here or be under way; those beyond get status 429
+    #[arg(long, env = "SHARDMILL_QUEUE", value_name = "N", default_value_t = 1024,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    queue: u32,
+    /// Connections to the HTTP port that may be open; those beyond get status 503
+    #[arg(long, env = "SHARDMILL_CONNECTIONS", value_name = "N", default_value_t = 16_384,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    connections: u32,
+}
+
+impl ServingArgs {
+    pub fn limits(&self) -> Limits {
+        Limits { queue: self.queue as usize, connections: self.connections as usize, ..Limits::default() }
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use shardmill_coordinator as coordinator;
 
-use super::common::{address, check_exposure};
+use super::common::{ServingArgs, address, check_exposure};
 use crate::cli::Context;
 use crate::embedded::bounded;
 use crate::error::CliError;
@@ -17,7 +17,8 @@ pub struct CoordinatorArgs {
     /// Where workers, commands (--cluster) and Arrow Flight clients connect
     #[arg(long, env = "SHARDMILL_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:7077", value_parser = address)]
     listen: SocketAddr,
-    /// Where health (/healthz, /readyz), metrics (/metrics) and JSON for programs (/v1/...) are
+    /// Where requests to endpoints are answered, and health (/healthz, /readyz), metrics (/metrics) and JSON for programs
+    /// (/v1/...) are
     #[arg(long, env = "SHARDMILL_HTTP", value_name = "ADDR", default_value = "127.0.0.1:7078", value_parser = address)]
     http: SocketAddr,
     /// Copies kept of each shard, on distinct workers, where a job does not say
@@ -30,6 +31,8 @@ pub struct CoordinatorArgs {
     /// Seconds a job waits when no worker is alive, or none that holds what it needs, before it fails
     #[arg(long, env = "SHARDMILL_NO_WORKER_TIMEOUT", value_name = "SECONDS", default_value_t = 60)]
     no_worker_timeout: u64,
+    #[command(flatten)]
+    serving: ServingArgs,
     /// Let other machines connect without TLS
     #[arg(long, env = "SHARDMILL_INSECURE", value_parser = FalseyValueParser::new())]
     insecure: bool,
@@ -55,6 +58,8 @@ pub async fn run(context: &Context, args: CoordinatorArgs) -> Result<(), CliErro
             no_worker_timeout: Duration::from_secs(args.no_worker_timeout),
             ..Default::default()
         },
+        limits: args.serving.limits(),
+        capture: None,
     })
     .await
     .map_err(|e| CliError::failed(e.to_string()))?;

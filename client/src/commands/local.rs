@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
-use super::common::{address, check_exposure};
+use super::common::{ServingArgs, address, check_exposure};
 use crate::cli::Context;
 use crate::embedded::{Embedded, Setup};
 use crate::error::CliError;
@@ -15,9 +15,12 @@ pub struct LocalArgs {
     /// Where commands (--cluster) and Arrow Flight clients connect
     #[arg(long, env = "SHARDMILL_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:7077", value_parser = address)]
     listen: SocketAddr,
-    /// Where health (/healthz), metrics (/metrics) and JSON for programs (/v1/...) are; without it, nowhere
+    /// Where requests to endpoints are answered, and health (/healthz), metrics (/metrics) and JSON for programs (/v1/...)
+    /// are; without it, nowhere
     #[arg(long, env = "SHARDMILL_HTTP", value_name = "ADDR", value_parser = address)]
     http: Option<SocketAddr>,
+    #[command(flatten)]
+    serving: ServingArgs,
     /// Let other machines connect without TLS
     #[arg(long, env = "SHARDMILL_INSECURE", value_parser = FalseyValueParser::new())]
     insecure: bool,
@@ -49,6 +52,7 @@ pub async fn run(context: &Context, args: LocalArgs) -> Result<(), CliError> {
         // Clients are other processes, maybe of other users: they must not make workers read files by path.
         local_files: false,
         allow_programs: args.allow_programs,
+        limits: args.serving.limits(),
     })
     .await?;
     context.out.hint(&format!(
@@ -58,7 +62,7 @@ pub async fn run(context: &Context, args: LocalArgs) -> Result<(), CliError> {
         cluster.url
     ));
     if let Some(http) = cluster.http {
-        context.out.hint(&format!("health and metrics: http://{http}/healthz, http://{http}/metrics"));
+        context.out.hint(&format!("endpoints: http://{http}/endpoints/NAME/invocations; health and metrics: http://{http}/healthz, http://{http}/metrics"));
     }
     let ended = tokio::select! {
         () = context.interrupt.wait() => None,

@@ -11,6 +11,9 @@ mod dataset_head;
 mod dataset_show;
 mod dedup;
 mod demo;
+mod endpoint;
+mod endpoint_metrics;
+mod endpoint_show;
 mod evaluate;
 mod evaluate_text;
 mod explain;
@@ -87,6 +90,9 @@ pub enum Command {
     /// List, show, compare, export and remove trained models, and point aliases at them
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// Make, change and watch URLs that predict with trained models
+    #[command(subcommand)]
+    Endpoint(endpoint::EndpointCommand),
     /// List, show, wait for and cancel jobs
     #[command(subcommand)]
     Job(job::JobCommand),
@@ -126,6 +132,7 @@ impl Command {
             Command::Evaluate(args) => evaluate::run(context, args).await,
             Command::Dataset(command) => command.run(context).await,
             Command::Model(command) => command.run(context).await,
+            Command::Endpoint(command) => command.run(context).await,
             Command::Job(command) => command.run(context).await,
             Command::Record(command) => command.run(context).await,
             Command::Nodes(command) => command.run(context).await,

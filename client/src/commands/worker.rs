@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use shardmill_worker as worker;
 
-use super::common::{address, check_exposure};
+use super::common::{ServingArgs, address, check_exposure};
 use crate::cli::Context;
 use crate::embedded::bounded;
 use crate::error::CliError;
@@ -23,6 +23,11 @@ pub struct WorkerArgs {
     /// The URL by which others reach this worker [default: made of --listen]
     #[arg(long, env = "SHARDMILL_ADVERTISE", value_name = "URL")]
     advertise: Option<String>,
+    /// Answer requests to endpoints over HTTP here too, besides the coordinator; port 0 takes a free one
+    #[arg(long, env = "SHARDMILL_SERVE", value_name = "ADDR", value_parser = address)]
+    serve: Option<SocketAddr>,
+    #[command(flatten)]
+    serving: ServingArgs,
     /// Let other machines connect without TLS
     #[arg(long, env = "SHARDMILL_INSECURE", value_parser = FalseyValueParser::new())]
     insecure: bool,
@@ -37,7 +42,9 @@ pub async fn run(context: &Context, args: WorkerArgs) -> Result<(), CliError> {
     let Some(data_dir) = global.data_dir.clone() else {
         return Err(CliError::usage("say where the worker keeps its shards: --data-dir DIR (each worker its own)"));
     };
-    check_exposure(args.listen, args.insecure, global.token.as_deref())?;
+    for address in [Some(args.listen), args.serve].into_iter().flatten() {
+        check_exposure(address, args.insecure, global.token.as_deref())?;
+    }
     for (option, url) in [("--coordinator", Some(&args.coordinator)), ("--advertise", args.advertise.as_ref())] {
         if let Some(url) = url.filter(|u| !u.starts_with("http://")) {
             return Err(CliError::usage(format!("{option}: `{url}` is not a URL; write it as http://host:port")));
@@ -59,6 +66,9 @@ pub async fn run(context: &Context, args: WorkerArgs) -> Result<(), CliError> {
         token: global.token.clone(),
         local_files: false,
         allow_programs: args.allow_programs,
+        serve: args.serve,
+        limits: args.serving.limits(),
+        capture: None,
     })
     .await
     .map_err(|e| CliError::failed(e.to_string()))?;
