@@ -1,5 +1,6 @@
 //! The numerics of training: pure, serialisable optimisers that take a round's sums and say what the next round asks.
 
+mod baseline;
 mod bayes;
 mod encode;
 mod glm;
@@ -18,6 +19,7 @@ mod space;
 #[cfg(test)]
 pub mod testing;
 
+pub use baseline::{Profiled, baseline};
 pub use bayes::{Bayes, naive_bayes};
 pub use encode::{Asked, Built, build, constant_number};
 pub use glm::{Fitted, Glm, Method, NEWTON_PARAMETERS, Outcome, Separated, add_up};

@@ -2,12 +2,13 @@
 
 use polars::prelude::DataFrame;
 use shardmill_common::failure::Failure;
-use shardmill_common::model::{CategoryCounts, LabelProfile, Moments, NumericProfile, Profile};
+use shardmill_common::model::{CategoryCounts, LabelProfile, Moments, NumericProfile, Packed, Profile};
 use shardmill_common::task::{LabelKind, ProfileTask, TaskOutput};
+use shardmill_common::watch::{Sample, sampled_row};
 
 use super::Context;
 use crate::train::rows::{self, Origin, original};
-use crate::train::{Distinct, MISSING};
+use crate::train::{Distinct, MISSING, gather};
 
 /// Values whose moments are taken at once, in two passes over a near cache.
 const BLOCK: usize = 1024;
@@ -33,8 +34,24 @@ fn label_column(label: &LabelKind) -> &String {
     }
 }
 
+/// Places, among the rows that training uses, of those that are sampled: `all` rows of the dataset begin at `first_row`, of which
+/// `used` are left (`None`: all).
+fn sampled(first_row: u64, all: usize, used: Option<&[u32]>, every: u64) -> Vec<u32> {
+    if every == 0 {
+        return Vec::new();
+    }
+    let end = first_row + all as u64;
+    let rows = (first_row / every..).map(|block| sampled_row(block, every)).take_while(|row| *row < end);
+    let rows = rows.filter_map(|row| u32::try_from(row.checked_sub(first_row)?).ok());
+    match used {
+        None => rows.collect(),
+        Some(used) => rows.filter_map(|row| used.binary_search(&row).ok()).map(|place| place as u32).collect(),
+    }
+}
+
 fn profile(frame: DataFrame, task: &ProfileTask, check: &dyn Fn() -> Result<(), Failure>) -> Result<Profile, Failure> {
-    let mut left_out = vec![false; frame.height()];
+    let all = frame.height();
+    let mut left_out = vec![false; all];
     if let Some(label) = &task.label {
         rows::mark_missing(rows::column(&frame, label_column(label))?, &mut left_out)?;
     }
@@ -45,6 +62,8 @@ fn profile(frame: DataFrame, task: &ProfileTask, check: &dyn Fn() -> Result<(), 
     }
     let rows_with_missing = count(&left_out) - rows_without_label;
     let (frame, used) = rows::without(frame, &left_out)?;
+    let chosen = sampled(task.first_row, all, used.as_deref(), task.sample_every);
+    let mut sample = Sample { rows: chosen.len() as u64, ..Default::default() };
     let origin = Origin { source: &task.source_name, first_row: task.first_row };
     let fault = |row: usize, what: String| origin.fault(original(used.as_deref(), row), what);
     let weights = match &task.weight_column {
@@ -64,6 +83,7 @@ fn profile(frame: DataFrame, task: &ProfileTask, check: &dyn Fn() -> Result<(), 
             rows::check_finite("label", name, numbers.values(), fault)?;
             let found = moments(numbers.values());
             check_size(name, found)?;
+            sample.label = Packed(gather(numbers.values(), &chosen));
             LabelProfile::Number(found)
         }
     };
@@ -75,6 +95,7 @@ fn profile(frame: DataFrame, task: &ProfileTask, check: &dyn Fn() -> Result<(), 
         let found = numeric_profile(numbers.values());
         check_size(name, found.moments)?;
         numeric.push(found);
+        sample.numeric.push(Packed(gather(numbers.values(), &chosen)));
     }
     let mut categorical = Vec::with_capacity(task.categorical.len());
     for name in &task.categorical {
@@ -89,7 +110,7 @@ fn profile(frame: DataFrame, task: &ProfileTask, check: &dyn Fn() -> Result<(), 
         numeric,
         categorical,
         label,
-        sample: None,
+        sample: (task.sample_every > 0).then_some(sample),
     })
 }
 
@@ -241,6 +262,35 @@ mod tests {
         assert_eq!(found.label, LabelProfile::Classes(classes));
         let value = serde_json::to_value(&found).unwrap();
         assert_eq!(serde_json::from_value::<Profile>(value).unwrap(), found);
+    }
+
+    #[test]
+    fn a_sample_is_of_used_rows() {
+        let mut all = task();
+        (all.weight_column, all.sample_every) = (None, 1);
+        (all.numeric, all.label) = (vec!["x".into()], Some(LabelKind::Number("y".into())));
+        let sample = profile(frame(), &all, &|| Ok(())).unwrap().sample.unwrap();
+        assert_eq!((sample.rows, sample.label.0), (3, vec![1.0, 0.0, 1.0]));
+        assert_eq!(sample.numeric[0].0[0], 1.5);
+        assert!(sample.numeric[0].0[1..].iter().all(|x| x.is_nan()));
+        all.sample_every = 0;
+        assert_eq!(profile(frame(), &all, &|| Ok(())).unwrap().sample, None);
+    }
+
+    #[test]
+    fn a_sample_does_not_depend_on_the_shards() {
+        let every = 7;
+        let whole: Vec<u64> = sampled(0, 1000, None, every).into_iter().map(u64::from).collect();
+        assert!((142..=143).contains(&whole.len()));
+        let mut parts = Vec::new();
+        for (first, rows) in [(0u64, 3usize), (3, 400), (403, 0), (403, 597)] {
+            parts.extend(sampled(first, rows, None, every).into_iter().map(|row| first + u64::from(row)));
+        }
+        assert_eq!(parts, whole);
+        let used: Vec<u32> = (0..1000).filter(|row| row % 3 != 0).collect();
+        let places = sampled(0, 1000, Some(&used), every);
+        let rows: Vec<u64> = places.iter().map(|place| u64::from(used[*place as usize])).collect();
+        assert_eq!(rows, whole.iter().copied().filter(|row| row % 3 != 0).collect::<Vec<_>>());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use shardmill_common::manifest::Manifest;
 use shardmill_common::model::{Algorithm, Curvature, Link, Model, Packed, Parameters, TrainSpec, Training};
 use shardmill_common::task::TaskOutput;
 use shardmill_common::time::Timestamp;
+use shardmill_common::watch::Baseline;
 
 use super::super::plan::{Next, Publication};
 use super::columns;
@@ -23,12 +24,22 @@ pub struct Trained {
     pub stalled: bool,
     pub solver: &'static str,
     pub notices: Vec<String>,
+    /// How the features were distributed.
+    pub baseline: Option<Baseline>,
 }
 
 impl Trained {
     /// By one pass, with nothing to converge.
     pub fn at_once(parameters: Parameters, solver: &'static str) -> Self {
-        Self { parameters, curvature: None, converged: true, stalled: false, solver, notices: Vec::new() }
+        Self {
+            parameters,
+            curvature: None,
+            converged: true,
+            stalled: false,
+            solver,
+            notices: Vec::new(),
+            baseline: None,
+        }
     }
 }
 
@@ -66,6 +77,7 @@ pub fn glm(spec: &TrainSpec, prepared: &Prepared, glm: &Glm, fitted: Fitted) -> 
         stalled: fitted.stalled,
         solver: glm.method().name(),
         notices,
+        baseline: None,
     })
 }
 
@@ -125,7 +137,7 @@ pub fn check_bayes(prepared: &Prepared, parameters: &Parameters) -> Result<(), F
 pub fn kmeans(found: Clustered) -> Trained {
     let Clustered { centers, inertia, sizes, converged } = found;
     let parameters = Parameters::KMeans { centers, inertia, sizes };
-    Trained { parameters, curvature: None, converged, stalled: false, solver: "lloyd", notices: Vec::new() }
+    Trained { converged, ..Trained::at_once(parameters, "lloyd") }
 }
 
 /// The model, as far as it is not the catalog's to say.
@@ -163,7 +175,7 @@ pub fn publish(
         features: prepared.encoder,
         parameters: trained.parameters,
         curvature: trained.curvature,
-        baseline: None,
+        baseline: trained.baseline,
         training: Training {
             rows: prepared.rows,
             rows_skipped: prepared.rows_skipped,

@@ -11,6 +11,7 @@ use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::spec::JobSpec;
 use shardmill_common::task::{LabelKind, LearnTask, PartitionSize, ProfileTask, TaskKind, TaskOutput};
 use shardmill_common::time::Timestamp;
+use shardmill_common::watch::{Sample, sampled_row};
 
 use super::super::plan::{Next, Planned, ResolvedJob, StageView};
 use crate::train::testing::{Data, Random, evaluate};
@@ -146,7 +147,22 @@ impl Table {
                     LabelProfile::Classes(classes.into_iter().map(|(c, (n, w))| (c, n, w)).collect())
                 }
             },
-            sample: None,
+            sample: (task.sample_every > 0).then(|| self.sample(rows, &used, task, label)),
+        }
+    }
+
+    fn sample(&self, rows: &[Vec<String>], used: &[&Vec<String>], task: &ProfileTask, label: Option<&str>) -> Sample {
+        let chosen = |row: &&&Vec<String>| {
+            let at = rows.iter().position(|r| std::ptr::eq(r, **row)).unwrap() as u64 + task.first_row;
+            sampled_row(at / task.sample_every, task.sample_every) == at
+        };
+        let chosen: Vec<&&Vec<String>> = used.iter().filter(chosen).collect();
+        let column = |c: &str| Packed(chosen.iter().map(|r| self.number(r, c).unwrap_or(f64::NAN)).collect());
+        let is_number = matches!(task.label, Some(LabelKind::Number(_)));
+        Sample {
+            rows: chosen.len() as u64,
+            numeric: task.numeric.iter().map(|c| column(c)).collect(),
+            label: label.filter(|_| is_number).map(column).unwrap_or_default(),
         }
     }
 
@@ -379,7 +395,12 @@ pub fn gradient(table: &Table, model: &Model, class_weights: &[f64], l1: f64, l2
         }
         _ => panic!(),
     };
-    let mut data = table.data(&table.rows, &model.features, Some(&model.target), model.spec.as_ref().and_then(|s| s.weight_column.as_deref()));
+    let mut data = table.data(
+        &table.rows,
+        &model.features,
+        Some(&model.target),
+        model.spec.as_ref().and_then(|s| s.weight_column.as_deref()),
+    );
     if !class_weights.is_empty() {
         data.s.iter_mut().zip(&data.y).for_each(|(s, y)| *s *= class_weights[*y as usize]);
     }

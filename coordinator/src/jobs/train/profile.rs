@@ -2,19 +2,37 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use shardmill_common::failure::Failure;
 use shardmill_common::manifest::Manifest;
-use shardmill_common::model::{Imputation, Profile, TrainSpec, Unlabelled};
+use shardmill_common::model::{Encoder, Imputation, Profile, TrainSpec, Unlabelled};
 use shardmill_common::rules::{Columns, Fill, NullsIn, Op, Rule, Scalar, Statistic};
 use shardmill_common::schema::DataType;
 use shardmill_common::task::{ProfileTask, TaskKind};
+use shardmill_common::watch::Baseline;
 
 use super::super::clean::{Statistics, gather_statistics};
-use super::super::plan::{Next, ShardAt, StageView, output, whole as tasks_of};
+use super::super::plan::{Next, ShardAt, StageView, find, output, whole as tasks_of};
 use super::{columns, labels};
-use crate::train::{Asked, Whole, merge};
+use crate::train::{Asked, Profiled, Whole, baseline, merge};
 
 pub const PROFILE: &str = "profile";
+
+/// Values of a sample, over all numeric features: enough for deciles, and small next to the data.
+const SAMPLED_VALUES: u64 = 1_000_000;
+/// Of fewer rows deciles would say little, of more than the latter hardly anything more.
+const SAMPLED_ROWS: (u64, u64) = (200, 10_000);
+/// Values of a sample that must fit into the messages of the tasks, however many features there are.
+const MOST_SAMPLED_VALUES: u64 = 2_000_000;
+
+/// Of how many rows one is sampled.
+fn sample_every(rows: u64, numeric: u64) -> u64 {
+    let numeric = numeric.max(1);
+    let (least, most) = SAMPLED_ROWS;
+    let wanted = (SAMPLED_VALUES / numeric).clamp(least, most).min(MOST_SAMPLED_VALUES / numeric);
+    // With more features than that there is no room for a single row.
+    if wanted == 0 { 0 } else { rows.div_ceil(wanted) }
+}
 
 pub fn asked(spec: &TrainSpec, input: &Manifest) -> Result<Vec<Asked>, Failure> {
     columns::asked(spec, &input.schema, &input.reference().to_string()).map_err(Failure::bad_input)
@@ -45,7 +63,10 @@ pub fn stage(spec: &TrainSpec, input: &Manifest, shards: &[ShardAt]) -> Result<N
         categorical: named(true),
         required: required(spec, input)?,
         max_categories: spec.preparation.max_categories,
-        sample_every: 0,
+        sample_every: match columns::updated(spec) {
+            Some(_) => 0,
+            None => sample_every(input.rows(), columns.iter().filter(|a| !a.categorical).count() as u64),
+        },
         source_name: input.reference().to_string(),
         first_row: 0,
     };
@@ -63,20 +84,48 @@ pub fn stage(spec: &TrainSpec, input: &Manifest, shards: &[ShardAt]) -> Result<N
 }
 
 /// What the tasks found, in the order of the shards.
+fn profiles(stages: &[StageView<'_>], stage: u32) -> Result<Vec<Profile>, Failure> {
+    let all = tasks_of(stages, stage).tasks();
+    all.map(|(stage, task)| {
+        let result = output(stages, stage, task)?.result.as_ref();
+        let read =
+            result.map_or_else(|| Err("there is none".into()), |r| Profile::deserialize(r).map_err(|e| e.to_string()));
+        read.map_err(|e: String| Failure::internal(format!("profile of shard {task}: {e}")))
+    })
+    .collect()
+}
+
+/// The features of a training from scratch; an update looks at none.
+fn profiled(spec: &TrainSpec, input: &Manifest) -> Result<Vec<Asked>, Failure> {
+    if columns::updated(spec).is_some() { Ok(Vec::new()) } else { asked(spec, input) }
+}
+
+fn merged(profiles: &[Profile], asked: &[Asked]) -> Result<Whole, Failure> {
+    let types: Vec<DataType> = asked.iter().filter(|a| a.categorical).map(|a| a.dtype).collect();
+    merge(profiles, &types)
+}
+
+/// What the tasks found, as one.
 pub fn whole(spec: &TrainSpec, input: &Manifest, stages: &[StageView<'_>], stage: u32) -> Result<Whole, Failure> {
-    let profiles = tasks_of(stages, stage)
-        .tasks()
-        .map(|(stage, task)| {
-            let result = output(stages, stage, task)?.result.clone().unwrap_or_default();
-            serde_json::from_value(result).map_err(|e| Failure::internal(format!("profile of shard {task}: {e}")))
-        })
-        .collect::<Result<Vec<Profile>, _>>()?;
-    let types: Vec<DataType> = if columns::updated(spec).is_some() {
-        Vec::new()
-    } else {
-        asked(spec, input)?.into_iter().filter(|a| a.categorical).map(|a| a.dtype).collect()
-    };
-    merge(&profiles, &types)
+    merged(&profiles(stages, stage)?, &profiled(spec, input)?)
+}
+
+/// How the features were distributed, in the order of the encoder. An update keeps what its base knows: its encoder, and so the
+/// categories that rows are counted by, stays the base's, and it does not look at the columns.
+pub fn distributions(
+    spec: &TrainSpec,
+    input: &Manifest,
+    stages: &[StageView<'_>],
+    encoder: &Encoder,
+) -> Result<Option<Baseline>, Failure> {
+    if let Some(base) = columns::updated(spec) {
+        return Ok(base.baseline.clone());
+    }
+    let Some(stage) = find(stages, PROFILE) else { return Ok(None) };
+    let (profiles, asked) = (profiles(stages, stage)?, profiled(spec, input)?);
+    let whole = merged(&profiles, &asked)?;
+    let samples: Option<Vec<_>> = profiles.into_iter().map(|p| p.sample).collect();
+    Ok(samples.and_then(|samples| baseline(encoder, &Profiled { asked: &asked, whole: &whole, samples: &samples })))
 }
 
 /// Whether there is something to learn from.
@@ -166,3 +215,7 @@ pub fn fillings(
             .collect(),
     ))
 }
+
+#[cfg(test)]
+#[path = "profile_tests.rs"]
+mod tests;

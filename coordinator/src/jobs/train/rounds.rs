@@ -11,6 +11,7 @@ use shardmill_common::task::{FitTask, LearnTask, TaskKind, TaskOutput, TaskSpec}
 use super::super::plan::{Next, Planned, ShardAt, StageView, frame_memory, output, whole};
 use super::finish::{self, Trained};
 use super::memo::{Memo, Prepared, State};
+use super::profile;
 use crate::train::{Bayes, Outcome, add_up, naive_bayes};
 
 const ROUND: &str = "round";
@@ -139,7 +140,10 @@ pub fn advance(
         memo.rounds.push(Round { round, loss: finite(loss), gradient: finite(gradient), seconds });
     }
     match trained {
-        Some(trained) => finish::publish(spec, input, &outputs, memo, trained),
+        Some(trained) => {
+            let baseline = profile::distributions(spec, input, stages, &memo.prepared.encoder)?;
+            finish::publish(spec, input, &outputs, memo, Trained { baseline, ..trained })
+        }
         None => self::stage(spec, input, shards, stages, memo),
     }
 }

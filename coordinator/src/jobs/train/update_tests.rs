@@ -85,9 +85,9 @@ fn an_updated_logistic_model_is_near_that_of_all_rows() {
         update.algorithm = Algorithm::Logistic(logistic());
         let updated = train(&second, &update, 2).unwrap().model;
         assert_eq!(updated.training.notices, ["an update keeps the penalty and intercept of m@1"]);
-        let spec = updated.spec.as_ref().unwrap();
-        let Algorithm::Logistic(kept) = &spec.algorithm else { panic!() };
-        assert_eq!((kept.c, spec.label.as_deref()), (0.5, Some("y")));
+        let recorded = updated.spec.as_ref().unwrap();
+        let Algorithm::Logistic(kept) = &recorded.algorithm else { panic!() };
+        assert_eq!((kept.c, recorded.label.as_deref()), (0.5, Some("y")));
         assert_eq!(updated.parent.as_ref().map(ModelRef::to_string).as_deref(), Some("m@1"));
         let whole = train(&table, &spec, 2).unwrap().model;
         let off =
