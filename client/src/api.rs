@@ -286,6 +286,13 @@ impl WorkerDoor {
         result.and_then(|r| decode(r.get_ref())).map_err(|s| self.failed(s))
     }
 
+    /// Puts the rows that this worker captured into their datasets; how many there were.
+    pub async fn flush_capture(&self) -> Result<u64, ClientError> {
+        let request = encode(&()).map(Request::new).map_err(|s| self.failed(s))?;
+        let result = self.worker.clone().flush_capture(request).await;
+        result.and_then(|r| decode(r.get_ref())).map_err(|s| self.failed(s))
+    }
+
     /// The rows of one shard as Arrow batches: `ticket` is what the worker's Flight door understands.
     pub async fn read(
         &self,

@@ -11,6 +11,7 @@ use shardmill_coordinator as coordinator;
 use shardmill_serving::node::Limits;
 use shardmill_worker as worker;
 
+use crate::capture::Capture;
 use crate::error::CliError;
 use crate::machine;
 
@@ -41,6 +42,7 @@ pub struct Embedded {
     pub token: Option<String>,
     coordinator: coordinator::Running,
     workers: Vec<worker::Running>,
+    capture: Option<Capture>,
     _lock: File,
 }
 
@@ -53,6 +55,8 @@ impl Embedded {
     pub async fn start(setup: Setup) -> Result<Self, CliError> {
         let layout = ClusterLayout::new(&setup.data_dir);
         let lock = lock(&setup.data_dir, &layout.lock())?;
+        let mut capture =
+            (setup.http.is_some() || Capture::is_left_over(&setup.data_dir)).then(|| Capture::new(&setup.data_dir));
         let coordinator = coordinator::start(coordinator::Config {
             listen: setup.listen,
             http: setup.http,
@@ -63,17 +67,21 @@ impl Embedded {
             // Nobody uploaded anything before this start: what no version refers to is left over from a run that broke.
             options: coordinator::Options { orphan_age: Duration::ZERO, ..Default::default() },
             limits: setup.limits.clone(),
-            capture: None,
+            capture: capture.as_ref().map(Capture::sink),
         })
         .await
         .map_err(|e| CliError::failed(e.to_string()))?;
         let url = format!("http://{}", coordinator.grpc);
+        if let Some(capture) = &mut capture {
+            capture.publish_to(url.clone(), setup.token.clone());
+        }
         let mut cluster = Self {
             url,
             http: coordinator.http,
             token: setup.token.clone(),
             coordinator,
             workers: Vec::new(),
+            capture,
             _lock: lock,
         };
         // Shards that an earlier command wrote with more workers are in those workers' folders.
@@ -114,10 +122,16 @@ impl Embedded {
         futures::future::select_all(all).await.0
     }
 
-    /// Workers first, so that the coordinator still hears their good-byes.
+    /// Captured rows first, while they can be published; then workers, so that the coordinator still hears their good-byes.
     pub async fn stop(self) {
+        if let Some(capture) = &self.capture {
+            capture.drain().await;
+        }
         bounded(futures::future::join_all(self.workers.into_iter().map(worker::Running::stop))).await;
         bounded(self.coordinator.stop()).await;
+        if let Some(capture) = self.capture {
+            capture.close().await;
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The client: a library to talk to a cluster, the embedded cluster, and the `shardmill` command.
 
 pub mod api;
+mod capture;
 pub mod cli;
 mod commands;
 mod embedded;

@@ -1,6 +1,6 @@
 //! `coordinator`: runs the coordinator of a cluster, in the foreground.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::Args;
@@ -8,6 +8,7 @@ use clap::builder::FalseyValueParser;
 use shardmill_coordinator as coordinator;
 
 use super::common::{ServingArgs, address, check_exposure};
+use crate::capture::Capture;
 use crate::cli::Context;
 use crate::embedded::bounded;
 use crate::error::CliError;
@@ -47,6 +48,7 @@ pub async fn run(context: &Context, args: CoordinatorArgs) -> Result<(), CliErro
     for address in [args.listen, args.http] {
         check_exposure(address, args.insecure, global.token.as_deref())?;
     }
+    let mut capture = Capture::new(&data_dir);
     let mut running = coordinator::start(coordinator::Config {
         listen: args.listen,
         http: Some(args.http),
@@ -59,14 +61,28 @@ pub async fn run(context: &Context, args: CoordinatorArgs) -> Result<(), CliErro
             ..Default::default()
         },
         limits: args.serving.limits(),
-        capture: None,
+        capture: Some(capture.sink()),
     })
     .await
     .map_err(|e| CliError::failed(e.to_string()))?;
+    // Whoever listens everywhere is reached here, too.
+    let own = if args.listen.ip().is_unspecified() { any_loopback(running.grpc) } else { running.grpc };
+    capture.publish_to(format!("http://{own}"), global.token.clone());
     tokio::select! {
         () = context.interrupt.wait() => tracing::info!("stopping"),
-        why = running.ended() => return Err(CliError::failed(why)),
+        why = running.ended() => {
+            capture.close().await;
+            return Err(CliError::failed(why));
+        }
     }
+    capture.drain().await;
     bounded(running.stop()).await;
+    capture.close().await;
     Ok(())
+}
+
+/// The loopback address of the same family, with this port.
+fn any_loopback(address: SocketAddr) -> SocketAddr {
+    let ip = if address.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { IpAddr::V6(Ipv6Addr::LOCALHOST) };
+    SocketAddr::new(ip, address.port())
 }

@@ -62,6 +62,10 @@ pub async fn run(context: &Context, client: &Client, args: HeadArgs) -> Result<(
 }
 
 impl Rows {
+    pub fn batches(&self) -> &[RecordBatch] {
+        &self.batches
+    }
+
     fn count(&self) -> u64 {
         self.batches.iter().map(|b| b.num_rows() as u64).sum()
     }

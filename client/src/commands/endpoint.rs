@@ -1,4 +1,4 @@
-//! `endpoint create|list|show|metrics|update|delete`: URLs that predict.
+//! `endpoint create|list|show|metrics|update|flush|delete`: URLs that predict.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use shardmill_common::endpoint::{
 use shardmill_common::model::ModelRef;
 use shardmill_common::name::DatasetName;
 
-use super::{endpoint_metrics, endpoint_show};
+use super::{endpoint_flush, endpoint_metrics, endpoint_show};
 use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
@@ -35,6 +35,8 @@ pub enum EndpointCommand {
     Metrics(endpoint_metrics::MetricsArgs),
     /// Change variants, weights or capture without losing a request
     Update(UpdateArgs),
+    /// Put what was captured until now into its datasets at once, from every node
+    Flush,
     /// Take an endpoint away; requests under way are still answered
     Delete {
         #[arg(value_parser = endpoint_name)]
@@ -142,6 +144,7 @@ impl EndpointCommand {
             EndpointCommand::Show(args) => endpoint_show::run(context, &s.client, args).await,
             EndpointCommand::Metrics(args) => endpoint_metrics::run(context, &s.client, args).await,
             EndpointCommand::Update(args) => update(context, &s.client, args).await,
+            EndpointCommand::Flush => endpoint_flush::run(context, &s.client).await,
             EndpointCommand::Delete { name } => delete(context, &s.client, name).await,
         })
         .await

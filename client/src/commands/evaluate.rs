@@ -1,4 +1,5 @@
-//! `evaluate MODEL IN`: how well a model does on a dataset whose labels are known. The answer is kept with the model.
+//! `evaluate MODEL IN`: how well a model does on a dataset whose labels are known; `evaluate --captured ENDPOINT`: how well
+//! what an endpoint answered was. The answer is kept with the model.
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use shardmill_common::spec::{EvaluateSpec, JobSpec};
 use shardmill_common::status::JobStatus;
 
 use super::common::DryRunArg;
+use super::evaluate_captured::{self, CapturedArgs};
 use super::evaluate_text as text;
 use crate::cli::Context;
 use crate::error::CliError;
@@ -20,11 +22,13 @@ use crate::{jobs, session};
 #[derive(Clone, Debug, Args)]
 pub struct EvaluateArgs {
     /// The model: NAME (its latest version), NAME@VERSION or NAME@ALIAS
-    #[arg(value_name = "MODEL")]
-    model: ModelRef,
+    #[arg(value_name = "MODEL", required_unless_present = "captured", conflicts_with = "captured")]
+    model: Option<ModelRef>,
     /// The dataset to evaluate it on, NAME or NAME@VERSION
-    #[arg(value_name = "IN")]
-    input: DatasetRef,
+    #[arg(value_name = "IN", required_unless_present = "captured", conflicts_with = "captured")]
+    input: Option<DatasetRef>,
+    #[command(flatten)]
+    captured: CapturedArgs,
     /// The column of labels [default: the name of the column the model learnt]
     #[arg(long, env = "SHARDMILL_EVALUATE_LABEL", value_name = "COLUMN")]
     label: Option<String>,
@@ -37,16 +41,22 @@ pub struct EvaluateArgs {
 
 pub async fn run(context: &Context, args: EvaluateArgs) -> Result<(), CliError> {
     let plot = args.plot.as_deref().map(PlotTo::of).transpose()?;
-    let spec = EvaluateSpec { model: args.model, input: args.input, label: args.label, served: None, resolved: None };
+    let (model, input) = match (args.model, args.input) {
+        (Some(model), Some(input)) => (model, input),
+        _ => {
+            if args.dry_run.is_on() {
+                return Err(CliError::usage("--captured takes several jobs, one after another: leave --dry-run out"));
+            }
+            return evaluate_captured::run(context, args.captured, args.label, plot).await;
+        }
+    };
+    let spec = EvaluateSpec { model, input, label: args.label, served: None, resolved: None };
     let (status, evaluation) = session::with_own_interrupt(context, async |s| {
         if plot.is_some() {
             context.interrupt.or_interrupted(can_be_drawn(s, &spec.model)).await?;
         }
         let status = jobs::run(context, &s.client, args.dry_run.of(JobSpec::Evaluate(spec))).await?;
-        let records = s.client.records(Some(status.job)).await?;
-        let evaluation = records.into_iter().find(|r| r.job == status.job).and_then(|r| r.evaluation);
-        let evaluation = evaluation
-            .ok_or_else(|| CliError::failed(format!("the record of job {} has no evaluation", status.job)))?;
+        let evaluation = evaluation_of(s, &status).await?;
         Ok((status, evaluation))
     })
     .await?;
@@ -55,6 +65,13 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<(), CliError> 
         None => Vec::new(),
     };
     report(context, &status, &evaluation, &plots)
+}
+
+/// What an evaluation found out.
+pub(super) async fn evaluation_of(session: &Session, status: &JobStatus) -> Result<Evaluation, CliError> {
+    let records = session.client.records(Some(status.job)).await?;
+    let evaluation = records.into_iter().find(|r| r.job == status.job).and_then(|r| r.evaluation);
+    evaluation.ok_or_else(|| CliError::failed(format!("the record of job {} has no evaluation", status.job)))
 }
 
 /// Only classifiers have curves; it is said before the work is done.
@@ -73,7 +90,7 @@ fn cannot_draw(model: &ModelRef, what: &str) -> CliError {
 
 /// Where pictures go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum PlotTo {
+pub(super) enum PlotTo {
     File(PathBuf),
     Folder(PathBuf),
 }
@@ -98,7 +115,7 @@ impl PlotTo {
     }
 
     /// Draws; returns the files.
-    fn write(&self, evaluation: &Evaluation) -> Result<Vec<PathBuf>, CliError> {
+    pub(super) fn write(&self, evaluation: &Evaluation) -> Result<Vec<PathBuf>, CliError> {
         let failed = |path: &Path, e: &dyn std::fmt::Display| {
             CliError::failed(format!("the evaluation is done, but {} cannot be written: {e}", path.display()))
         };
@@ -121,6 +138,13 @@ fn report(context: &Context, status: &JobStatus, evaluation: &Evaluation, plots:
     let seconds = context.out.elapsed();
     let object = to_json(status, evaluation, plots, seconds);
     context.out.result(object, || text::summary(status, evaluation, plots, seconds))?;
+    tables(context, evaluation)?;
+    context.out.hint(&format!("every evaluation of the model: shardmill model show {}", evaluation.model));
+    Ok(())
+}
+
+/// All that people read of an evaluation.
+pub(super) fn tables(context: &Context, evaluation: &Evaluation) -> Result<(), CliError> {
     context.out.line(&text::metrics(evaluation).to_string())?;
     for table in [text::classes(evaluation), text::confusion(evaluation)].into_iter().flatten() {
         context.out.line(&table.to_string())?;
@@ -128,16 +152,16 @@ fn report(context: &Context, status: &JobStatus, evaluation: &Evaluation, plots:
     for notice in text::undefined(evaluation) {
         context.out.notice(&notice);
     }
-    context.out.hint(&format!("every evaluation of the model: shardmill model show {}", evaluation.model));
     Ok(())
 }
 
 /// The object of the job with what was found out.
-fn to_json(status: &JobStatus, evaluation: &Evaluation, plots: &[PathBuf], seconds: f64) -> Value {
+pub(super) fn to_json(status: &JobStatus, evaluation: &Evaluation, plots: &[PathBuf], seconds: f64) -> Value {
     let mut object = jobs::to_json(status, seconds);
     let found = json!({
         "model": evaluation.model,
         "dataset": evaluation.data,
+        "served": evaluation.served,
         "label": evaluation.label,
         "rows": evaluation.rows,
         "rows_skipped": evaluation.rows_skipped,

@@ -42,6 +42,9 @@ pub fn summary(status: &JobStatus, evaluation: &Evaluation, plots: &[PathBuf], s
     table.pair("job", format!("{} ({})", status.job, status.kind));
     table.pair("model", evaluation.model.to_string());
     table.pair("dataset", evaluation.data.to_string());
+    if let Some(served) = &evaluation.served {
+        table.pair("served by", format!("variant {} of endpoint {}", served.variant, served.endpoint));
+    }
     if let Some(label) = &evaluation.label {
         table.pair("label", label);
     }

@@ -80,6 +80,7 @@ impl JoinArgs {
                 HowArg::Anti => JoinHow::Anti,
             },
             nulls_equal: self.nulls_equal,
+            numbers_match_text: false,
             suffixes: suffixes(&self.suffixes)?,
             broadcast_limit: self.broadcast_limit,
             replicas: self.replicas.replicas,
@@ -88,7 +89,7 @@ impl JoinArgs {
 }
 
 /// `a`, or `a=b` where the right side calls it `b`.
-fn key(text: &str) -> Result<(String, String), CliError> {
+pub(super) fn key(text: &str) -> Result<(String, String), CliError> {
     let (left, right) = text.split_once('=').unwrap_or((text, text));
     let (left, right) = (left.trim(), right.trim());
     if left.is_empty() || right.is_empty() {

@@ -7,6 +7,7 @@ use clap::builder::FalseyValueParser;
 use shardmill_worker as worker;
 
 use super::common::{ServingArgs, address, check_exposure};
+use crate::capture::Capture;
 use crate::cli::Context;
 use crate::embedded::bounded;
 use crate::error::CliError;
@@ -56,6 +57,7 @@ pub async fn run(context: &Context, args: WorkerArgs) -> Result<(), CliError> {
             args.listen
         )));
     }
+    let mut capture = (args.serve.is_some() || Capture::is_left_over(&data_dir)).then(|| Capture::new(&data_dir));
     let mut running = worker::start(worker::Config {
         coordinator: args.coordinator.clone(),
         listen: args.listen,
@@ -68,18 +70,27 @@ pub async fn run(context: &Context, args: WorkerArgs) -> Result<(), CliError> {
         allow_programs: args.allow_programs,
         serve: args.serve,
         limits: args.serving.limits(),
-        capture: None,
+        capture: capture.as_ref().map(Capture::sink),
     })
     .await
     .map_err(|e| CliError::failed(e.to_string()))?;
+    if let Some(capture) = &mut capture {
+        capture.publish_to(args.coordinator, global.token.clone());
+    }
     let ended = tokio::select! {
         () = context.interrupt.wait() => None,
         reason = running.ended() => Some(reason),
     };
     if ended.is_none() {
         tracing::info!("stopping");
+        if let Some(capture) = &capture {
+            capture.drain().await;
+        }
     }
     bounded(running.stop()).await;
+    if let Some(capture) = capture {
+        capture.close().await;
+    }
     match ended {
         None => Ok(()),
         Some(reason) => Err(CliError::failed(format!("the worker ended: {reason}"))),

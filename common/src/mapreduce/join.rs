@@ -31,6 +31,9 @@ pub struct JoinSpec {
     pub how: JoinHow,
     /// Rows without a value in a key match each other, as pandas has it; SQL does not.
     pub nulls_equal: bool,
+    /// A key that is whole numbers on one side and text on the other matches by the numbers' text.
+    #[serde(default)]
+    pub numbers_match_text: bool,
     pub suffixes: (String, String),
     /// A side of up to so many bytes is sent whole to the shards of the other instead of being shuffled.
     pub broadcast_limit: u64,

@@ -17,7 +17,7 @@ pub fn check(spec: &CompareSpec, job: &ResolvedJob) -> Result<(), String> {
 /// What follows from the spec and the two schemas.
 pub fn plan<'a>(spec: &CompareSpec, job: &'a ResolvedJob) -> Result<Pairs<'a>, String> {
     let [left, right] = job.inputs.as_slice() else { return Err("a comparison has two inputs".into()) };
-    let (keys, _) = key_columns(&on(spec, left, right)?, left, right)?;
+    let (keys, _) = key_columns(&on(spec, left, right)?, left, right, false)?;
     let driver_is_left = spec.how != How::Right || spec.changes;
     let is_key = |name: &str| keys.iter().any(|k| k.name == name);
     let columns = if spec.changes {

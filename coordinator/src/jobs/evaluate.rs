@@ -1,8 +1,10 @@
-//! Evaluation: every shard is predicted where it lies and compared with its labels; for classes the distinct scores then meet
+//! Evaluation: every shard is predicted where it lies, or its predictions are those that an endpoint gave, and compared with
+//! its labels; for classes the distinct scores then meet
 //! by bucket, so that the areas under the curves are those of all rows together.
 
 mod metrics;
 mod ranking;
+mod served;
 
 use std::collections::BTreeMap;
 
@@ -29,7 +31,16 @@ pub fn check(spec: &EvaluateSpec, job: &ResolvedJob) -> Result<(), String> {
     if input.rows() == 0 {
         return Err(format!("{} has no rows", input.reference()));
     }
-    check_features(model, input)?;
+    if model.graph().is_some() && matches!(model.target, Target::Cluster { .. }) {
+        return Err(format!(
+            "{} was imported, and the centres of its clusters are not known: it cannot be evaluated",
+            model.reference()
+        ));
+    }
+    match &spec.served {
+        None => check_features(model, input)?,
+        Some(served) => served::check(served, model, input)?,
+    }
     check_label(spec, model, input)
 }
 
@@ -80,11 +91,14 @@ pub fn next(spec: &EvaluateSpec, job: &ResolvedJob, stages: &[StageView<'_>]) ->
         }
     }
     let Some(sums) = &found.sums else {
-        return Err(Failure::bad_input(format!(
-            "none of the {} rows of {} can be evaluated: they have no label, or no value of a column that the model needs",
-            found.rows_skipped,
-            input.reference()
-        )));
+        let (rows, input) = (found.rows_skipped, input.reference());
+        return Err(Failure::bad_input(match &spec.served {
+            None => format!(
+                "none of the {rows} rows of {input} can be evaluated: they have no label, or no value of a column that the model \
+                 needs"
+            ),
+            Some(served) => served::nothing(served, model, rows, &input),
+        }));
     };
     let rankings = match (sums, find(stages, RANK)) {
         (Sums::Classes(sums), None) => {

@@ -33,7 +33,7 @@ pub fn plan<'a>(spec: &JoinSpec, job: &'a ResolvedJob) -> Result<Plan<'a>, Strin
     if spec.on.is_empty() {
         return Err(no_key(left, right));
     }
-    let (left_keys, right_keys) = key_columns(&spec.on, left, right)?;
+    let (left_keys, right_keys) = key_columns(&spec.on, left, right, spec.numbers_match_text)?;
     let driver_is_left = spec.how != JoinHow::Right;
     let columns = match spec.how {
         JoinHow::Semi | JoinHow::Anti => own_columns(&left.schema),

@@ -36,6 +36,7 @@ fn spec(on: &[(&str, &str)], how: JoinHow) -> JoinSpec {
         on: on.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
         how,
         nulls_equal: false,
+        numbers_match_text: false,
         suffixes: ("_x".into(), "_y".into()),
         broadcast_limit: 0,
         replicas: None,
@@ -148,4 +149,18 @@ fn sides_are_shuffled_where_a_worker_cannot_hold_the_small_one() {
         counters(&spec, &job, sum, || vec![view(LOOKUP, &lookups, outputs)]).get("rows_out")
     };
     assert_eq!((counted(&done), counted(&too_large)), (10, 0));
+}
+
+#[test]
+fn whole_numbers_match_their_text_only_where_that_is_wanted() {
+    let keys = |on: (&str, &str), numbers_match_text: bool| {
+        let spec = JoinSpec { numbers_match_text, ..spec(&[on], JoinHow::Left) };
+        let job = job(&spec);
+        plan(&spec, &job).map(|p| (p.pairs.left_keys[0].dtype, p.pairs.right_keys[0].dtype))
+    };
+    assert!(keys(("v", "ref"), false).unwrap_err().contains("cast one of them"));
+    assert_eq!(keys(("v", "ref"), true), Ok((Some(DataType::String), Some(DataType::String))));
+    // The text of a float is not what anybody wrote.
+    assert!(keys(("v", "k"), true).unwrap_err().contains("cast one of them"));
+    assert!(keys(("id", "v"), true).unwrap_err().contains("cast one of them"));
 }

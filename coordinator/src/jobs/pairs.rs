@@ -60,6 +60,7 @@ pub fn key_columns(
     on: &[(String, String)],
     left: &Manifest,
     right: &Manifest,
+    numbers_match_text: bool,
 ) -> Result<(Vec<HashColumn>, Vec<HashColumn>), String> {
     let (l, r) = (left.reference(), right.reference());
     let mut keys = (Vec::new(), Vec::new());
@@ -76,7 +77,9 @@ pub fn key_columns(
         let (a_type, b_type) = (of(a, &l, &left.schema)?, of(b, &r, &right.schema)?);
         let common = a_type.join(b_type);
         // Numbers meet numbers and dates meet instants; anything else that had to become text would match by accident.
-        if common == DataType::String && a_type != b_type {
+        let by_text = numbers_match_text && (a_type == DataType::Int64 || b_type == DataType::Int64);
+        let of_text = a_type == DataType::String || b_type == DataType::String;
+        if common == DataType::String && a_type != b_type && !(by_text && of_text) {
             return Err(if a == b {
                 format!(
                     "the key column `{a}` is {a_type} in {l} and {b_type} in {r}: cast one of them first (shardmill clean, \

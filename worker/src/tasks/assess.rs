@@ -1,19 +1,23 @@
-//! Predicting a shard's rows and comparing with their labels. Of a classifier's scores each distinct one goes to the shuffle
-//! with its numbers of positives and negatives, so that the curves over all shards are exact.
+//! Predicting a shard's rows, or taking what an endpoint had answered, and comparing with their labels. Of a classifier's
+//! scores each distinct one goes to the shuffle with its numbers of positives and negatives, so that the curves over all
+//! shards are exact.
 
 mod classes;
 mod clusters;
 mod labels;
 mod numbers;
+mod served;
 
 pub use classes::Tie;
 #[cfg(test)]
 pub use classes::{partition_of, ties};
 
+use polars::prelude::DataFrame;
+use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
-use shardmill_common::model::{Assessment, ClassSums, Parameters, Sums, Target};
+use shardmill_common::model::{Assessment, ClassSums, Model, Parameters, Sums, Target};
 use shardmill_common::task::{AssessTask, TaskOutput};
-use shardmill_serving::model::{Reason, Scores, Unusable, score};
+use shardmill_serving::model::{Matrix, Reason, Scores, Unusable};
 
 use self::labels::Labels;
 use super::Context;
@@ -21,35 +25,36 @@ use crate::model::{Encoded, encode};
 
 pub fn run(context: &Context, task: &AssessTask) -> Result<TaskOutput, Failure> {
     let model = &task.model;
-    let mut columns = model.features.columns();
+    let mut columns = match &task.served {
+        None => model.features.columns(),
+        Some(_) => served::columns(model),
+    };
     columns.extend(task.label.iter().filter(|l| !columns.contains(l)).cloned().collect::<Vec<_>>());
     let frame = context.open_columns(&task.input, &task.schema, Some(&columns))?;
     let labels = Labels::of(&frame, task)?;
-    let Encoded { matrix, kept, unusable, counters } = encode(&frame, &model.features)?;
-    let mut output = TaskOutput { counters, ..Default::default() };
-    output.counters.add("rows_in", frame.height() as u64);
-    for row in &unusable {
-        output.counters.add(format!("rows_skipped/{}", reason(row)), 1);
-    }
-    let scores = score(&model.parameters, &matrix);
+    let mut output = TaskOutput::default();
+    let Answers { scores, classes: guesses, rows, matrix, rows_in } = match &task.served {
+        None => predict(context, &frame, model, &mut output.counters)?,
+        Some(served) => served::answers(&frame, task, served, &mut output.counters)?,
+    };
+    output.counters.add("rows_in", rows_in as u64);
     context.check()?;
-    // The matrix's row and the frame's row.
-    let rows =
-        (0..matrix.rows).map(|n| (n, kept.as_ref().map_or(Some(n), |k| k.get(n).map(|r| *r as usize)).unwrap_or(n)));
-    let (used, sums) = match (&scores, &model.target, &model.parameters) {
+    let answered = rows.len();
+    let rows = rows.into_iter().enumerate();
+    let (used, sums) = match (&scores, &model.target, (&model.parameters, &matrix)) {
         (Scores::Classes { classes, probabilities }, Target::Class { .. }, _) => {
-            let mut actual = Vec::with_capacity(matrix.rows);
+            let mut actual = Vec::with_capacity(answered);
             for (n, row) in rows {
                 if let Some(class) = labels.class(row, task)? {
                     actual.push((n, class));
                 }
             }
-            let (sums, sizes) = shuffle_classes(context, task, *classes, probabilities, &scores.classes(), &actual)?;
+            let (sums, sizes) = shuffle_classes(context, task, *classes, probabilities, &guesses, &actual)?;
             output.shuffle = Some(sizes);
             (actual.len(), Sums::Classes(sums))
         }
         (Scores::Numbers(predictions), Target::Number { .. }, _) => {
-            let mut pairs = Vec::with_capacity(matrix.rows);
+            let mut pairs = Vec::with_capacity(answered);
             for (n, row) in rows {
                 if let Some(label) = labels.number(row, task)? {
                     pairs.push((label, predictions.get(n).copied().unwrap_or(f64::NAN)));
@@ -61,23 +66,54 @@ pub fn run(context: &Context, task: &AssessTask) -> Result<TaskOutput, Failure> 
             }
             (pairs.len(), Sums::Numbers(sums))
         }
-        (Scores::Clusters { clusters, .. }, Target::Cluster { .. }, Parameters::KMeans { centers, .. }) => {
-            let sums = clusters::sum(&matrix, centers, clusters);
+        (
+            Scores::Clusters { clusters, .. },
+            Target::Cluster { .. },
+            (Parameters::KMeans { centers, .. }, Some(matrix)),
+        ) => {
+            let sums = clusters::sum(matrix, centers, clusters);
             if !sums.is_finite() {
                 return Err(too_large(task));
             }
-            (matrix.rows, Sums::Clusters(sums))
+            (answered, Sums::Clusters(sums))
         }
         _ => return Err(Failure::internal(format!("the parameters of {} do not fit its target", model.reference()))),
     };
-    let without_label = (matrix.rows - used) as u64;
+    let without_label = (answered - used) as u64;
     if without_label > 0 {
         output.counters.add("rows_skipped/no label", without_label);
     }
-    let rows_skipped = (frame.height() - used) as u64;
+    let rows_skipped = (rows_in - used) as u64;
     let found = Assessment { rows: used as u64, rows_skipped, sums: (used > 0).then_some(sums) };
     output.result = Some(serde_json::to_value(found).map_err(Failure::internal)?);
     Ok(output)
+}
+
+/// Predictions to compare with labels.
+struct Answers {
+    scores: Scores,
+    /// The predicted class of each.
+    classes: Vec<u32>,
+    /// Of each prediction its row in the frame.
+    rows: Vec<usize>,
+    /// The encoded rows, where the predictions were made here.
+    matrix: Option<Matrix>,
+    /// Rows that were to be evaluated.
+    rows_in: usize,
+}
+
+fn predict(context: &Context, frame: &DataFrame, model: &Model, sums: &mut Counters) -> Result<Answers, Failure> {
+    let Encoded { matrix, kept, unusable, counters } = encode(frame, &model.features)?;
+    sums.merge(&counters);
+    for row in &unusable {
+        sums.add(format!("rows_skipped/{}", reason(row)), 1);
+    }
+    let scores = context.score(model, &matrix)?;
+    let rows = match kept {
+        Some(kept) => kept.iter().map(|row| *row as usize).collect(),
+        None => (0..matrix.rows).collect(),
+    };
+    Ok(Answers { classes: scores.classes(), scores, rows, matrix: Some(matrix), rows_in: frame.height() })
 }
 
 fn reason(row: &Unusable) -> String {

@@ -2,7 +2,7 @@
 
 use shardmill_common::ids::ObjectId;
 use shardmill_common::manifest::{ObjectRef, ShardEntry};
-use shardmill_common::model::{ClassSums, ClassValue, Label, NumberSums, Ranking, example};
+use shardmill_common::model::{ClassSums, ClassValue, Label, NumberSums, Ranking, Served, example};
 use shardmill_common::schema::Field;
 use shardmill_common::spec::JobSpec;
 use shardmill_common::task::PartitionSize;
@@ -154,4 +154,34 @@ fn numbers_need_no_ranking_and_rows_are_needed() {
     assert_eq!(publication.evaluation.unwrap().metrics["r2"], 0.75);
     let failure = next(&spec, &job, &[stage(ASSESS, &assess, &[found(0, None)])]).unwrap_err();
     assert!(matches!(failure, Failure::BadInput { .. }), "{failure}");
+}
+
+#[test]
+fn what_was_served_needs_the_columns_of_the_answer_and_no_others() {
+    use DataType::{Float64, Int64, String};
+    let served = |target: Target, columns: &[(&str, DataType)]| {
+        let (spec, job) = job(target, None, columns, &[3]);
+        let served = Some(Served { endpoint: "churn".parse().unwrap(), variant: "a".into() });
+        let spec = EvaluateSpec { served, ..spec };
+        check(&spec, &job).map(|()| (spec, job))
+    };
+    let who = [("_endpoint", String), ("_variant", String), ("_model", String), ("y", Int64)];
+    let answers = [("prediction", Int64), ("probability_0", Float64), ("probability_1", Float64)];
+    let all = [&who[..], &answers].concat();
+    let (spec, good) = served(classes(), &all).unwrap();
+    let assess = kinds(next(&spec, &good, &[]).unwrap());
+    let TaskKind::Assess(task) = &assess[0] else { panic!("{assess:?}") };
+    assert_eq!(task.served, spec.served);
+    let text = served(classes(), &all[..6]).unwrap_err();
+    assert!(text.contains("lacks `probability_1`"), "{text}");
+    let text = served(classes(), &[&who[..], &[("prediction", Float64)], &answers[1..]].concat()).unwrap_err();
+    assert!(text.contains("`prediction` of test@1 is float64"), "{text}");
+    served(classes(), &[&who[..], &[("prediction", String)], &answers[1..]].concat()).unwrap();
+    let text = served(Target::Cluster { clusters: 2 }, &all).unwrap_err();
+    assert!(text.contains("clusters"), "{text}");
+    // No row of this variant.
+    let nothing = Assessment { rows: 0, rows_skipped: 0, sums: None };
+    let output = TaskOutput { result: Some(serde_json::to_value(nothing).unwrap()), ..Default::default() };
+    let failure = next(&spec, &good, &[stage(ASSESS, &assess, &[output])]).unwrap_err();
+    assert_eq!(failure.to_string(), "test@1 has no row that variant `a` of endpoint `churn` with churn@3 answered");
 }

@@ -42,6 +42,7 @@ fn joining(how: JoinHow, broadcast_limit: u64) -> JobSpec {
         on: vec![("k".into(), "k".into())],
         how,
         nulls_equal: false,
+        numbers_match_text: false,
         suffixes: ("_x".into(), "_y".into()),
         broadcast_limit,
         replicas: None,

@@ -6,7 +6,7 @@ use polars::df;
 use polars::prelude::DataFrame;
 use shardmill_common::ids::{AttemptId, JobId, TaskId, WorkerId};
 use shardmill_common::layout::WorkerLayout;
-use shardmill_common::model::{ClassValue, Label, Model, Ranking, example};
+use shardmill_common::model::{ClassValue, Label, Model, Ranking, Served, example};
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::task::{RankTask, ShardInput, ShardRef, TaskPlace, TaskRange};
 use shardmill_proto::auth::AddToken;
@@ -56,6 +56,17 @@ impl Bench {
 
     /// Assesses shards as one job; the findings and the places of the scores.
     fn assess(&self, job: u64, model: &Model, buckets: u32, frames: &[DataFrame]) -> Result<Found, Failure> {
+        self.assess_served(job, model, None, buckets, frames)
+    }
+
+    fn assess_served(
+        &self,
+        job: u64,
+        model: &Model,
+        served: Option<Served>,
+        buckets: u32,
+        frames: &[DataFrame],
+    ) -> Result<Found, Failure> {
         let label = model.target.label().map(|l| l.column.clone());
         let mut all = Assessment { rows: 0, rows_skipped: 0, sums: None };
         let (mut places, mut counters, mut first_row) =
@@ -69,7 +80,7 @@ impl Bench {
                 schema: crate::frame::schema_of(frame).unwrap(),
                 model: Box::new(model.clone()),
                 label: label.clone(),
-                served: None,
+                served: served.clone(),
                 buckets,
                 source_name: "test@1".into(),
                 first_row,
@@ -82,6 +93,24 @@ impl Bench {
             places.push(TaskPlace { attempt, worker: self.me, shards: Vec::new() });
         }
         Ok(Found { all, places, counters })
+    }
+}
+
+impl Bench {
+    fn assess_served_numbers(&self, model: &Model, served: Served, frame: DataFrame) -> Assessment {
+        let context = self.context(Bench::attempt(9, 0, 0), Vec::new());
+        let entry = context.write_shard(&mut frame.clone()).unwrap();
+        let task = AssessTask {
+            input: ShardInput { shard: ShardRef::Stored(entry), ordinal: 0 },
+            schema: crate::frame::schema_of(&frame).unwrap(),
+            model: Box::new(model.clone()),
+            label: model.target.label().map(|l| l.column.clone()),
+            served: Some(served),
+            buckets: 1,
+            source_name: "test@1".into(),
+            first_row: 0,
+        };
+        serde_json::from_value(run(&context, &task).unwrap().result.unwrap()).unwrap()
     }
 }
 
@@ -198,4 +227,51 @@ fn clusters_need_no_label_and_write_no_scores() {
     let found = bench.assess(1, &model(Target::Cluster { clusters: 2 }, parameters), 1, &[frame]).unwrap();
     let Some(Sums::Clusters(sums)) = found.all.sums else { panic!() };
     assert_eq!((sums.counts, sums.squares), (vec![1, 2], vec![1.0, 5.0]));
+}
+
+/// Rows as they are captured: of variant `a`, of variant `b`, of another version, and of another endpoint.
+fn captured() -> DataFrame {
+    df!(
+        "_endpoint" => ["e", "e", "e", "other", "e", "e"],
+        "_variant" => ["a", "b", "a", "a", "a", "a"],
+        "_model" => ["m@1", "m@1", "m@2", "m@1", "m@1", "m@1"],
+        "prediction" => [Some("yes"), Some("no"), Some("no"), Some("no"), Some("no"), None],
+        "probability_no" => [0.25, 1.0, 1.0, 1.0, 0.75, 0.5],
+        "probability_yes" => [0.75, 0.0, 0.0, 0.0, 0.25, 0.5],
+        "y" => [Some("yes"), Some("yes"), Some("yes"), Some("yes"), None, Some("no")],
+    )
+    .unwrap()
+}
+
+#[test]
+fn what_was_served_is_taken_from_the_rows_of_its_variant_and_version() {
+    let bench = Bench::new();
+    let served = Served { endpoint: "e".parse().unwrap(), variant: "a".into() };
+    let (first, second) = (captured(), captured().slice(0, 2));
+    // The features are not there: nothing is predicted again.
+    let found = bench.assess_served(1, &logistic(), Some(served.clone()), 4, &[first, second]).unwrap();
+    assert_eq!((found.all.rows, found.all.rows_skipped), (2, 2));
+    let counted = |name: &str| found.counters.get(name);
+    let skipped = (counted("rows_skipped/no prediction"), counted("rows_skipped/no label"));
+    assert_eq!((counted("rows_in"), skipped), (4, (1, 1)));
+    let Some(Sums::Classes(sums)) = found.all.sums else { panic!() };
+    assert_eq!(sums.confusion, [[0, 0], [0, 2]]);
+    assert!((sums.log_loss - 2.0 * -(0.75f64.ln())).abs() < 1e-12, "{}", sums.log_loss);
+
+    let unknown = df!(
+        "_endpoint" => ["e"], "_variant" => ["a"], "_model" => ["m@1"], "prediction" => ["maybe"],
+        "probability_no" => [0.5], "probability_yes" => [0.5], "y" => ["yes"],
+    );
+    let failure = bench.assess_served(2, &logistic(), Some(served.clone()), 1, &[unknown.unwrap()]).err().unwrap();
+    assert_eq!(failure, Failure::bad_input("test@1, row 1: the prediction `maybe` is none of the classes of m@1"));
+
+    let label = Label { column: "y".into(), dtype: DataType::Float64 };
+    let regression = model(Target::Number { label }, Parameters::Linear { coefficients: vec![2.0], intercept: 1.0 });
+    let numbers = df!(
+        "_endpoint" => ["e", "e"], "_variant" => ["a", "b"], "_model" => ["m@1", "m@1"],
+        "prediction" => [4.0, 0.0], "y" => [1.0, 1.0],
+    );
+    let found = bench.assess_served_numbers(&regression, served, numbers.unwrap());
+    let Some(Sums::Numbers(sums)) = found.sums else { panic!() };
+    assert_eq!((found.rows, sums.squared), (1, 9.0));
 }

@@ -1,0 +1,473 @@
+//! `evaluate --captured ENDPOINT --labels DATASET --on KEY`: joins what an endpoint was asked and answered with the truth that
+//! came to be known, and evaluates each variant and model version by what it answered then.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use arrow::array::{Array, AsArray};
+use clap::Args;
+use serde_json::{Value, json};
+use shardmill_common::endpoint::{EndpointName, EndpointRequest, EndpointStatus};
+use shardmill_common::failure::Refusal;
+use shardmill_common::manifest::Manifest;
+use shardmill_common::mapreduce::{Aggregate, AggregateSpec, Function, JoinHow, JoinSpec};
+use shardmill_common::model::{Evaluation, ModelRef, Served};
+use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::schema::Schema;
+use shardmill_common::spec::{EvaluateSpec, JobSpec};
+use shardmill_common::status::JobStatus;
+use shardmill_common::units::show_count;
+use shardmill_serving::capture::{ENDPOINT, INFERENCE_ID, MODEL, VARIANT};
+
+use super::dataset_head::first_rows;
+use super::evaluate::{PlotTo, evaluation_of, tables, to_json};
+use super::join::key;
+use crate::api::ClientError;
+use crate::capture::flush_all;
+use crate::cli::Context;
+use crate::error::CliError;
+use crate::session::{self, Session};
+use crate::table::Table;
+use crate::{jobs, text};
+
+/// A column of the labels that is called like a captured one gets this behind its name.
+const LABEL_SUFFIX: &str = "_label";
+/// A side of up to so many bytes is sent whole to the shards of the other, as `join` does.
+const BROADCAST_LIMIT: u64 = 64 << 20;
+/// The most variants with a model version that are told apart.
+const GROUPS: u64 = 10_000;
+
+#[derive(Clone, Debug, Args)]
+pub struct CapturedArgs {
+    /// Instead of MODEL and IN: evaluate what this endpoint answered
+    #[arg(long, env = "SHARDMILL_EVALUATE_CAPTURED", value_name = "ENDPOINT", requires = "labels", requires = "on")]
+    captured: Option<EndpointName>,
+    /// The dataset that has the labels, NAME or NAME@VERSION
+    #[arg(long, env = "SHARDMILL_EVALUATE_LABELS", value_name = "DATASET", requires = "captured")]
+    labels: Option<DatasetRef>,
+    /// Key columns by which labels belong to captured rows; CAPTURED=LABELS where the two have different names for one
+    #[arg(
+        long,
+        env = "SHARDMILL_EVALUATE_ON",
+        value_name = "A,CAPTURED=LABELS",
+        value_delimiter = ',',
+        requires = "captured"
+    )]
+    on: Vec<String>,
+    /// Only this variant of the endpoint
+    #[arg(long, env = "SHARDMILL_EVALUATE_VARIANT", value_name = "NAME", requires = "captured")]
+    variant: Option<String>,
+}
+
+/// What was asked, checked.
+struct Asked {
+    endpoint: EndpointName,
+    labels: DatasetRef,
+    on: Vec<(String, String)>,
+    variant: Option<String>,
+    label: Option<String>,
+}
+
+/// Who answered captured rows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Who {
+    variant: String,
+    model: String,
+}
+
+/// One evaluation, with its pictures.
+struct One {
+    status: JobStatus,
+    evaluation: Evaluation,
+    plots: Vec<PathBuf>,
+}
+
+/// All that was found out.
+struct Findings {
+    captured: DatasetRef,
+    labels: DatasetRef,
+    labelled: DatasetRef,
+    /// Rows of the endpoint's dataset that found a label, and that did not.
+    with_label: u64,
+    without_label: u64,
+    /// Labels that belong to no captured row.
+    unused_labels: u64,
+    evaluations: Vec<One>,
+    notices: Vec<String>,
+}
+
+pub async fn run(
+    context: &Context,
+    args: CapturedArgs,
+    label: Option<String>,
+    plot: Option<PlotTo>,
+) -> Result<(), CliError> {
+    let (Some(endpoint), Some(labels)) = (args.captured, args.labels) else {
+        return Err(CliError::usage(
+            "name the model and the dataset, or an endpoint with --captured, --labels and --on",
+        ));
+    };
+    let on = args.on.iter().map(|text| key(text)).collect::<Result<_, _>>()?;
+    let asked = Asked { endpoint, labels, on, variant: args.variant, label };
+    let findings =
+        session::with_own_interrupt(context, async |s| evaluate(context, s, &asked, plot.as_ref()).await).await?;
+    report(context, &asked, &findings)
+}
+
+async fn evaluate(context: &Context, s: &Session, asked: &Asked, plot: Option<&PlotTo>) -> Result<Findings, CliError> {
+    let Asked { endpoint, labels, .. } = asked;
+    let (captured, labels) = context
+        .interrupt
+        .or_interrupted(async {
+            let show = EndpointRequest::Show { name: endpoint.clone(), seconds: 0 };
+            let status: EndpointStatus = s.client.endpoints(&show).await?;
+            let Some(capture) = status.endpoint.capture else {
+                return Err(CliError::failed(format!(
+                    "endpoint `{endpoint}` does not capture what it is asked: shardmill endpoint update {endpoint} --capture DATASET"
+                )));
+            };
+            flush_all(&s.client).await?;
+            let captured = match s.client.locate(&latest(&capture.dataset)).await {
+                Ok(located) => located.manifest,
+                Err(ClientError::Refused(Refusal::NotFound(_))) => {
+                    return Err(CliError::failed(format!(
+                        "endpoint `{endpoint}` has captured nothing yet: there is no dataset `{}`",
+                        capture.dataset
+                    )));
+                }
+                Err(e) => return Err(e.into()),
+            };
+            Ok((captured, s.client.locate(labels).await?.manifest))
+        })
+        .await?;
+    check_keys(&asked.on, &captured, &labels)?;
+    if let Some(label) = &asked.label
+        && labels.schema.get(label).is_none()
+    {
+        return Err(no_label(label, &labels));
+    }
+    let joined = jobs::run(context, &s.client, join(asked, &captured, &labels, JoinHow::Left)?).await?;
+    let labelled = joined.dataset.clone().ok_or_else(|| CliError::failed("the join made no dataset"))?;
+    let unused_labels = unused(context, s, asked, &captured, &labels).await?;
+    let mut findings = Findings {
+        captured: captured.reference(),
+        labels: labels.reference(),
+        labelled: labelled.clone(),
+        with_label: joined.counters.get("both"),
+        without_label: joined.counters.get("left_only"),
+        unused_labels,
+        evaluations: Vec::new(),
+        notices: Vec::new(),
+    };
+    let answered = who_answered(context, s, asked, &labelled).await?;
+    if answered.is_empty() {
+        return Err(nobody(asked, &captured));
+    }
+    if answered.len() > 1 && matches!(plot, Some(PlotTo::File(_))) {
+        return Err(CliError::usage(format!(
+            "--plot: there are {} evaluations ({}): name a folder, or one of them with --variant",
+            answered.len(),
+            listed(answered.keys())
+        )));
+    }
+    let mut first_error = None;
+    for who in answered.keys() {
+        match one(context, s, asked, (&captured.schema, &labels), who, &labelled).await {
+            Ok((status, evaluation)) => {
+                let plots = match plot {
+                    None => Vec::new(),
+                    Some(PlotTo::Folder(folder)) if answered.len() > 1 => {
+                        let folder = folder.join(format!("{}-{}", who.variant, who.model));
+                        PlotTo::Folder(folder).write(&evaluation)?
+                    }
+                    Some(to) => to.write(&evaluation)?,
+                };
+                findings.evaluations.push(One { status, evaluation, plots });
+            }
+            Err(CliError::Interrupted) => return Err(CliError::Interrupted),
+            // What another variant answered can be evaluated all the same.
+            Err(e) => {
+                let why = match &e {
+                    CliError::Job(status) => status.error.clone().unwrap_or_else(|| e.to_string()),
+                    _ => e.to_string(),
+                };
+                findings.notices.push(format!("variant {} with {} is not evaluated: {why}", who.variant, who.model));
+                first_error.get_or_insert(e);
+            }
+        }
+    }
+    match first_error {
+        Some(e) if findings.evaluations.is_empty() => Err(e),
+        _ => Ok(findings),
+    }
+}
+
+fn latest(name: &DatasetName) -> DatasetRef {
+    DatasetRef { name: name.clone(), version: None }
+}
+
+/// A dataset that belongs to the endpoint: its name and `ending`.
+fn beside(endpoint: &EndpointName, ending: &str) -> Result<DatasetName, CliError> {
+    format!("{endpoint}.{ending}").parse().map_err(CliError::usage)
+}
+
+fn check_keys(on: &[(String, String)], captured: &Manifest, labels: &Manifest) -> Result<(), CliError> {
+    for (ours, theirs) in on {
+        if captured.schema.get(ours).is_none() {
+            return Err(CliError::usage(format!(
+                "no captured request had a column `{ours}`; the columns of {} are {}. Requests must carry the key: as an additional \
+                 column, which the model does not read, or in the header X-Amzn-SageMaker-Inference-Id (then --on {INFERENCE_ID}={theirs})",
+                captured.reference(),
+                captured.schema.names_joined()
+            )));
+        }
+        if labels.schema.get(theirs).is_none() {
+            return Err(CliError::usage(format!(
+                "--on: {} has no column `{theirs}`; its columns are {}",
+                labels.reference(),
+                labels.schema.names_joined()
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn no_label(label: &str, labels: &Manifest) -> CliError {
+    CliError::usage(format!(
+        "{} has no column `{label}` of labels; name it with --label: its columns are {}",
+        labels.reference(),
+        labels.schema.names_joined()
+    ))
+}
+
+fn nobody(asked: &Asked, captured: &Manifest) -> CliError {
+    let (endpoint, captured) = (&asked.endpoint, captured.reference());
+    CliError::failed(match &asked.variant {
+        Some(variant) => format!("{captured} has no row that variant `{variant}` of endpoint `{endpoint}` answered"),
+        None => format!("{captured} has no row that endpoint `{endpoint}` answered"),
+    })
+}
+
+fn listed<'a>(all: impl Iterator<Item = &'a Who>) -> String {
+    all.map(|who| format!("{} with {}", who.variant, who.model)).collect::<Vec<_>>().join(", ")
+}
+
+/// Captured rows with their labels, where they have one; or (`Anti`) the labels that belong to none.
+fn join(asked: &Asked, captured: &Manifest, labels: &Manifest, how: JoinHow) -> Result<JobSpec, CliError> {
+    let is_anti = how == JoinHow::Anti;
+    let (left, right) = if is_anti { (labels, captured) } else { (captured, labels) };
+    let on = asked.on.iter().cloned();
+    Ok(JobSpec::Join(JoinSpec {
+        left: left.reference(),
+        right: right.reference(),
+        output: beside(&asked.endpoint, if is_anti { "labelled.unused" } else { "labelled" })?,
+        on: if is_anti { on.map(|(ours, theirs)| (theirs, ours)).collect() } else { on.collect() },
+        how,
+        nulls_equal: false,
+        numbers_match_text: true,
+        suffixes: (String::new(), LABEL_SUFFIX.to_owned()),
+        broadcast_limit: BROADCAST_LIMIT,
+        replicas: None,
+    }))
+}
+
+/// The number of labels that belong to no captured row. The rows themselves are not kept.
+async fn unused(
+    context: &Context,
+    s: &Session,
+    asked: &Asked,
+    captured: &Manifest,
+    labels: &Manifest,
+) -> Result<u64, CliError> {
+    let status = jobs::run(context, &s.client, join(asked, captured, labels, JoinHow::Anti)?).await?;
+    discard(s, status.dataset.as_ref()).await;
+    Ok(status.counters.get("rows_out"))
+}
+
+async fn discard(s: &Session, dataset: Option<&DatasetRef>) {
+    if let Some(dataset) = dataset
+        && let Err(error) = s.client.remove(dataset).await
+    {
+        tracing::debug!(%dataset, %error, "an intermediate dataset stays");
+    }
+}
+
+/// Every variant with every model version that answered, and their rows.
+async fn who_answered(
+    context: &Context,
+    s: &Session,
+    asked: &Asked,
+    labelled: &DatasetRef,
+) -> Result<BTreeMap<Who, i64>, CliError> {
+    let rows = Aggregate { name: "rows".into(), function: Function::Count, column: None };
+    let spec = JobSpec::Aggregate(AggregateSpec {
+        input: labelled.clone(),
+        output: beside(&asked.endpoint, "labelled.variants")?,
+        by: [ENDPOINT, VARIANT, MODEL].map(str::to_owned).to_vec(),
+        aggregates: vec![rows],
+        replicas: None,
+    });
+    let status = jobs::run(context, &s.client, spec).await?;
+    let dataset = status.dataset.ok_or_else(|| CliError::failed("the aggregation made no dataset"))?;
+    let read = context.interrupt.or_interrupted(first_rows(&s.client, &dataset, 0, GROUPS)).await;
+    discard(s, Some(&dataset)).await;
+    let mut found = BTreeMap::new();
+    for batch in read?.batches() {
+        let text = |name: &str| {
+            batch.column_by_name(name).and_then(|c| c.as_string_opt::<i64>()).ok_or_else(|| {
+                CliError::failed(format!(
+                    "{labelled} has no text in column `{name}`: it is not what an endpoint captured"
+                ))
+            })
+        };
+        let (endpoints, variants, models) = (text(ENDPOINT)?, text(VARIANT)?, text(MODEL)?);
+        let counts = batch.column_by_name("rows").and_then(|c| c.as_primitive_opt::<arrow::datatypes::Int64Type>());
+        for row in 0..batch.num_rows() {
+            if [endpoints, variants, models].iter().any(|c| c.is_null(row))
+                || endpoints.value(row) != asked.endpoint.as_str()
+                || asked.variant.as_ref().is_some_and(|v| v != variants.value(row))
+            {
+                continue;
+            }
+            let who = Who { variant: variants.value(row).to_owned(), model: models.value(row).to_owned() };
+            found.insert(who, counts.map_or(0, |c| c.value(row)));
+        }
+    }
+    Ok(found)
+}
+
+/// Where the labels' column is, once they are joined.
+fn joined_name(label: &str, on: &[(String, String)], captured: &Schema) -> String {
+    let is_shared_key = on.iter().any(|(ours, theirs)| ours == label && theirs == label);
+    if captured.get(label).is_some() && !is_shared_key { format!("{label}{LABEL_SUFFIX}") } else { label.to_owned() }
+}
+
+async fn one(
+    context: &Context,
+    s: &Session,
+    asked: &Asked,
+    (captured, labels): (&Schema, &Manifest),
+    who: &Who,
+    labelled: &DatasetRef,
+) -> Result<(JobStatus, Evaluation), CliError> {
+    let reference: ModelRef = who.model.parse().map_err(CliError::failed)?;
+    let model = context.interrupt.or_interrupted(async { Ok(s.client.model(&reference).await?) }).await?;
+    let trained = model.target.label().map(|l| l.column.clone());
+    let label = match asked.label.clone().or(trained) {
+        Some(label) if labels.schema.get(&label).is_none() => return Err(no_label(&label, labels)),
+        label => label.map(|label| joined_name(&label, &asked.on, captured)),
+    };
+    let spec = EvaluateSpec {
+        model: reference,
+        input: labelled.clone(),
+        label,
+        served: Some(Served { endpoint: asked.endpoint.clone(), variant: who.variant.clone() }),
+        resolved: None,
+    };
+    let status = jobs::run(context, &s.client, JobSpec::Evaluate(spec)).await?;
+    let evaluation = evaluation_of(s, &status).await?;
+    Ok((status, evaluation))
+}
+
+fn report(context: &Context, asked: &Asked, found: &Findings) -> Result<(), CliError> {
+    let seconds = context.out.elapsed();
+    context.out.result(findings_to_json(asked, found, seconds), || summary(asked, found, seconds))?;
+    for One { evaluation, plots, .. } in &found.evaluations {
+        context.out.line("")?;
+        let mut head = Table::pairs();
+        if let Some(served) = &evaluation.served {
+            head.pair("variant", &served.variant);
+        }
+        head.pair("model", evaluation.model.to_string());
+        head.pair("rows", show_count(evaluation.rows));
+        head.pair("rows skipped", show_count(evaluation.rows_skipped));
+        for plot in plots {
+            head.pair("picture", plot.display().to_string());
+        }
+        context.out.line(&head.to_string())?;
+        tables(context, evaluation)?;
+    }
+    for notice in &found.notices {
+        context.out.notice(notice);
+    }
+    if found.without_label > 0 {
+        context.out.hint(&format!("rows without a label have none in {}", found.labelled));
+    }
+    Ok(())
+}
+
+fn summary(asked: &Asked, found: &Findings, seconds: f64) -> Table {
+    let mut table = Table::pairs();
+    table.pair("endpoint", asked.endpoint.to_string());
+    table.pair("captured", found.captured.to_string());
+    table.pair("labels", found.labels.to_string());
+    table.pair("labelled", found.labelled.to_string());
+    table.pair("rows with a label", show_count(found.with_label));
+    table.pair("rows without a label", show_count(found.without_label));
+    table.pair("labels without a row", show_count(found.unused_labels));
+    table.pair("evaluations", show_count(found.evaluations.len() as u64));
+    table.pair("time", text::seconds(seconds));
+    table
+}
+
+fn findings_to_json(asked: &Asked, found: &Findings, seconds: f64) -> Value {
+    let one = |one: &One| to_json(&one.status, &one.evaluation, &one.plots, jobs::seconds_of(&one.status));
+    json!({
+        "endpoint": asked.endpoint,
+        "captured": found.captured,
+        "labels": found.labels,
+        "labelled": found.labelled,
+        "rows_with_label": found.with_label,
+        "rows_without_label": found.without_label,
+        "labels_without_row": found.unused_labels,
+        "evaluations": found.evaluations.iter().map(one).collect::<Vec<_>>(),
+        "notices": found.notices,
+        "seconds": text::round(seconds),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shardmill_common::ids::JobId;
+    use shardmill_common::schema::{DataType, Field};
+    use shardmill_common::time::Timestamp;
+
+    fn manifest(name: &str, columns: &[&str]) -> Manifest {
+        Manifest {
+            name: name.parse().unwrap(),
+            version: 1,
+            schema: Schema::new(columns.iter().map(|c| Field::new(*c, DataType::Int64)).collect()),
+            shards: Vec::new(),
+            replicas: 1,
+            job: JobId(1),
+            created: Timestamp(0),
+        }
+    }
+
+    fn pairs(on: &[(&str, &str)]) -> Vec<(String, String)> {
+        on.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_key_that_was_not_captured_says_how_to_send_it() {
+        let (captured, labels) = (manifest("seen", &["_inference_id", "x"]), manifest("truth", &["id", "y"]));
+        check_keys(&pairs(&[("_inference_id", "id")]), &captured, &labels).unwrap();
+        let text = check_keys(&pairs(&[("id", "id")]), &captured, &labels).unwrap_err().to_string();
+        for part in ["column `id`", "seen@1", "_inference_id, x", "X-Amzn-SageMaker-Inference-Id", "_inference_id=id"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let text = check_keys(&pairs(&[("x", "z")]), &captured, &labels).unwrap_err().to_string();
+        assert!(text.contains("truth@1 has no column `z`"), "{text}");
+    }
+
+    #[test]
+    fn labels_are_found_under_the_name_that_the_join_gives_them() {
+        let captured = manifest("seen", &["id", "y"]).schema;
+        let on = pairs(&[("id", "id")]);
+        assert_eq!(joined_name("y", &on, &captured), "y_label");
+        assert_eq!(joined_name("z", &on, &captured), "z");
+        assert_eq!(joined_name("id", &on, &captured), "id");
+        assert_eq!(joined_name("id", &pairs(&[("y", "id")]), &captured), "id_label");
+    }
+}
