@@ -85,5 +85,9 @@ async fn metrics(handle: Handle, live: Arc<Live>) -> Response {
         &[(String::new(), lacking as u64)],
     );
     shardmill_serving::metrics::render(&live, &mut text);
+    match crate::drift_metrics::render(&handle).await {
+        Ok(drift) => text.push_str(&drift),
+        Err(refusal) => return (StatusCode::SERVICE_UNAVAILABLE, format!("{refusal}\n")).into_response(),
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -195,6 +195,7 @@ class Cluster:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True)
         grpc, http = free_ports(2)
+        self.http = f"http://127.0.0.1:{http}"
         self.url, self.address = f"http://127.0.0.1:{grpc}", f"127.0.0.1:{grpc}"
         args = ["coordinator", "--listen", self.address, "--http", f"127.0.0.1:{http}", "--data-dir", str(self.folder / "coordinator")]
         self.coordinator = Process("coordinator", args, self.folder / "coordinator.log")

@@ -93,9 +93,10 @@ pub fn endpoint_name(text: &str) -> Result<EndpointName, String> {
     text.parse::<EndpointName>().map_err(|e| e.replace("a dataset name", "an endpoint's name"))
 }
 
-/// A number, finite or not: what it may be is the coordinator's to say.
+/// A weight; which are taken together is the coordinator's to say.
 fn number(text: &str, of: &str) -> Result<f64, String> {
-    text.parse().map_err(|_| format!("the weight `{}` of `{}` is not a number", text.escape_debug(), of.escape_debug()))
+    let weight = text.parse::<f64>().ok().filter(|w| w.is_finite());
+    weight.ok_or_else(|| format!("the weight `{}` of `{}` is not a number", text.escape_debug(), of.escape_debug()))
 }
 
 /// `a=churn@3:0.9`.
@@ -282,7 +283,7 @@ mod tests {
         let v = variant("a=churn@3:0.9").unwrap();
         assert_eq!((v.name.as_str(), v.model.to_string(), v.weight), ("a", "churn@3".to_owned(), 0.9));
         assert_eq!(variant("b=churn@champion").unwrap().weight, 1.0);
-        for bad in ["churn@3", "=churn@3", "a=churn@3:x", "a=churn@0", "a="] {
+        for bad in ["churn@3", "=churn@3", "a=churn@3:x", "a=churn@3:nan", "a=churn@0", "a="] {
             assert!(variant(bad).is_err(), "{bad}");
         }
         assert_eq!(weight("a=2"), Ok(("a".to_owned(), 2.0)));
