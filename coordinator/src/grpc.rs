@@ -26,6 +26,12 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::driver::{Driver, Handle};
 use crate::scheduler::{Event, Joined};
+use crate::watched;
+
+/// An answer that was put together beside the driver.
+fn told<T: Serialize>(answer: Result<T, Refusal>) -> Answer {
+    encode(&answer.map_err(refusal_to_status)?).map(Response::new)
+}
 
 type JsonStream = Pin<Box<dyn Stream<Item = Result<Json, Status>> + Send>>;
 type Answer = Result<Response<Json>, Status>;
@@ -289,9 +295,9 @@ impl Coordinator for Door {
             }
             EndpointRequest::Delete { name } => self.ask(move |d| d.remove_endpoint(&name)).await,
             EndpointRequest::List => self.ask(|d| Ok(d.endpoint_list())).await,
-            EndpointRequest::Show { name, seconds } => self.ask(move |d| d.endpoint(&name, seconds)).await,
+            EndpointRequest::Show { name, seconds } => told(watched::status(&self.handle, name, seconds).await),
             EndpointRequest::Windows { name, seconds, every } => {
-                self.ask(move |d| d.windows(&name, seconds, every)).await
+                told(watched::series(&self.handle, name, seconds, every).await)
             }
             EndpointRequest::FlushCapture => {
                 let Some(capture) = &self.capture else { return encode(&0u64).map(Response::new) };

@@ -3,8 +3,11 @@
 //! A change that was acknowledged is on disk. Progress of tasks waits for the disk once a second: losing the newest of it in a
 //! crash costs a second's work that is done again, never data.
 
+mod windows;
+
 use std::cell::Cell;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
@@ -23,6 +26,9 @@ use crate::endpoints::{EndpointWrite, Endpoints};
 use crate::jobs::{Planned, ResolvedJob};
 use crate::registry::{ModelChange, ModelState, Registry};
 use crate::scheduler::{Done, JournalOp, Stage, StageSums};
+use crate::windows::WindowWrite;
+
+pub use windows::WindowReader;
 
 const MODEL_NAMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("model names");
 const MODELS: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("models");
@@ -96,7 +102,7 @@ pub enum Write {
 impl Write {
     /// Whether somebody is told that it happened, so that it must be on disk first.
     fn is_promised(&self) -> bool {
-        !matches!(self, Write::Progress(_))
+        !matches!(self, Write::Progress(_) | Write::Window(_))
     }
 }
 
@@ -154,7 +160,7 @@ pub struct Contents {
 }
 
 pub struct Journal {
-    db: Database,
+    db: Arc<Database>,
     /// When a write last waited for the disk.
     synced: Cell<Instant>,
 }
@@ -200,6 +206,7 @@ impl Journal {
                 tx.open_table(ENDPOINTS)?;
                 found
             };
+                windows::make(&tx)?;
             let mut meta = found.unwrap_or(Meta { format: FORMAT, cluster: ClusterId::fresh(), epoch: 0 });
             if meta.format != FORMAT {
                 return Err(JournalError::Format { found: meta.format });
@@ -210,7 +217,7 @@ impl Journal {
             meta
         };
         let contents = read(&db, &mut meta)?;
-        Ok((Self { db, synced: Cell::new(Instant::now()) }, contents))
+        Ok((Self { db: Arc::new(db), synced: Cell::new(Instant::now()) }, contents))
     }
 
     /// Writes all or nothing.
@@ -228,6 +235,7 @@ impl Journal {
                 Write::Endpoint(write) => put_endpoint(&tx, write)?,
                 Write::Job(row) => {
                     tx.open_table(JOBS)?.insert(row.job.0, json(row)?.as_slice())?;
+                Write::Window(write) => windows::put(&tx, write)?,
                 }
                 Write::EndJob(row) => {
                     let job = row.job.0;
@@ -251,6 +259,16 @@ impl Journal {
     }
 }
 
+
+    /// Brings everything that was written to the disk.
+    pub fn sync(&self) -> Result<(), JournalError> {
+        commit(self.db.begin_write()?, true)
+    }
+
+    /// Reads what was counted, beside whoever writes.
+    pub fn windows(&self) -> WindowReader {
+        WindowReader::new(self.db.clone())
+    }
 fn commit(mut tx: WriteTransaction, promised: bool) -> Result<(), JournalError> {
     if promised {
         tx.set_two_phase_commit(true);

@@ -2,6 +2,7 @@
 
 pub mod catalog;
 mod config;
+mod drift_metrics;
 mod driver;
 mod endpoints;
 mod flight;
@@ -17,5 +18,7 @@ mod serve;
 mod server;
 mod train;
 
+mod watched;
+mod windows;
 pub use config::{Config, Options, StartError};
 pub use server::{Running, start};

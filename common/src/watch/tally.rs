@@ -76,7 +76,9 @@ pub struct Outcomes {
     pub sum: f64,
 }
 
+/// What was counted; sums, which add up.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Tally {
     /// Requests that got predictions.
     pub requests: u64,
@@ -88,7 +90,6 @@ pub struct Tally {
     /// In the order of the model's features.
     pub features: Vec<FeatureTally>,
     /// Rows that should have been captured and could not be.
-    #[serde(default)]
     pub capture_dropped: u64,
 }
 

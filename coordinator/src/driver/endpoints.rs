@@ -1,18 +1,17 @@
 //! What clients and nodes ask of the driver about endpoints.
 
 use shardmill_common::endpoint::{
-    Counted, Deployment, Endpoint, EndpointChange, EndpointName, EndpointStatus, ServingNode, Watched,
+    Counted, Deployment, Endpoint, EndpointChange, EndpointName, EndpointStatus, ServingNode,
 };
 use shardmill_common::failure::Refusal;
 use shardmill_common::message::ToWorker;
-use shardmill_common::model::Model;
+use shardmill_common::model::{Model, ModelRef};
 use shardmill_common::time::Timestamp;
-use shardmill_common::watch::{Every, WatchReport, WindowReport};
 use tokio::sync::watch;
 
 use super::Driver;
 use crate::endpoints::EndpointWrite;
-use crate::journal::Write;
+use crate::journal::{WindowReader, Write};
 
 impl Driver {
     pub fn create_endpoint(&mut self, name: EndpointName, change: EndpointChange) -> Result<Endpoint, Refusal> {
@@ -76,37 +75,43 @@ impl Driver {
 
     /// A node counted requests.
     pub fn counted(&mut self, counted: Vec<Counted>) {
-        for Counted { endpoint, watched } in counted {
-            let key = (endpoint, watched.variant.clone(), watched.model.to_string());
-            match self.watched.get_mut(&key) {
-                Some(known) => known.tally.merge(&watched.tally),
-                None => drop(self.watched.insert(key, watched)),
-            }
-        }
+        self.windows.count(Timestamp::now(), counted);
+    }
+
+    /// Gives the journal what was counted, now and then.
+    pub(super) fn keep_windows(&mut self) {
+        let due = self.windows.due(Timestamp::now());
+        self.writes.extend(due.into_iter().map(Write::Window));
+    }
+
+    /// Gives the journal everything that was counted.
+    pub(super) fn flush_windows(&mut self) {
+        let all = self.windows.flush(Timestamp::now());
+        self.writes.extend(all.into_iter().map(Write::Window));
+    }
+
+    /// What was counted; by the time of the answer the journal has all of it.
+    pub fn watching(&mut self) -> WindowReader {
+        self.flush_windows();
+        self.journal.windows()
+    }
+
+    /// The models among these that there are.
+    pub fn models_of(&self, references: &[ModelRef]) -> Vec<Model> {
+        references.iter().filter_map(|model| self.registry.find(model).ok().cloned()).collect()
     }
 
     fn endpoint_status(&self, endpoint: &Endpoint) -> EndpointStatus {
-        let of_endpoint = self.watched.iter().filter(|((name, ..), _)| *name == endpoint.name);
-        EndpointStatus {
-            endpoint: endpoint.clone(),
-            nodes: self.serving.values().cloned().collect(),
-            watched: of_endpoint
-                .map(|(_, w)| WatchReport::new(Watched::clone(w), self.registry.find(&w.model).ok()))
-                .collect(),
-        }
+        let nodes = self.serving.values().cloned().collect();
+        EndpointStatus { endpoint: endpoint.clone(), nodes, watched: Vec::new() }
     }
 
     pub fn endpoint_list(&self) -> Vec<EndpointStatus> {
         self.endpoints.all().map(|e| self.endpoint_status(e)).collect()
     }
 
-    pub fn endpoint(&self, name: &EndpointName, _seconds: u64) -> Result<EndpointStatus, Refusal> {
+    /// An endpoint and where it is served; what was watched is for the caller to add.
+    pub fn endpoint(&self, name: &EndpointName) -> Result<EndpointStatus, Refusal> {
         Ok(self.endpoint_status(self.endpoints.find(name)?))
-    }
-
-    /// What was watched, window by window.
-    pub fn windows(&self, name: &EndpointName, _seconds: u64, _every: Every) -> Result<Vec<WindowReport>, Refusal> {
-        self.endpoints.find(name)?;
-        Ok(Vec::new())
     }
 }

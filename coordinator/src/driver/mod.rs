@@ -9,7 +9,7 @@ mod status;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use shardmill_common::endpoint::{EndpointName, ServingNode, Watched};
+use shardmill_common::endpoint::ServingNode;
 use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::ids::{ClusterId, JobId, WorkerId};
 use shardmill_common::layout::CoordinatorLayout;
@@ -25,6 +25,7 @@ use crate::journal::{Contents, JobRow, Journal, JournalError, Write};
 use crate::logs::Logs;
 use crate::registry::Registry;
 use crate::scheduler::{Event, Joined, Scheduler, SchedulerOptions, Task};
+use crate::windows::Windows;
 
 /// How often time is looked at.
 const TICK: Duration = Duration::from_millis(200);
@@ -32,6 +33,8 @@ const TICK: Duration = Duration::from_millis(200);
 const BATCH: usize = 512;
 /// How often those who watch a job are told where it stands, at most.
 const TELL_EVERY: Duration = Duration::from_millis(100);
+/// How long nodes may still say what they counted, once the coordinator stops.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Finished jobs kept for `job list`.
 const FINISHED_KEPT: usize = 1000;
 
@@ -133,8 +136,8 @@ pub struct Driver {
     endpoints: Endpoints,
     /// Processes that answer requests, by name.
     serving: BTreeMap<String, ServingNode>,
-    /// What was counted of endpoints.
-    watched: BTreeMap<(EndpointName, String, String), Watched>,
+    /// What was counted of endpoints and is not in the journal yet.
+    windows: Windows,
     /// The last change of endpoints that is on disk.
     deployed: watch::Sender<u64>,
     journal: Journal,
@@ -192,7 +195,7 @@ impl Driver {
             deployed: watch::Sender::new(contents.endpoints.revision()),
             endpoints: contents.endpoints,
             serving: BTreeMap::new(),
-            watched: BTreeMap::new(),
+            windows: Windows::default(),
             journal,
             next_job: contents.next_job,
             infos,
@@ -221,8 +224,11 @@ impl Driver {
                     Some(command) => self.take(command),
                     None => return Ok(()),
                 },
-                _ = tick.tick() => self.step(Event::Tick),
-                _ = stop.wait_for(|s| *s) => return Ok(()),
+                _ = tick.tick() => {
+                    self.step(Event::Tick);
+                    self.keep_windows();
+                }
+                () = async { drop(stop.wait_for(|s| *s).await) } => return self.close(mailbox).await,
             }
             for _ in 0..BATCH {
                 match mailbox.try_recv() {
@@ -238,6 +244,22 @@ impl Driver {
         match command {
             Command::Join { joined, session, out } => {
                 let session = Session { number: session, out, places: HashMap::new() };
+    /// Takes in what nodes counted last, and leaves everything on disk.
+    async fn close(mut self, mut mailbox: mpsc::Receiver<Command>) -> Result<(), JournalError> {
+        let wait = if self.serving.is_empty() { Duration::ZERO } else { LAST_WORDS };
+        let end = tokio::time::Instant::now() + wait;
+        while let Ok(Some(command)) = tokio::time::timeout_at(end, mailbox.recv()).await {
+            if let Command::Ask(ask) = command {
+                let reply = ask(&mut self);
+                self.replies.push(reply);
+                self.flush()?;
+            }
+        }
+        self.flush_windows();
+        self.flush()?;
+        tokio::task::block_in_place(|| self.journal.sync())
+    }
+
                 self.sessions.insert(joined.peer.worker, session);
                 self.step(Event::Joined(joined));
             }

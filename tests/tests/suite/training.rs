@@ -66,6 +66,7 @@ pub fn profile(shard: u32) -> Profile {
         numeric: vec![x],
         categorical: vec![],
         label: LabelProfile::Number(moments(rows(shard).map(|r| r.1))),
+        sample: None,
     }
 }
 
