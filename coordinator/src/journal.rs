@@ -97,6 +97,8 @@ pub enum Write {
     /// The job is final: its stages and tasks are not needed any more.
     EndJob(Box<JobRow>),
     Progress(JournalOp),
+    /// Something was counted; lost in a crash, it is missing from the sums.
+    Window(WindowWrite),
 }
 
 impl Write {
@@ -204,9 +206,9 @@ impl Journal {
                 tx.open_table(MODELS)?;
                 tx.open_table(EVALUATIONS)?;
                 tx.open_table(ENDPOINTS)?;
+                windows::make(&tx)?;
                 found
             };
-                windows::make(&tx)?;
             let mut meta = found.unwrap_or(Meta { format: FORMAT, cluster: ClusterId::fresh(), epoch: 0 });
             if meta.format != FORMAT {
                 return Err(JournalError::Format { found: meta.format });
@@ -233,9 +235,9 @@ impl Journal {
                 Write::Catalog(change) => put_change(&tx, change)?,
                 Write::Registry(change) => put_model(&tx, change)?,
                 Write::Endpoint(write) => put_endpoint(&tx, write)?,
+                Write::Window(write) => windows::put(&tx, write)?,
                 Write::Job(row) => {
                     tx.open_table(JOBS)?.insert(row.job.0, json(row)?.as_slice())?;
-                Write::Window(write) => windows::put(&tx, write)?,
                 }
                 Write::EndJob(row) => {
                     let job = row.job.0;
@@ -257,8 +259,6 @@ impl Journal {
         }
         Ok(())
     }
-}
-
 
     /// Brings everything that was written to the disk.
     pub fn sync(&self) -> Result<(), JournalError> {
@@ -269,6 +269,8 @@ impl Journal {
     pub fn windows(&self) -> WindowReader {
         WindowReader::new(self.db.clone())
     }
+}
+
 fn commit(mut tx: WriteTransaction, promised: bool) -> Result<(), JournalError> {
     if promised {
         tx.set_two_phase_commit(true);
