@@ -27,10 +27,17 @@ pub fn lines(event: &Event<'_>) -> Vec<u8> {
         out.extend_from_slice(&head);
         push_display(&mut out, row);
         for (input, cell) in inputs.iter().zip(event.table.row(row)) {
-            out.extend_from_slice(&input.key);
             match input.dtype {
-                Some(dtype) => push_feature(&mut out, cell, dtype),
-                None => push_cell(&mut out, cell),
+                Some(dtype) => {
+                    out.extend_from_slice(&input.key);
+                    push_feature(&mut out, cell, dtype);
+                }
+                // A key without any value would make a column of text, and text it would stay.
+                None if is_null(cell) => {}
+                None => {
+                    out.extend_from_slice(&input.key);
+                    push_cell(&mut out, cell);
+                }
             }
         }
         answers.push(&mut out, row);
@@ -176,6 +183,15 @@ fn push_float(out: &mut Vec<u8>, x: f64) {
 
 fn push_boolean(out: &mut Vec<u8>, b: bool) {
     out.extend_from_slice(if b { b"true" } else { b"false" });
+}
+
+fn is_null(cell: &Cell<'_>) -> bool {
+    match cell {
+        Cell::Null => true,
+        Cell::Float(x) => !x.is_finite(),
+        Cell::Raw(text) => text.is_empty(),
+        Cell::Boolean(_) | Cell::Integer(_) | Cell::Text(_) => false,
+    }
 }
 
 /// A value of a column that the model does not read: as it came, or as an ingest would type it.

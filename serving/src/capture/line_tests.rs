@@ -38,7 +38,7 @@ fn classifier() -> Model {
 }
 
 fn captured(model: Model, names: Option<&[&str]>, rows: &[&[Cell<'static>]], inference_id: Option<&str>) -> Vec<Value> {
-    let predictor = Predictor::new(Arc::new(model)).unwrap();
+    let predictor = Predictor::new(Arc::new(model), &Default::default()).unwrap();
     let width = rows[0].len();
     let names = names.map(|n| n.iter().map(|name| Cow::Owned((*name).to_owned())).collect());
     let table = Table { names, width, rows: rows.len(), cells: rows.concat() };
@@ -124,6 +124,7 @@ fn other_columns_are_kept_as_they_came() {
     let rows = captured(classifier(), Some(&names), &[&typed, &text], None);
     let pick = |n: usize| ["id", "when", "code", "big", "nothing"].map(|c| rows[n][c].clone());
     assert_eq!(pick(0), [json!("17"), json!("2024-02-01"), json!("007"), json!(1e300), Value::Null]);
+    assert!(!rows[0].as_object().unwrap().contains_key("nothing"), "without a value there is no type");
     assert_eq!(pick(1)[..3], [json!(17), json!("2024-02-01"), json!("007")]);
     // A whole number for a float is one, and a missing value of the model's own is null, not what stood in for it.
     assert_eq!((&rows[0]["income"], &rows[0]["plan"]), (&json!(2.0), &Value::Null));
