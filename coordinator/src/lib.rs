@@ -17,8 +17,8 @@ pub mod scheduler;
 mod serve;
 mod server;
 mod train;
-
 mod watched;
 mod windows;
+
 pub use config::{Config, Options, StartError};
 pub use server::{Running, start};

@@ -240,10 +240,6 @@ impl Driver {
         }
     }
 
-    fn take(&mut self, command: Command) {
-        match command {
-            Command::Join { joined, session, out } => {
-                let session = Session { number: session, out, places: HashMap::new() };
     /// Takes in what nodes counted last, and leaves everything on disk.
     async fn close(mut self, mut mailbox: mpsc::Receiver<Command>) -> Result<(), JournalError> {
         let wait = if self.serving.is_empty() { Duration::ZERO } else { LAST_WORDS };
@@ -260,6 +256,10 @@ impl Driver {
         tokio::task::block_in_place(|| self.journal.sync())
     }
 
+    fn take(&mut self, command: Command) {
+        match command {
+            Command::Join { joined, session, out } => {
+                let session = Session { number: session, out, places: HashMap::new() };
                 self.sessions.insert(joined.peer.worker, session);
                 self.step(Event::Joined(joined));
             }
