@@ -213,6 +213,25 @@ impl Client {
         self.answer(self.coordinator.clone().remove_model(request).await)
     }
 
+    /// Stores the file of a model that is to be imported; returns its digest once it is on the coordinator's disk.
+    pub async fn store_graph(&self, data: bytes::Bytes) -> Result<String, ClientError> {
+        let pieces =
+            (0..data.len()).step_by(STORE_PIECE).map(move |at| data.slice(at..data.len().min(at + STORE_PIECE)));
+        let request = Request::new(futures::stream::iter(pieces.map(|piece| Bytes { data: piece.into() })));
+        self.answer(self.coordinator.clone().store_graph(request).await)
+    }
+
+    /// The file of an imported model, as it was.
+    pub async fn graph(&self, digest: &str) -> Result<Vec<u8>, ClientError> {
+        let request = self.request(&digest)?;
+        let mut pieces = self.coordinator.clone().graph(request).await.map_err(|s| self.failed(s))?.into_inner();
+        let mut data = Vec::new();
+        while let Some(piece) = pieces.message().await.map_err(|s| self.failed(s))? {
+            data.extend(piece.data);
+        }
+        Ok(data)
+    }
+
     /// One job's record, or all, newest first.
     pub async fn records(&self, job: Option<JobId>) -> Result<Vec<Record>, ClientError> {
         let request = self.request(&job)?;

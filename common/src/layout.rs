@@ -4,6 +4,7 @@
 //! DIR/lock                      held while a process uses the folder
 //!     coordinator/journal.redb
 //!                 models/<job>/model.json, curvature.parquet
+//!                 graphs/<digest>.onnx files of imported models
 //!                 logs/<job>.jsonl what its attempts wrote to standard error, a line an attempt
 //!                 capture/       as below, where the coordinator answers requests
 //!     worker-N/id               worker and cluster identity, JSON
@@ -49,6 +50,11 @@ impl CoordinatorLayout {
     /// The files of the model version that a job made.
     pub fn model(&self, job: JobId) -> PathBuf {
         self.root.join("models").join(job.to_string())
+    }
+
+    /// Files of imported models.
+    pub fn graphs(&self) -> PathBuf {
+        self.root.join("graphs")
     }
 
     pub fn logs(&self) -> PathBuf {

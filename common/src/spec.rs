@@ -76,6 +76,16 @@ impl JobSpec {
         }
     }
 
+    /// The graph of the imported model that the job publishes or uses.
+    pub fn graph(&self) -> Option<&OnnxGraph> {
+        match self {
+            JobSpec::Import(s) => Some(&s.graph),
+            JobSpec::Predict(s) => s.resolved.as_ref()?.graph(),
+            JobSpec::Evaluate(s) => s.resolved.as_ref()?.graph(),
+            _ => None,
+        }
+    }
+
     /// Copies that were asked for.
     pub fn replicas(&self) -> Option<u32> {
         match self {

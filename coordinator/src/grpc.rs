@@ -15,8 +15,8 @@ use shardmill_common::message::{FromWorker, Hello, PROTOCOL_VERSION, ToWorker};
 use shardmill_common::model::ModelName;
 use shardmill_common::status::JobStatus;
 use shardmill_common::task::Peer;
-use shardmill_proto::v1::Json;
 use shardmill_proto::v1::coordinator_server::Coordinator;
+use shardmill_proto::v1::{Bytes, Json};
 use shardmill_proto::{decode, encode, refusal_to_status};
 use shardmill_serving::capture::Sink;
 use shardmill_serving::live::Live;
@@ -35,6 +35,9 @@ fn told<T: Serialize>(answer: Result<T, Refusal>) -> Answer {
 
 type JsonStream = Pin<Box<dyn Stream<Item = Result<Json, Status>> + Send>>;
 type Answer = Result<Response<Json>, Status>;
+
+/// Bytes of one message of a stream of bytes.
+const PIECE: usize = 1 << 20;
 
 /// How long the answer to a change of endpoints waits for this process to serve it.
 const SERVED_WITHIN: Duration = Duration::from_secs(5);
@@ -159,6 +162,7 @@ async fn listen(handle: &Handle, mut stream: Streaming<Json>, worker: WorkerId, 
 impl Coordinator for Door {
     type SessionStream = JsonStream;
     type WatchStream = JsonStream;
+    type GraphStream = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
 
     async fn session(&self, request: Request<Streaming<Json>>) -> Result<Response<JsonStream>, Status> {
         let mut stream = request.into_inner();
@@ -280,6 +284,28 @@ impl Coordinator for Door {
     async fn remove_model(&self, request: Request<Json>) -> Answer {
         let model = decode(request.get_ref())?;
         self.ask(move |d| d.remove_model(&model)).await
+    }
+
+    async fn store_graph(&self, request: Request<Streaming<Bytes>>) -> Answer {
+        let files = self.handle.ask(|d| Ok(d.graph_files())).await.map_err(refusal_to_status)?;
+        let mut stream = request.into_inner();
+        let mut incoming = files.incoming().map_err(refusal_to_status)?;
+        while let Some(piece) = stream.next().await {
+            let piece = piece?;
+            tokio::task::block_in_place(|| incoming.push(&piece.data)).map_err(refusal_to_status)?;
+        }
+        told(tokio::task::block_in_place(|| files.finish(incoming)))
+    }
+
+    async fn graph(&self, request: Request<Json>) -> Result<Response<Self::GraphStream>, Status> {
+        let digest: String = decode(request.get_ref())?;
+        let files = self.handle.ask(|d| Ok(d.graph_files())).await.map_err(refusal_to_status)?;
+        let data = tokio::task::block_in_place(|| files.read(&digest)).map_err(refusal_to_status)?;
+        let pieces = (0..data.len()).step_by(PIECE).map(move |at| {
+            let end = (at + PIECE).min(data.len());
+            Ok(Bytes { data: data.slice(at..end).into() })
+        });
+        Ok(Response::new(Box::pin(futures::stream::iter(pieces))))
     }
 
     async fn endpoints(&self, request: Request<Json>) -> Answer {

@@ -6,6 +6,7 @@ mod drift_metrics;
 mod driver;
 mod endpoints;
 mod flight;
+mod graph_files;
 mod grpc;
 mod http;
 pub mod jobs;

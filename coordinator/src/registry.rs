@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use shardmill_common::failure::Refusal;
 use shardmill_common::ids::JobId;
-use shardmill_common::model::{Evaluation, Model, ModelDetail, ModelName, ModelRef, ModelSummary, Which};
+use shardmill_common::model::{Evaluation, Model, ModelDetail, ModelName, ModelRef, ModelSummary, OnnxGraph, Which};
 use shardmill_common::time::Timestamp;
 
 /// What is kept of a name besides its versions. It outlives them: a number is never given twice.
@@ -42,6 +42,8 @@ pub struct ModelRemoval {
     pub removed: Vec<ModelRef>,
     /// The jobs that made them, after which their files are called.
     pub jobs: Vec<JobId>,
+    /// Digests of the graphs of those that were imported.
+    pub graphs: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -129,6 +131,11 @@ impl Registry {
         let (model, evaluations) = self.entry(model)?;
         let aliases = self.states.get(&model.name).map(|s| s.aliases_of(model.version)).unwrap_or_default();
         Ok(ModelDetail { model: model.clone(), aliases, evaluations: evaluations.to_vec() })
+    }
+
+    /// The graphs of all imported models.
+    pub fn graphs(&self) -> impl Iterator<Item = &OnnxGraph> {
+        self.versions.values().flat_map(|v| v.values()).filter_map(|entry| entry.model.as_ref()?.graph())
     }
 
     /// Every version of a name, or of all names, the newest first.
@@ -233,9 +240,11 @@ impl Registry {
         let mut changes: Vec<ModelChange> = doomed.iter().map(|v| ModelChange::RemoveModel(name.clone(), *v)).collect();
         changes.push(ModelChange::PutState(name.clone(), state));
         let models = doomed.iter().filter_map(|v| versions.get(v)?.model.as_ref());
+        let graphs = models.clone().filter_map(Model::graph);
         Ok(ModelRemoval {
             changes,
             removed: doomed.iter().map(|v| ModelRef::version(name.clone(), *v)).collect(),
+            graphs: graphs.map(|g| g.digest.clone()).collect(),
             jobs: models.map(|m| m.job).collect(),
         })
     }

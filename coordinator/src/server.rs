@@ -10,6 +10,7 @@ use shardmill_proto::MAX_MESSAGE_BYTES;
 use shardmill_proto::auth::CheckToken;
 use shardmill_proto::v1::coordinator_server::CoordinatorServer;
 use shardmill_serving::live::Live;
+use shardmill_serving::model::onnx::Graphs;
 use shardmill_serving::node::Node;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -21,6 +22,7 @@ use tonic::transport::server::TcpIncoming;
 use crate::config::{Config, Options, StartError};
 use crate::driver::Driver;
 use crate::flight::FlightDoor;
+use crate::graph_files::GraphFiles;
 use crate::grpc::Door;
 use crate::journal::Journal;
 use crate::scheduler::SchedulerOptions;
@@ -88,6 +90,11 @@ async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError>
     Ok((listener, bound))
 }
 
+/// The graphs of imported models, from their files.
+fn graphs(files: GraphFiles) -> Graphs {
+    Graphs::new(move |wanted| files.read(&wanted.digest).map_err(|refusal| refusal.to_string()))
+}
+
 /// Starts a coordinator; it serves until [`Running::stop`].
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let layout = CoordinatorLayout::new(&config.data_dir);
@@ -103,9 +110,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let path = layout.journal();
     let (journal, contents) =
         tokio::task::block_in_place(|| Journal::open(&path)).map_err(|e| unusable(format!("the journal: {e}")))?;
+    let graph_files = GraphFiles::new(layout.graphs());
     let (driver, handle, mailbox) = Driver::new(layout, journal, contents, scheduler_options(&config));
     let (stop, stopped) = watch::channel(false);
-    let live = http_listener.as_ref().map(|_| Arc::new(Live::default()));
+    let live = http_listener.as_ref().map(|_| Arc::new(Live::new(Arc::new(graphs(graph_files)))));
     let driver_stop = stopped.clone();
     let driver = tokio::spawn(async move {
         driver.run(mailbox, driver_stop).await.map_err(|e| {

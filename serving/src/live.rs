@@ -11,6 +11,7 @@ use shardmill_common::watch::Tally;
 use tokio::sync::watch;
 
 use crate::dialect::Answers;
+use crate::model::onnx::Graphs;
 use crate::predictor::Predictor;
 use crate::watch::Recorder;
 
@@ -78,9 +79,15 @@ pub struct Live {
     predictors: Mutex<HashMap<ModelRef, Arc<Predictor>>>,
     applied: watch::Sender<u64>,
     deployed: AtomicBool,
+    graphs: Arc<Graphs>,
 }
 
 impl Live {
+    /// `graphs` gets the graphs of imported models.
+    pub fn new(graphs: Arc<Graphs>) -> Self {
+        Self { graphs, ..Self::default() }
+    }
+
     pub fn routes(&self) -> Arc<Routes> {
         self.routes.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -111,7 +118,7 @@ impl Live {
             let predictor = match predictors.remove(&reference) {
                 // A version's number is never given twice, but a cluster may be made anew.
                 Some(ready) if ready.model.job == model.job && ready.model.created == model.created => ready,
-                _ => Arc::new(Predictor::new(Arc::new(model)).map_err(|e| format!("{reference}: {e}"))?),
+                _ => Arc::new(Predictor::new(Arc::new(model), &self.graphs).map_err(|e| format!("{reference}: {e}"))?),
             };
             known.insert(reference, predictor);
         }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use shardmill_common::model::{Model, Target};
 
 use crate::encode::{Encoded, Fault, Plan};
-use crate::model::{Kernel, Scores};
+use crate::model::onnx::Graphs;
+use crate::model::{Scorer, Scores};
 use crate::table::Table;
 
 /// What a request's rows became.
@@ -21,22 +22,23 @@ pub struct Predicted {
 pub struct Predictor {
     pub model: Arc<Model>,
     plan: Plan,
-    kernel: Kernel,
+    scorer: Scorer,
     /// Of each class its text.
     pub class_texts: Vec<String>,
 }
 
 impl Predictor {
-    pub fn new(model: Arc<Model>) -> Result<Self, String> {
+    /// `graphs` has the graphs of imported models.
+    pub fn new(model: Arc<Model>, graphs: &Graphs) -> Result<Self, String> {
         let plan = Plan::new(&model.features);
-        let kernel = Kernel::new(&model.parameters, &plan.layout);
+        let scorer = Scorer::new(&model, &plan.layout, |wanted| graphs.get(wanted))?;
         let class_texts = model.target.classes().iter().map(ToString::to_string).collect();
-        Ok(Self { model, plan, kernel, class_texts })
+        Ok(Self { model, plan, scorer, class_texts })
     }
 
     pub fn predict(&self, table: &Table<'_>) -> Result<Predicted, Fault> {
         let encoded = self.plan.encode(table)?;
-        let scores = self.kernel.score(&encoded.matrix);
+        let scores = self.scorer.score(&encoded.matrix).map_err(Fault::Row)?;
         let classes = scores.classes();
         Ok(Predicted { encoded, scores, classes })
     }

@@ -53,7 +53,7 @@ pub(crate) fn answer(recorder: &Recorder, model: &Model, rows: &[(Option<f64>, &
         let city = if city.is_empty() { Cell::Null } else { Cell::Text((*city).into()) };
         [x.map_or(Cell::Null, Cell::Float), city]
     });
-    let predictor = Predictor::new(Arc::new(model.clone())).unwrap();
+    let predictor = Predictor::new(Arc::new(model.clone()), &Default::default()).unwrap();
     let predicted = predictor.predict(&table(&["x", "city"], cells.collect())).unwrap();
     recorder.answered(&predicted, Duration::from_micros(micros));
 }
@@ -103,7 +103,7 @@ fn numbers_are_counted_by_the_labels_deciles() {
     let mut model = example().unwrap();
     let answered = |model: &Model, xs: &[f64]| {
         let recorder = Recorder::new(model);
-        let predictor = Predictor::new(Arc::new(model.clone())).unwrap();
+        let predictor = Predictor::new(Arc::new(model.clone()), &Default::default()).unwrap();
         let cells = xs.iter().map(|x| Cell::Float(*x)).collect();
         recorder.answered(&predictor.predict(&table(&["x"], cells)).unwrap(), Duration::ZERO);
         recorder.take()
@@ -153,7 +153,7 @@ fn what_counting_a_row_costs() {
         baseline: Some(Baseline { rows: 10, features: vec![numeric; 20], label_edges: Vec::new() }),
         ..classes()
     };
-    let predictor = Predictor::new(Arc::new(model.clone())).unwrap();
+    let predictor = Predictor::new(Arc::new(model.clone()), &Default::default()).unwrap();
     let cells = (0..20).map(|n| Cell::Float(f64::from(n) / 20.0)).collect();
     let predicted = predictor.predict(&Table { names: None, width: 20, rows: 1, cells }).unwrap();
     let recorder = Recorder::new(&model);

@@ -12,10 +12,13 @@ use shardmill_common::ids::{AttemptId, ObjectId, WorkerId};
 use shardmill_common::layout::WorkerLayout;
 use shardmill_common::manifest::ObjectRef;
 use shardmill_common::message::FetchRequest;
+use shardmill_common::model::OnnxGraph;
 use shardmill_common::task::Peer;
 use shardmill_proto::auth::AddToken;
 use shardmill_proto::encode;
+use shardmill_proto::v1::coordinator_client::CoordinatorClient;
 use shardmill_proto::v1::worker_client::WorkerClient;
+use shardmill_serving::model::onnx::Graphs;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
@@ -44,6 +47,8 @@ pub struct Fetcher {
     token: AddToken,
     runtime: tokio::runtime::Handle,
     channels: Mutex<HashMap<String, Channel>>,
+    /// The graphs of imported models, of which the coordinator has the files.
+    pub graphs: Arc<Graphs>,
 }
 
 impl Fetcher {
@@ -54,7 +59,14 @@ impl Fetcher {
         token: AddToken,
         runtime: tokio::runtime::Handle,
     ) -> Self {
-        Self { store, me, machine, token, runtime, channels: Mutex::default() }
+        Self { store, me, machine, token, runtime, channels: Mutex::default(), graphs: Arc::default() }
+    }
+
+    /// Gets the files of imported models from this coordinator.
+    pub fn with_coordinator(self, url: String) -> Self {
+        let (token, runtime) = (self.token.clone(), self.runtime.clone());
+        let read = move |wanted: &OnnxGraph| runtime.block_on(graph_file(&url, token.clone(), wanted));
+        Self { graphs: Arc::new(Graphs::new(read)), ..self }
     }
 
     /// The layout of a peer's folder, if this process can read it.
@@ -189,6 +201,28 @@ impl Fetcher {
         }
         Ok(data.slice(8..))
     }
+}
+
+/// The file of an imported model.
+async fn graph_file(coordinator: &str, token: AddToken, wanted: &OnnxGraph) -> Result<Bytes, String> {
+    let failed = |why: String| format!("the file of the imported model {} cannot be had: {why}", wanted.file);
+    let endpoint = Endpoint::from_shared(coordinator.to_owned()).map_err(|e| failed(e.to_string()))?;
+    let channel =
+        endpoint.connect_timeout(Duration::from_secs(5)).connect().await.map_err(|e| failed(e.to_string()))?;
+    let mut client = CoordinatorClient::with_interceptor(channel, token).max_decoding_message_size(64 << 20);
+    let shown = |s: tonic::Status| failed(s.message().to_owned());
+    let stalled = |_| failed(format!("{coordinator} sent nothing for {} s", STALL.as_secs()));
+    let request = encode(&wanted.digest).map_err(shown)?;
+    let answer = tokio::time::timeout(STALL, client.graph(request)).await.map_err(stalled)?.map_err(shown)?;
+    let mut stream = answer.into_inner();
+    let mut data = BytesMut::new();
+    while let Some(piece) = tokio::time::timeout(STALL, stream.message()).await.map_err(stalled)?.map_err(shown)? {
+        if (data.len() + piece.data.len()) as u64 > wanted.bytes {
+            return Err(failed("it is larger than it should be".into()));
+        }
+        data.extend_from_slice(&piece.data);
+    }
+    Ok(data.freeze())
 }
 
 enum PeerError {

@@ -143,13 +143,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         }
     };
     let token = AddToken::new(config.token.as_deref()).map_err(StartError::Setup)?;
-    let fetch = Arc::new(Fetcher::new(
-        store.clone(),
-        identity.worker,
-        machine(),
-        token.clone(),
-        tokio::runtime::Handle::current(),
-    ));
+    let runtime = tokio::runtime::Handle::current();
+    let fetch = Fetcher::new(store.clone(), identity.worker, machine(), token.clone(), runtime);
+    let fetch = Arc::new(fetch.with_coordinator(config.coordinator.clone()));
+    let graphs = fetch.graphs.clone();
     let facts = Facts {
         identity,
         incarnation: Incarnation::fresh(),
@@ -194,7 +191,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         }
     });
     let serving = http_listener.map(|(listener, addr)| {
-        let node = Node::new(Arc::new(Live::default()), config.limits.clone(), config.capture.clone());
+        let node = Node::new(Arc::new(Live::new(graphs)), config.limits.clone(), config.capture.clone());
         Serving::start(listener, addr, node, agent.clone(), config.coordinator.clone(), serving_token)
     });
     let http = serving.as_ref().map(|s| s.addr);

@@ -32,6 +32,7 @@ mod mapreduce_files;
 mod model;
 mod model_compare;
 mod model_export;
+mod model_import;
 mod model_options;
 mod model_show;
 mod model_text;

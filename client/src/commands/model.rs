@@ -1,4 +1,4 @@
-//! `model list|show|compare|alias|rollback|export|rm`: the registry of trained models.
+//! `model list|show|compare|alias|rollback|import|export|rm`: the registry of models.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use shardmill_common::model::{ModelName, ModelRef, ModelSummary, Which, alias as
 use shardmill_common::units::show_count;
 
 use super::common::model_name;
-use super::{model_compare, model_export, model_show, model_text};
+use super::{model_compare, model_export, model_import, model_show, model_text};
 use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
@@ -37,6 +37,8 @@ pub enum ModelCommand {
         #[arg(default_value = "champion", value_parser = check_alias)]
         alias: String,
     },
+    /// Make an ONNX file of scikit-learn or XGBoost a model version that predicts like any other
+    Import(model_import::ImportArgs),
     /// Write a version to a file for other programs: ONNX, PMML, PFA, MLflow or JSON
     Export(model_export::ExportArgs),
     /// Remove a version, or with a bare name the model; records stay
@@ -73,13 +75,16 @@ impl ModelCommand {
         if let ModelCommand::Export(args) = self {
             return model_export::run(context, args).await;
         }
+        if let ModelCommand::Import(args) = self {
+            return model_import::run(context, args).await;
+        }
         session::with(context, async |s| match self {
             ModelCommand::List { name } => list(context, &s.client, name.as_ref()).await,
             ModelCommand::Show(args) => model_show::run(context, &s.client, args).await,
             ModelCommand::Compare(args) => model_compare::run(context, &s.client, args).await,
             ModelCommand::Alias(args) => alias(context, &s.client, args).await,
             ModelCommand::Rollback { model, alias } => rollback(context, &s.client, &model, &alias).await,
-            ModelCommand::Export(_) => Ok(()),
+            ModelCommand::Export(_) | ModelCommand::Import(_) => Ok(()),
             ModelCommand::Rm { model } => remove(context, &s.client, &model).await,
         })
         .await

@@ -10,7 +10,7 @@ use shardmill_common::units::show_bytes;
 
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::model_export::{ModelFormat, check, render};
+use crate::model_export::{FileTree, ModelFormat, check, render};
 use crate::session;
 use crate::table::Table;
 
@@ -43,8 +43,20 @@ impl ExportArgs {
 pub async fn run(context: &Context, args: ExportArgs) -> Result<(), CliError> {
     let format = args.format()?;
     check(&args.to, format.is_folder(), args.force)?;
-    let detail = session::with(context, async |s| Ok(s.client.model_detail(&args.model).await?)).await?;
-    let tree = render(&detail, format)?;
+    let (detail, imported) = session::with(context, async |s| {
+        let detail = s.client.model_detail(&args.model).await?;
+        // What was imported is given back byte for byte.
+        let imported = match detail.model.graph().filter(|_| format == ModelFormat::Onnx) {
+            Some(graph) => Some(s.client.graph(&graph.digest).await?),
+            None => None,
+        };
+        Ok((detail, imported))
+    })
+    .await?;
+    let tree = match imported {
+        Some(bytes) => FileTree::One(bytes),
+        None => render(&detail, format)?,
+    };
     tree.write(&args.to)?;
     let (model, place) = (detail.model.reference(), shown_path(&args.to));
     let object =

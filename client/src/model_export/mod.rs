@@ -70,7 +70,7 @@ impl ModelFormat {
 /// Why a model cannot be said in a format, as a lower-case fragment.
 type Reason = String;
 
-/// The files of `detail` in `format`, in memory.
+/// The files of `detail` in `format`, in memory. An imported model is written by whoever has its file.
 pub fn render(detail: &ModelDetail, format: ModelFormat) -> Result<FileTree, CliError> {
     let model = &detail.model;
     let made = match format {

@@ -113,12 +113,17 @@ fn open(origin: &Origin) -> io::Result<Box<dyn Read + Send>> {
     })
 }
 
-/// `file://host/absolute/path`, with what a URL cannot hold escaped.
+/// `file://host/absolute/path`, with what a URL cannot hold escaped; `stdin:` of standard input.
 fn location(origin: &Origin) -> String {
-    let path = match origin {
-        Origin::Stdin => return "stdin:".to_owned(),
-        Origin::File(path) | Origin::Pipe(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
-    };
+    match origin {
+        Origin::Stdin => "stdin:".to_owned(),
+        Origin::File(path) | Origin::Pipe(path) => file_location(path),
+    }
+}
+
+/// The location of a file.
+pub fn file_location(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut url = format!("file://{}", machine::hostname());
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {

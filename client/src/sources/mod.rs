@@ -17,6 +17,7 @@ mod sample;
 mod schema_option;
 mod upload;
 
+pub use inspect::file_location;
 pub use kind::Kind;
 pub use open::Pulse;
 pub use options::{ReadOptions, parse_delimiter, parse_quote};

@@ -27,7 +27,7 @@ pub struct OnnxInput {
     pub columns: u32,
 }
 
-/// The outputs of the graph that predictions are made of, by their names.
+/// What of the graph predictions are made of, by its name in the graph.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum OnnxOutput {
@@ -35,16 +35,6 @@ pub enum OnnxOutput {
     Probabilities { name: String },
     /// A number a row.
     Number { name: String },
-    /// A cluster's number a row, and the distance to its centre.
-    Clusters { label: String, distance: String },
-}
-
-impl OnnxOutput {
-    /// The outputs' names.
-    pub fn names(&self) -> Vec<&str> {
-        match self {
-            OnnxOutput::Probabilities { name } | OnnxOutput::Number { name } => vec![name],
-            OnnxOutput::Clusters { label, distance } => vec![label, distance],
-        }
-    }
+    /// The squared distances to the centres of the clusters, a column each.
+    Clusters { squares: String },
 }

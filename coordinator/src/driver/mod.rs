@@ -154,6 +154,8 @@ pub struct Driver {
     writes: Vec<Write>,
     outbox: Vec<(WorkerId, ToWorker)>,
     replies: Vec<Reply>,
+    /// Digests of graphs that fewer refer to than before.
+    doomed_graphs: Vec<String>,
 }
 
 impl Driver {
@@ -208,7 +210,9 @@ impl Driver {
             writes: Vec::new(),
             outbox: Vec::new(),
             replies: Vec::new(),
+            doomed_graphs: Vec::new(),
         };
+        driver.sweep_graphs();
         (driver, handle, Mailbox(rx))
     }
 
@@ -291,6 +295,7 @@ impl Driver {
         if !writes.is_empty() {
             tokio::task::block_in_place(|| self.journal.write(&writes))?;
         }
+        self.drop_graphs();
         for (worker, message) in std::mem::take(&mut self.outbox) {
             if let Some(session) = self.sessions.get(&worker) {
                 // A closed session is reported by its reader.

@@ -115,10 +115,12 @@ impl Driver {
                 ));
             }
             changes.into_iter().for_each(|change| self.put_model(change));
-            status.rounds = model.training.rounds.clone();
             status.notices.extend(model.training.notices.iter().cloned());
-            status.rows = Some(model.training.rows);
-            status.converged = Some(model.training.converged);
+            if model.spec.is_some() {
+                status.rounds = model.training.rounds.clone();
+                status.rows = Some(model.training.rows);
+                status.converged = Some(model.training.converged);
+            }
             status.model = Some(reference.clone());
             record.model = Some(reference);
         }
@@ -173,6 +175,9 @@ impl Driver {
         let id = status.job;
         self.put(Change::PutRecord(Box::new(record)));
         if let Some(info) = self.infos.remove(&id) {
+            // What failed to import, or used a model that was removed meanwhile, was the last to need the file.
+            let graph = info.row.resolved.as_ref().and_then(|r| r.spec.graph());
+            self.doomed_graphs.extend(graph.map(|g| g.digest.clone()));
             let row = JobRow { resolved: None, status: Some(status.clone()), ..info.row };
             self.writes.push(Write::EndJob(Box::new(row)));
         }

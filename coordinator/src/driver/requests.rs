@@ -1,10 +1,14 @@
 //! What clients may ask of the driver. Each runs in the driver's loop and is answered once its changes are on disk.
 
+use std::collections::HashSet;
+
 use shardmill_common::failure::Refusal;
 use shardmill_common::ids::{JobId, ObjectId, WorkerId};
 use shardmill_common::manifest::Manifest;
 use shardmill_common::message::{LocatedManifest, UploadTargets};
-use shardmill_common::model::{Algorithm, Curvature, Model, ModelDetail, ModelName, ModelRef, ModelSummary, Which};
+use shardmill_common::model::{
+    Algorithm, Curvature, Model, ModelDetail, ModelName, ModelRef, ModelSummary, OnnxGraph, Which,
+};
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::record::Record;
 use shardmill_common::spec::{JobSpec, Submission};
@@ -14,6 +18,7 @@ use tokio::sync::watch;
 
 use super::{Driver, JobInfo};
 use crate::catalog::Removal;
+use crate::graph_files::GraphFiles;
 use crate::jobs::ResolvedJob;
 use crate::journal::{JobRow, Write};
 use crate::logs::Logs;
@@ -139,7 +144,15 @@ impl Driver {
                 pin(&mut s.left)?;
                 pin(&mut s.right)?;
             }
-            JobSpec::Import(_) | JobSpec::Register(_) | JobSpec::Repair(_) => {}
+            JobSpec::Import(s) => {
+                if !tokio::task::block_in_place(|| self.graph_files().has(&s.graph)) {
+                    return Err(Refusal::Conflict(format!(
+                        "the file {} is not at the coordinator any more: import it again",
+                        s.graph.file
+                    )));
+                }
+            }
+            JobSpec::Register(_) | JobSpec::Repair(_) => {}
         }
         Ok(ResolvedJob { spec, inputs, replicas })
     }
@@ -194,7 +207,7 @@ impl Driver {
     }
 
     pub fn remove_model(&mut self, model: &ModelRef) -> Result<Vec<ModelRef>, Refusal> {
-        let ModelRemoval { changes, removed, jobs } = self.registry.remove(model)?;
+        let ModelRemoval { changes, removed, jobs, graphs } = self.registry.remove(model)?;
         let versions: Vec<u32> =
             removed.iter().filter_map(|m| if let Which::Version(v) = m.which { Some(v) } else { None }).collect();
         if let Some((endpoint, used)) = self.endpoints.user_of_model(&model.name, &versions) {
@@ -211,7 +224,36 @@ impl Driver {
                 tracing::warn!(path = %folder.display(), error = %e, "the files of a removed model are left over");
             }
         }
+        self.doomed_graphs.extend(graphs);
         Ok(removed)
+    }
+
+    /// The files of imported models; they are read and written elsewhere, since that takes time.
+    pub fn graph_files(&self) -> GraphFiles {
+        GraphFiles::new(self.layout.graphs())
+    }
+
+    /// Removes the files of graphs that models or jobs referred to which are gone, once that is in the journal.
+    pub(super) fn drop_graphs(&mut self) {
+        for digest in std::mem::take(&mut self.doomed_graphs) {
+            if !self.graphs_in_use().any(|graph| graph.digest == digest) {
+                tokio::task::block_in_place(|| self.graph_files().remove(&digest));
+            }
+        }
+    }
+
+    /// Graphs of models in the registry and of jobs under way.
+    fn graphs_in_use(&self) -> impl Iterator<Item = &OnnxGraph> {
+        let jobs = self.infos.values().filter_map(|info| info.row.resolved.as_ref()?.spec.graph());
+        self.registry.graphs().chain(jobs)
+    }
+
+    /// Removes the files of graphs that nothing refers to, and what is left of uploads; for the start.
+    pub(super) fn sweep_graphs(&self) {
+        let needed: HashSet<&str> = self.graphs_in_use().map(|g| g.digest.as_str()).collect();
+        if let Err(e) = self.graph_files().sweep(&needed) {
+            tracing::warn!(error = %e, "files of removed models are left over");
+        }
     }
 
     fn replicas(&self, asked: Option<u32>) -> Result<u32, Refusal> {

@@ -1,7 +1,10 @@
 //! A model at work: encoded rows, and their predictions.
 
 mod matrix;
+pub mod onnx;
 mod score;
+mod scorer;
 
 pub use matrix::{Codes, Layout, Matrix, NO_CODE, Reason, Unusable};
 pub use score::{Kernel, Scores, score};
+pub use scorer::Scorer;

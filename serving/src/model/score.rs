@@ -72,7 +72,7 @@ impl Kernel {
                 Form::Bayes(bayes_terms(weights, priors, means, squares, *epsilon, layout))
             }
             Parameters::KMeans { centers, .. } => Form::Nearest(center_terms(centers, layout)),
-            // Graphs are run by `crate::model::onnx`.
+            // The scorer runs graphs itself.
             Parameters::Onnx(_) => Form::Numbers(Vec::new()),
         })
     }

@@ -9,8 +9,10 @@ use roaring::RoaringBitmap;
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::AttemptId;
 use shardmill_common::manifest::{DeletionVector, ObjectRef, ShardEntry};
+use shardmill_common::model::Model;
 use shardmill_common::schema::Schema;
 use shardmill_common::task::{ShardInput, ShardRef, TaskPlace, TaskRange};
+use shardmill_serving::model::{Matrix, Scorer, Scores};
 
 use crate::fetch::{Fetcher, Where};
 use crate::shard;
@@ -177,6 +179,13 @@ impl Context {
             self.check()?;
             self.fetch.partition(p.attempt, p.worker, partition, &self.place)
         }))
+    }
+
+    /// Predictions for the rows of a matrix.
+    pub fn score(&self, model: &Model, matrix: &Matrix) -> Result<Scores, Failure> {
+        let scorer = Scorer::new(model, &matrix.layout(), |wanted| self.fetch.graphs.get(wanted));
+        let scorer = scorer.map_err(Failure::internal)?;
+        scorer.score(matrix).map_err(|why| Failure::bad_input(format!("{}: {why}", model.reference())))
     }
 
     /// The attempt's own shuffle file.

@@ -5,7 +5,7 @@ use shardmill_common::failure::Failure;
 use shardmill_common::model::{ClassValue, Target};
 use shardmill_common::prediction::{DISTANCE, PREDICTION, probability_column};
 use shardmill_common::task::{PredictOutputs, PredictTask, TaskOutput};
-use shardmill_serving::model::{Reason, Scores, Unusable, score};
+use shardmill_serving::model::{Reason, Scores, Unusable};
 
 use super::Context;
 use super::parse::{Reject, write_rejects};
@@ -24,7 +24,7 @@ pub fn run(context: &Context, task: &PredictTask) -> Result<TaskOutput, Failure>
     let rows_in = frame.height() as u64;
     let encoded = encode(&frame, &model.features)?;
     context.check()?;
-    let scores = score(&model.parameters, &encoded.matrix);
+    let scores = context.score(model, &encoded.matrix)?;
     context.check()?;
     let rejects: Vec<Reject> = encoded
         .unusable

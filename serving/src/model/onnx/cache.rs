@@ -1,0 +1,76 @@
+//! Graphs that were made ready, once for all tasks and endpoints of a process.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use shardmill_common::model::OnnxGraph;
+
+use super::graph::Graph;
+
+/// Graphs that are kept.
+const KEPT: usize = 16;
+/// Bytes of files whose graphs are kept, together.
+const KEPT_BYTES: u64 = 512 << 20;
+
+/// Gets the file of a graph, or says why it cannot be had.
+type Read = Box<dyn Fn(&OnnxGraph) -> Result<Bytes, String> + Send + Sync>;
+
+/// The graphs of a process. A file may be imported twice in different ways, so all that is known of it tells graphs apart.
+pub struct Graphs {
+    read: Read,
+    /// The one used last in front.
+    kept: Mutex<Vec<(OnnxGraph, Arc<Graph>)>>,
+    /// One graph is made ready at a time, so that tasks that begin together wait for the first.
+    making: Mutex<()>,
+}
+
+impl Default for Graphs {
+    /// No graphs: nobody imports models here.
+    fn default() -> Self {
+        Self::new(|wanted| Err(format!("the file of the imported model {} cannot be had here", wanted.file)))
+    }
+}
+
+impl Graphs {
+    pub fn new(read: impl Fn(&OnnxGraph) -> Result<Bytes, String> + Send + Sync + 'static) -> Self {
+        Self { read: Box::new(read), kept: Mutex::default(), making: Mutex::default() }
+    }
+
+    fn known(&self, wanted: &OnnxGraph) -> Option<Arc<Graph>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = kept.iter().position(|(known, _)| known == wanted)?;
+        let found = kept.remove(place);
+        let graph = found.1.clone();
+        kept.insert(0, found);
+        Some(graph)
+    }
+
+    /// The graph, made ready from its file if it is not here.
+    pub fn get(&self, wanted: &OnnxGraph) -> Result<Arc<Graph>, String> {
+        if let Some(graph) = self.known(wanted) {
+            return Ok(graph);
+        }
+        let _alone = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(graph) = self.known(wanted) {
+            return Ok(graph);
+        }
+        let bytes = (self.read)(wanted)?;
+        let digest = super::digest(&bytes);
+        if digest != wanted.digest {
+            let (file, should) = (&wanted.file, &wanted.digest);
+            return Err(format!(
+                "the file of the imported model {file} has the checksum {digest}, and should have {should}"
+            ));
+        }
+        let graph = Arc::new(Graph::prepare(&bytes, wanted)?);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(0, (wanted.clone(), graph.clone()));
+        kept.truncate(KEPT);
+        let mut sum = 0;
+        kept.retain(|(known, _)| {
+            sum += known.bytes;
+            sum <= KEPT_BYTES || known == wanted
+        });
+        Ok(graph)
+    }
+}

@@ -1,0 +1,312 @@
+//! `TreeEnsembleClassifier` and `TreeEnsembleRegressor`: forests and boosted trees. A row's leaves are added up tree by tree in the
+//! precision of the row, as onnxruntime does for many rows.
+
+use std::collections::HashMap;
+
+use super::attributes::{Attributes, PostTransform, logistic};
+use super::operator::RowOperator;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Test {
+    LessOrEqual,
+    Less,
+    GreaterOrEqual,
+    Greater,
+    Equal,
+    NotEqual,
+}
+
+impl Test {
+    fn holds(self, x: f64, value: f64) -> bool {
+        match self {
+            Test::LessOrEqual => x <= value,
+            Test::Less => x < value,
+            Test::GreaterOrEqual => x >= value,
+            Test::Greater => x > value,
+            Test::Equal => x == value,
+            Test::NotEqual => x != value,
+        }
+    }
+}
+
+/// Places are those of nodes, every one of which is there.
+#[derive(Clone, Copy, Debug)]
+enum Node {
+    Branch {
+        feature: u32,
+        test: Test,
+        value: f64,
+        missing_holds: bool,
+        holds: u32,
+        fails: u32,
+    },
+    /// A part of the weights.
+    Leaf {
+        from: u32,
+        to: u32,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Aggregate {
+    Sum,
+    Average,
+    Min,
+    Max,
+}
+
+#[derive(Debug)]
+pub struct Trees {
+    nodes: Vec<Node>,
+    roots: Vec<u32>,
+    /// Of the leaves: which sum they add to, and what.
+    weights: Vec<(u32, f64)>,
+    /// Numbers that a row must have at least.
+    features: usize,
+    sums: usize,
+    base: Vec<f64>,
+    aggregate: Aggregate,
+    post: PostTransform,
+    /// One sum speaks for two classes; with only positive weights it is a probability, otherwise above 0 for the second.
+    two_of_one: Option<bool>,
+    takes_missing: bool,
+}
+
+impl Trees {
+    pub fn classifier(node: Attributes<'_>) -> Result<Self, String> {
+        let ints = node.ints("classlabels_int64s").len();
+        let classes = if ints > 0 { ints } else { node.texts("classlabels_strings").len() };
+        let mut trees = Self::read(node, "class", classes, Aggregate::Sum)?;
+        let ids = node.ints("class_ids");
+        if classes <= 2 && ids.iter().all(|id| Some(id) == ids.first()) {
+            if trees.base.len() > 1 || trees.post == PostTransform::Softmax {
+                return Err(node.fault("its leaves say something of one class only, and that of two is asked for"));
+            }
+            trees.weights.iter_mut().for_each(|(sum, _)| *sum = 0);
+            trees.two_of_one = Some(trees.weights.iter().all(|(_, w)| *w >= 0.0));
+            trees.sums = 1;
+        } else if !trees.base.is_empty() && trees.base.len() != classes {
+            return Err(node.fault(format!("it has {} base values for {classes} classes", trees.base.len())));
+        }
+        Ok(trees)
+    }
+
+    pub fn regressor(node: Attributes<'_>) -> Result<Self, String> {
+        let targets = usize::try_from(node.int("n_targets").unwrap_or(1)).unwrap_or(0);
+        let aggregate = match node.text("aggregate_function").as_deref() {
+            None | Some("SUM") => Aggregate::Sum,
+            Some("AVERAGE") => Aggregate::Average,
+            Some("MIN") => Aggregate::Min,
+            Some("MAX") => Aggregate::Max,
+            Some(other) => return Err(node.fault(format!("the aggregate_function {other} is not supported"))),
+        };
+        let trees = Self::read(node, "target", targets, aggregate)?;
+        if !trees.base.is_empty() && trees.base.len() != targets {
+            return Err(node.fault(format!("it has {} base values for {targets} targets", trees.base.len())));
+        }
+        Ok(trees)
+    }
+
+    fn read(node: Attributes<'_>, leaf: &str, sums: usize, aggregate: Aggregate) -> Result<Self, String> {
+        let nodes = Nodes::read(node)?;
+        let (weights, of_leaf) = nodes.weights(leaf, sums)?;
+        let (nodes, roots, features) = nodes.link(&of_leaf)?;
+        Ok(Self {
+            nodes,
+            roots,
+            weights,
+            features,
+            sums,
+            base: node.numbers("base_values")?,
+            aggregate,
+            post: node.post_transform()?,
+            two_of_one: None,
+            takes_missing: node.ints("nodes_missing_value_tracks_true").iter().any(|m| *m != 0),
+        })
+    }
+
+    /// The weights of the leaf that a row comes to.
+    fn leaf(&self, root: u32, x: &[f64]) -> &[(u32, f64)] {
+        let mut place = root as usize;
+        loop {
+            match self.nodes.get(place) {
+                Some(Node::Branch { feature, test, value, missing_holds, holds, fails }) => {
+                    let x = x.get(*feature as usize).copied().unwrap_or(f64::NAN);
+                    let yes = if x.is_nan() { *missing_holds } else { test.holds(x, *value) };
+                    place = if yes { *holds } else { *fails } as usize;
+                }
+                Some(Node::Leaf { from, to }) => return self.weights.get(*from as usize..*to as usize).unwrap_or(&[]),
+                None => return &[],
+            }
+        }
+    }
+}
+
+impl RowOperator for Trees {
+    fn outputs(&self, width: usize) -> Result<usize, String> {
+        if width < self.features {
+            return Err(format!("the trees look at {} numbers, and are given {width}", self.features));
+        }
+        Ok(if self.two_of_one.is_some() { 2 } else { self.sums })
+    }
+
+    fn row(&self, x: &[f64], single: bool, out: &mut [f32]) {
+        // Adding float32 numbers in float64 and rounding is adding them in float32.
+        let rounded = |x: f64| if single { f64::from(x as f32) } else { x };
+        let mut found: Vec<Option<f64>> = vec![None; self.sums];
+        for root in &self.roots {
+            for (sum, weight) in self.leaf(*root, x) {
+                let Some(slot) = found.get_mut(*sum as usize) else { continue };
+                *slot = Some(match (*slot, self.aggregate) {
+                    (None, _) => *weight,
+                    (Some(sum), Aggregate::Sum | Aggregate::Average) => rounded(sum + weight),
+                    (Some(sum), Aggregate::Min) => sum.min(*weight),
+                    (Some(sum), Aggregate::Max) => sum.max(*weight),
+                });
+            }
+        }
+        let finished = |(n, sum): (usize, Option<f64>)| {
+            let sum = sum.unwrap_or(0.0);
+            let sum = if self.aggregate == Aggregate::Average { rounded(sum / self.roots.len() as f64) } else { sum };
+            self.base.get(n).map_or(sum, |base| rounded(sum + base))
+        };
+        let mut scores: Vec<f64> = found.into_iter().enumerate().map(finished).collect();
+        match (self.two_of_one, scores.first().copied(), self.post) {
+            (Some(_), Some(z), PostTransform::Logistic) => scores = vec![logistic(-z), logistic(z)],
+            (Some(true), Some(p), _) => scores = vec![rounded(1.0 - p), p],
+            (Some(false), Some(z), _) => scores = vec![-z, z],
+            _ => self.post.apply(&mut scores),
+        }
+        out.iter_mut().zip(scores).for_each(|(slot, x)| *slot = x as f32);
+    }
+
+    fn takes_missing(&self) -> bool {
+        self.takes_missing
+    }
+}
+
+/// The nodes as the file lists them.
+struct Nodes<'a> {
+    node: Attributes<'a>,
+    /// The place of every node by its tree and number.
+    places: HashMap<(i64, i64), usize>,
+    trees: &'a [i64],
+}
+
+impl<'a> Nodes<'a> {
+    fn read(node: Attributes<'a>) -> Result<Self, String> {
+        let (trees, numbers) = (node.ints("nodes_treeids"), node.ints("nodes_nodeids"));
+        let of_each =
+            [numbers, node.ints("nodes_featureids"), node.ints("nodes_truenodeids"), node.ints("nodes_falsenodeids")];
+        if trees.is_empty()
+            || of_each.iter().any(|list| list.len() != trees.len())
+            || u32::try_from(trees.len()).is_err()
+        {
+            return Err(node.fault("its lists of nodes are not of one length"));
+        }
+        let mut places = HashMap::with_capacity(trees.len());
+        for (place, key) in trees.iter().copied().zip(numbers.iter().copied()).enumerate() {
+            if places.insert(key, place).is_some() {
+                return Err(node.fault(format!("node {} of tree {} is there twice", key.1, key.0)));
+            }
+        }
+        Ok(Self { node, places, trees })
+    }
+
+    /// The weights of all leaves, leaf by leaf, and the part of each node.
+    fn weights(&self, leaf: &str, sums: usize) -> Result<(Vec<(u32, f64)>, Vec<(u32, u32)>), String> {
+        let node = self.node;
+        let list = |what: &str| node.ints(&format!("{leaf}_{what}"));
+        let (trees, numbers, ids) = (list("treeids"), list("nodeids"), list("ids"));
+        let weights = node.numbers(&format!("{leaf}_weights"))?;
+        let same = [numbers.len(), ids.len(), weights.len()].iter().all(|n| *n == trees.len());
+        if !same || u32::try_from(weights.len()).is_err() {
+            return Err(node.fault("its lists of leaves are not of one length"));
+        }
+        let mut all = Vec::with_capacity(weights.len());
+        for (((tree, number), id), weight) in trees.iter().zip(numbers).zip(ids).zip(weights) {
+            let place = self.places.get(&(*tree, *number)).copied();
+            let place = place.ok_or_else(|| node.fault(format!("there is no node {number} of tree {tree}")))?;
+            let sum = u32::try_from(*id).ok().filter(|id| (*id as usize) < sums);
+            let sum = sum.ok_or_else(|| node.fault(format!("a leaf adds to {id}, and there are {sums} sums")))?;
+            all.push((place, sum, weight));
+        }
+        // Stable, so that a leaf's weights stay in the order of the file.
+        all.sort_by_key(|(place, _, _)| *place);
+        let mut of_leaf = Vec::with_capacity(self.trees.len());
+        let mut at = 0;
+        for place in 0..self.trees.len() {
+            let to = at + all.get(at..).unwrap_or_default().iter().take_while(|(of, _, _)| *of == place).count();
+            of_leaf.push((at as u32, to as u32));
+            at = to;
+        }
+        Ok((all.into_iter().map(|(_, sum, weight)| (sum, weight)).collect(), of_leaf))
+    }
+
+    /// The nodes with places for numbers, the root of each tree, and how many features they look at. Every tree is one: each of
+    /// its nodes but the root has one parent, so that a walk from the root ends.
+    fn link(&self, of_leaf: &[(u32, u32)]) -> Result<(Vec<Node>, Vec<u32>, usize), String> {
+        let node = self.node;
+        let count = self.trees.len();
+        let values = node.numbers("nodes_values")?;
+        let missing = node.ints("nodes_missing_value_tracks_true");
+        let modes = node.0.attribute.iter().find(|a| a.name == "nodes_modes").map(|a| a.strings.as_slice());
+        let modes = modes.unwrap_or_default();
+        if values.len() != count || modes.len() != count || !(missing.is_empty() || missing.len() == count) {
+            return Err(node.fault("its lists of nodes are not of one length"));
+        }
+        let (yes, no) = (node.ints("nodes_truenodeids"), node.ints("nodes_falsenodeids"));
+        let ids = node.ints("nodes_featureids");
+        let mut has_parent = vec![false; count];
+        let mut features = 0;
+        let mut nodes = Vec::with_capacity(count);
+        for place in 0..count {
+            let Some(test) = test(&modes[place]).map_err(|mode| node.fault(mode))? else {
+                let (from, to) = of_leaf.get(place).copied().unwrap_or_default();
+                nodes.push(Node::Leaf { from, to });
+                continue;
+            };
+            let mut child = |number: i64| {
+                let tree = self.trees[place];
+                let child = self.places.get(&(tree, number)).copied();
+                let child = child.ok_or_else(|| node.fault(format!("there is no node {number} of tree {tree}")))?;
+                if std::mem::replace(&mut has_parent[child], true) {
+                    return Err(node.fault(format!("node {number} of tree {tree} has two parents")));
+                }
+                Ok(child as u32)
+            };
+            let (holds, fails) = (child(yes[place])?, child(no[place])?);
+            let feature = u32::try_from(ids[place]).ok().filter(|f| *f < 1 << 24);
+            let feature = feature.ok_or_else(|| node.fault(format!("there is no feature {}", ids[place])))?;
+            features = features.max(feature as usize + 1);
+            let missing_holds = missing.get(place).is_some_and(|m| *m != 0);
+            nodes.push(Node::Branch { feature, test, value: values[place], missing_holds, holds, fails });
+        }
+        let roots: Vec<u32> = (0..count).filter(|place| !has_parent[*place]).map(|place| place as u32).collect();
+        let mut rooted: Vec<i64> = roots.iter().map(|root| self.trees[*root as usize]).collect();
+        let of_trees = rooted.len();
+        rooted.sort_unstable();
+        rooted.dedup();
+        let mut trees = self.trees.to_vec();
+        trees.sort_unstable();
+        trees.dedup();
+        if rooted.len() != of_trees || rooted != trees {
+            return Err(node.fault("a tree has no root, or several"));
+        }
+        Ok((nodes, roots, features))
+    }
+}
+
+/// `None` of a leaf.
+fn test(mode: &[u8]) -> Result<Option<Test>, String> {
+    Ok(Some(match mode {
+        b"LEAF" => return Ok(None),
+        b"BRANCH_LEQ" => Test::LessOrEqual,
+        b"BRANCH_LT" => Test::Less,
+        b"BRANCH_GTE" => Test::GreaterOrEqual,
+        b"BRANCH_GT" => Test::Greater,
+        b"BRANCH_EQ" => Test::Equal,
+        b"BRANCH_NEQ" => Test::NotEqual,
+        other => return Err(format!("the node mode {} is not supported", String::from_utf8_lossy(other))),
+    }))
+}
