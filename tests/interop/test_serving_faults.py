@@ -234,7 +234,7 @@ def test_oversize_bodies_however_they_come(small):
                 pass
             assert b" 413 " in received(connection)
     pieces = b"".join(b"%x\r\n%s\r\n" % (len(line) * 10_000, line * 10_000) for _ in range(70))
-    reply = raw(small, b"POST /endpoints/e/invocations HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n")
+    reply = raw(small, b"POST /endpoints/e/invocations HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n", close_write=True)
     assert b" 413 " in reply and b"more than 6291456 bytes" in reply
 
 

@@ -9,6 +9,7 @@ use clap::{Args, Parser};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::demo_ask;
 use crate::cli::{Cli, Context, Global};
 use crate::error::CliError;
 use crate::text;
@@ -43,7 +44,7 @@ const FILES: [DemoFile; 6] = [
 const RULES: &str = include_str!("../../demo/rules.toml");
 
 /// What happens next, in words, and the command that does it, which has no quotes and no spaces inside its arguments.
-const STEPS: [(&str, &str); 20] = [
+const STEPS: [(&str, &str); 22] = [
     (
         "Take in three dirty files: two plain, one gzip, one with its columns in another order.",
         "ingest planes planes/ --null NA",
@@ -88,6 +89,14 @@ const STEPS: [(&str, &str); 20] = [
     ("Predict.", "predict engine@champion planes_test planes_predicted --keep tailnum,model,engine --output label"),
     ("What it says, beside what is true.", "dataset head planes_predicted --rows 4"),
     (
+        "Put the model behind a URL. Several variants could share the requests.",
+        "endpoint create engine --variant now=engine@champion",
+    ),
+    (
+        "Ask it over HTTP, here as boto3 and curl would: a line for each plane, and back its engine with the probability of each kind.",
+        ASK,
+    ),
+    (
         "Take the model away, for onnxruntime and whatever else reads ONNX.",
         "model export engine@champion --to engine.onnx",
     ),
@@ -95,6 +104,11 @@ const STEPS: [(&str, &str); 20] = [
     ("Every job left a record.", "record list"),
     ("The first one's: its sources with their checksums, its counters, its parameters.", "record show FIRST_JOB"),
 ];
+
+/// The step that is no command of Shardmill's: the rows go over HTTP.
+const ASK: &str = "curl";
+/// The endpoint that is asked, and what: year, manufacturer, model and seats.
+const ASKED: (&str, &str) = ("engine", "2002,EMBRAER,EMB-145XR,55\n1959,CESSNA,172N,4");
 
 /// Stands for the id of the first step's job, which is known once it ran.
 const FIRST_JOB: &str = "FIRST_JOB";
@@ -124,6 +138,12 @@ async fn tell(context: &Context, global: &Global, place: &Place) -> Result<(), C
     let mut steps: Vec<Value> = Vec::new();
     for (words, command) in &STEPS {
         let first_job = steps.first().and_then(|s| s.pointer("/result/job")).and_then(Value::as_str).unwrap_or("j1");
+        if *command == ASK {
+            out.line(&format!("\n# {words}"))?;
+            let (endpoint, rows) = ASKED;
+            steps.push(Box::pin(demo_ask::ask(context, global, endpoint, rows)).await?);
+            continue;
+        }
         let command = command.replace(FIRST_JOB, first_job);
         out.line(&format!("\n# {words}"))?;
         if command.starts_with("clean ") {
@@ -158,7 +178,7 @@ fn summary(context: &Context, place: &Place) -> Result<(), CliError> {
     let out = &context.out;
     out.line(&format!(
         "\nThat was the whole loop, in {}: three dirty files became a clean dataset without duplicates, compared with an\n\
-         older version and exported; a model learnt from it, was tested, predicts, and can be taken elsewhere; all on record.\n",
+         older version and exported; a model learnt from it, was tested, predicts in batch and over HTTP, and can be taken elsewhere; all on record.\n",
         text::seconds(out.elapsed())
     ))?;
     if place.kept() {
@@ -275,7 +295,7 @@ mod tests {
 
     #[test]
     fn every_step_is_a_command() {
-        for (_, command) in STEPS {
+        for (_, command) in STEPS.iter().filter(|(_, command)| *command != ASK) {
             let typed = format!("shardmill {}", command.replace(FIRST_JOB, "j1"));
             assert!(Cli::try_parse_from(typed.split_whitespace()).is_ok(), "{typed}");
         }

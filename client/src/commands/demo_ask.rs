@@ -1,0 +1,75 @@
+//! The demo's question to its endpoint: rows over HTTP, as `curl` would send them.
+
+use serde_json::{Value, json};
+use shardmill_common::endpoint::{EndpointName, EndpointRequest, EndpointStatus};
+use shardmill_serving::node::Limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::api::Client;
+use crate::cli::{Context, Global};
+use crate::embedded::{Embedded, Setup, any_loopback_port};
+use crate::error::CliError;
+
+/// Serves the data folder for as long as the question takes (or asks the cluster that serves already), shows the commands
+/// that would do the same, and the answer.
+pub async fn ask(context: &Context, global: &Global, endpoint: &str, rows: &str) -> Result<Value, CliError> {
+    if let Some(cluster) = &global.cluster {
+        let client = Client::connect(cluster, global.token.as_deref()).await?;
+        let name: EndpointName = endpoint.parse().map_err(CliError::usage)?;
+        let status: EndpointStatus = client.endpoints(&EndpointRequest::Show { name, seconds: 0 }).await?;
+        let url = status.nodes.first().map(|n| n.url.clone());
+        let url = url.ok_or_else(|| CliError::failed("no process of the cluster serves endpoints"))?;
+        return question(context, &url, endpoint, rows).await;
+    }
+    let cluster = Embedded::start(Setup {
+        data_dir: global.data_dir(),
+        workers: global.workers,
+        slots: global.slots,
+        memory: global.memory,
+        listen: any_loopback_port(),
+        http: Some(any_loopback_port()),
+        token: Some(uuid::Uuid::new_v4().simple().to_string()),
+        local_files: true,
+        limits: Limits::default(),
+        allow_programs: false,
+    })
+    .await?;
+    let answered = match cluster.http {
+        Some(http) => {
+            context.out.line(&format!("$ shardmill local --http {http} &"))?;
+            question(context, &format!("http://{http}"), endpoint, rows).await
+        }
+        None => Err(CliError::failed("the data folder is not served over HTTP")),
+    };
+    cluster.stop().await;
+    answered
+}
+
+async fn question(context: &Context, url: &str, endpoint: &str, rows: &str) -> Result<Value, CliError> {
+    let path = format!("/endpoints/{endpoint}/invocations");
+    let command = format!("curl -H 'Content-Type: text/csv' --data-binary '{rows}' {url}{path}");
+    context.out.line(&format!("$ {command}"))?;
+    let answer = post(url, &path, rows).await.map_err(|why| CliError::failed(format!("{url}{path}: {why}")))?;
+    context.out.line(answer.trim_end())?;
+    Ok(json!({"command": command, "answer": answer}))
+}
+
+/// Posts CSV and returns the body of the reply, which must have status 200.
+async fn post(url: &str, path: &str, body: &str) -> Result<String, String> {
+    let host = url.strip_prefix("http://").ok_or_else(|| format!("`{url}` is not a URL"))?;
+    let mut stream = TcpStream::connect(host).await.map_err(|e| e.to_string())?;
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/csv\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.map_err(|e| e.to_string())?;
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).await.map_err(|e| e.to_string())?;
+    let reply = String::from_utf8_lossy(&reply).into_owned();
+    let (head, body) = reply.split_once("\r\n\r\n").ok_or("the reply has no end of its head")?;
+    match head.split(' ').nth(1) {
+        Some("200") => Ok(body.to_owned()),
+        status => Err(format!("status {}: {body}", status.unwrap_or("unknown"))),
+    }
+}
