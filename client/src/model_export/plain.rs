@@ -21,6 +21,7 @@ pub fn object(detail: &ModelDetail) -> Result<Value, Reason> {
         "columns": model.features.columns(),
         "feature_names": names,
         "encoder": model.features,
+        "baseline": model.baseline,
         "training": model.spec.is_some().then_some(&model.training),
         "evaluations": detail.evaluations,
         "metrics": detail.evaluations.last().map(|e| json!(e.metrics)).unwrap_or_else(|| json!({})),
