@@ -190,6 +190,8 @@ async fn measure(arguments: &Arguments, dir: &Path) -> serde_json::Value {
         token: None,
         default_replicas: 1,
         options: Options::default(),
+        limits: Default::default(),
+        capture: None,
     };
     let coordinator = start(config).await.unwrap();
     let url = format!("http://{}", coordinator.grpc);

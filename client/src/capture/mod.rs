@@ -24,7 +24,9 @@ use self::spool::{Flush, Spool};
 use crate::api::{Client, ClientError};
 
 /// How long an orderly end waits for what is left to be published. The rest is published at the next start.
-const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+/// How long it then waits for a publication that is under way.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// The capture of one process.
 pub struct Capture {
@@ -86,8 +88,9 @@ impl Capture {
         // The receiver is gone only if the task is.
         let _ = self.stop.send(true);
         if let Some(mut publisher) = self.publisher.take()
-            && tokio::time::timeout(DRAIN_WITHIN, &mut publisher).await.is_err()
+            && tokio::time::timeout(CLOSE_WITHIN, &mut publisher).await.is_err()
         {
+            // Broken off, it is found done or is done again at the next start.
             publisher.abort();
         }
         self.spool.close().await;

@@ -21,7 +21,7 @@ use crate::machine;
 use crate::sources::{Kind, Plan, Prepared, Pulse, ReadOptions, Uploader, assemble, look, pass};
 
 /// A dataset that someone else writes is waited for this long.
-const BUSY_FOR: Duration = Duration::from_secs(30);
+const BUSY_FOR: Duration = Duration::from_secs(10);
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
 /// Why rows were not published, or may not have been.
@@ -59,17 +59,25 @@ pub async fn publish(
     found: &[Sealed],
 ) -> Result<u64, Failed> {
     let known = found.iter().fold(Schema::default(), |sum, f| sum.join(&files::read_schema(layout, dataset, f.id)));
+    // Refused at once where there is no worker to publish to.
+    client.upload_targets(None).await?;
     let begun = Instant::now();
+    let mut spec = None;
     loop {
         // What an attempt that broke off has put in is found out anew each time.
         let taken: HashSet<String> = client.taken_sources(dataset).await?.into_iter().collect();
-        let prepared = prepare(client, found, taken).await?;
-        if prepared.sources.is_empty() {
+        let is_stale = |spec: &IngestSpec| spec.sources.iter().any(|s| taken.contains(&s.checksum));
+        let ready = match spec.take().filter(|s| !is_stale(s)) {
+            Some(ready) => ready,
+            None => ingest(dataset, prepare(client, found, taken).await?, &known),
+        };
+        if ready.sources.is_empty() {
             return Ok(0);
         }
-        match submit(client, dataset, prepared, &known).await {
+        match submit(client, &ready).await {
             Err(ClientError::Refused(Refusal::Conflict(_))) if begun.elapsed() < BUSY_FOR => {
                 tokio::time::sleep(ASK_EVERY).await;
+                spec = Some(ready);
             }
             Err(e) => return Err(e.into()),
             Ok(status) if status.state == JobState::Done => {
@@ -77,7 +85,7 @@ pub async fn publish(
                 if rejected > 0 {
                     tracing::warn!(%dataset, rejected, "captured rows were rejected: see `{}`", dataset.rejects());
                 }
-                return Ok(status.counters.get("rows_read").saturating_sub(rejected));
+                return Ok(status.counters.get("rows"));
             }
             Ok(status) => return Err(Failed::Refused(CliError::Job(Box::new(status)).to_string())),
         }
@@ -107,14 +115,8 @@ async fn prepare(client: &Client, found: &[Sealed], taken: HashSet<String>) -> R
     Ok(assemble(passed, &plan, found).await?)
 }
 
-/// Hands the ingest in and waits for its end.
-async fn submit(
-    client: &Client,
-    dataset: &DatasetName,
-    prepared: Prepared,
-    known: &Schema,
-) -> Result<JobStatus, ClientError> {
-    let spec = IngestSpec {
+fn ingest(dataset: &DatasetName, prepared: Prepared, known: &Schema) -> IngestSpec {
+    IngestSpec {
         output: dataset.clone(),
         sources: prepared.sources,
         chunks: prepared.chunks,
@@ -129,9 +131,13 @@ async fn submit(
         replicas: None,
         clean: None,
         dedup: None,
-    };
+    }
+}
+
+/// Hands the ingest in and waits for its end.
+async fn submit(client: &Client, spec: &IngestSpec) -> Result<JobStatus, ClientError> {
     let who = format!("capture@{}", machine::hostname());
-    let submission = Submission { spec: JobSpec::Ingest(spec), who, priority: 0, deadline_seconds: None };
+    let submission = Submission { spec: JobSpec::Ingest(spec.clone()), who, priority: 0, deadline_seconds: None };
     let job = client.submit(&submission).await?;
     let mut statuses = Box::pin(client.watch(job).await?);
     while let Some(status) = statuses.next().await {

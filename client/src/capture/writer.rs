@@ -207,7 +207,12 @@ impl Part {
             None => {
                 std::fs::create_dir_all(layout.dataset(dataset))?;
                 let file = File::options().create(true).append(true).open(layout.part(dataset, self.id))?;
-                files::sync_folder(&layout.dataset(dataset))?;
+                let above = layout.root().parent();
+                for folder in
+                    [Some(layout.dataset(dataset).as_path()), Some(layout.root()), above].into_iter().flatten()
+                {
+                    files::sync_folder(folder)?;
+                }
                 file
             }
         };

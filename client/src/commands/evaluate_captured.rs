@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use arrow::array::{Array, AsArray};
 use clap::Args;
-use serde_json::{Value, json};
 use shardmill_common::endpoint::{EndpointName, EndpointRequest, EndpointStatus};
 use shardmill_common::failure::Refusal;
 use shardmill_common::manifest::Manifest;
@@ -16,19 +15,18 @@ use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::schema::Schema;
 use shardmill_common::spec::{EvaluateSpec, JobSpec};
 use shardmill_common::status::JobStatus;
-use shardmill_common::units::show_count;
 use shardmill_serving::capture::{ENDPOINT, INFERENCE_ID, MODEL, VARIANT};
 
 use super::dataset_head::first_rows;
-use super::evaluate::{PlotTo, evaluation_of, tables, to_json};
+use super::evaluate::{PlotTo, evaluation_of};
+use super::evaluate_captured_text::report;
 use super::join::key;
 use crate::api::ClientError;
 use crate::capture::flush_all;
 use crate::cli::Context;
 use crate::error::CliError;
+use crate::jobs;
 use crate::session::{self, Session};
-use crate::table::Table;
-use crate::{jobs, text};
 
 /// A column of the labels that is called like a captured one gets this behind its name.
 const LABEL_SUFFIX: &str = "_label";
@@ -60,8 +58,8 @@ pub struct CapturedArgs {
 }
 
 /// What was asked, checked.
-struct Asked {
-    endpoint: EndpointName,
+pub struct Asked {
+    pub endpoint: EndpointName,
     labels: DatasetRef,
     on: Vec<(String, String)>,
     variant: Option<String>,
@@ -76,24 +74,24 @@ struct Who {
 }
 
 /// One evaluation, with its pictures.
-struct One {
-    status: JobStatus,
-    evaluation: Evaluation,
-    plots: Vec<PathBuf>,
+pub struct One {
+    pub status: JobStatus,
+    pub evaluation: Evaluation,
+    pub plots: Vec<PathBuf>,
 }
 
 /// All that was found out.
-struct Findings {
-    captured: DatasetRef,
-    labels: DatasetRef,
-    labelled: DatasetRef,
+pub struct Findings {
+    pub captured: DatasetRef,
+    pub labels: DatasetRef,
+    pub labelled: DatasetRef,
     /// Rows of the endpoint's dataset that found a label, and that did not.
-    with_label: u64,
-    without_label: u64,
+    pub with_label: u64,
+    pub without_label: u64,
     /// Labels that belong to no captured row.
-    unused_labels: u64,
-    evaluations: Vec<One>,
-    notices: Vec<String>,
+    pub unused_labels: u64,
+    pub evaluations: Vec<One>,
+    pub notices: Vec<String>,
 }
 
 pub async fn run(
@@ -369,105 +367,6 @@ async fn one(
     Ok((status, evaluation))
 }
 
-fn report(context: &Context, asked: &Asked, found: &Findings) -> Result<(), CliError> {
-    let seconds = context.out.elapsed();
-    context.out.result(findings_to_json(asked, found, seconds), || summary(asked, found, seconds))?;
-    for One { evaluation, plots, .. } in &found.evaluations {
-        context.out.line("")?;
-        let mut head = Table::pairs();
-        if let Some(served) = &evaluation.served {
-            head.pair("variant", &served.variant);
-        }
-        head.pair("model", evaluation.model.to_string());
-        head.pair("rows", show_count(evaluation.rows));
-        head.pair("rows skipped", show_count(evaluation.rows_skipped));
-        for plot in plots {
-            head.pair("picture", plot.display().to_string());
-        }
-        context.out.line(&head.to_string())?;
-        tables(context, evaluation)?;
-    }
-    for notice in &found.notices {
-        context.out.notice(notice);
-    }
-    if found.without_label > 0 {
-        context.out.hint(&format!("rows without a label have none in {}", found.labelled));
-    }
-    Ok(())
-}
-
-fn summary(asked: &Asked, found: &Findings, seconds: f64) -> Table {
-    let mut table = Table::pairs();
-    table.pair("endpoint", asked.endpoint.to_string());
-    table.pair("captured", found.captured.to_string());
-    table.pair("labels", found.labels.to_string());
-    table.pair("labelled", found.labelled.to_string());
-    table.pair("rows with a label", show_count(found.with_label));
-    table.pair("rows without a label", show_count(found.without_label));
-    table.pair("labels without a row", show_count(found.unused_labels));
-    table.pair("evaluations", show_count(found.evaluations.len() as u64));
-    table.pair("time", text::seconds(seconds));
-    table
-}
-
-fn findings_to_json(asked: &Asked, found: &Findings, seconds: f64) -> Value {
-    let one = |one: &One| to_json(&one.status, &one.evaluation, &one.plots, jobs::seconds_of(&one.status));
-    json!({
-        "endpoint": asked.endpoint,
-        "captured": found.captured,
-        "labels": found.labels,
-        "labelled": found.labelled,
-        "rows_with_label": found.with_label,
-        "rows_without_label": found.without_label,
-        "labels_without_row": found.unused_labels,
-        "evaluations": found.evaluations.iter().map(one).collect::<Vec<_>>(),
-        "notices": found.notices,
-        "seconds": text::round(seconds),
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use shardmill_common::ids::JobId;
-    use shardmill_common::schema::{DataType, Field};
-    use shardmill_common::time::Timestamp;
-
-    fn manifest(name: &str, columns: &[&str]) -> Manifest {
-        Manifest {
-            name: name.parse().unwrap(),
-            version: 1,
-            schema: Schema::new(columns.iter().map(|c| Field::new(*c, DataType::Int64)).collect()),
-            shards: Vec::new(),
-            replicas: 1,
-            job: JobId(1),
-            created: Timestamp(0),
-        }
-    }
-
-    fn pairs(on: &[(&str, &str)]) -> Vec<(String, String)> {
-        on.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
-    }
-
-    #[test]
-    fn a_key_that_was_not_captured_says_how_to_send_it() {
-        let (captured, labels) = (manifest("seen", &["_inference_id", "x"]), manifest("truth", &["id", "y"]));
-        check_keys(&pairs(&[("_inference_id", "id")]), &captured, &labels).unwrap();
-        let text = check_keys(&pairs(&[("id", "id")]), &captured, &labels).unwrap_err().to_string();
-        for part in ["column `id`", "seen@1", "_inference_id, x", "X-Amzn-SageMaker-Inference-Id", "_inference_id=id"] {
-            assert!(text.contains(part), "{part}: {text}");
-        }
-        let text = check_keys(&pairs(&[("x", "z")]), &captured, &labels).unwrap_err().to_string();
-        assert!(text.contains("truth@1 has no column `z`"), "{text}");
-    }
-
-    #[test]
-    fn labels_are_found_under_the_name_that_the_join_gives_them() {
-        let captured = manifest("seen", &["id", "y"]).schema;
-        let on = pairs(&[("id", "id")]);
-        assert_eq!(joined_name("y", &on, &captured), "y_label");
-        assert_eq!(joined_name("z", &on, &captured), "z");
-        assert_eq!(joined_name("id", &on, &captured), "id");
-        assert_eq!(joined_name("id", &pairs(&[("y", "id")]), &captured), "id_label");
-    }
-}
+#[path = "evaluate_captured_tests.rs"]
+mod tests;
