@@ -68,11 +68,14 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// `None`: more than `limit` would be taken.
-    fn take(count: &'a AtomicUsize, size: usize, limit: usize) -> Option<Self> {
-        let before = count.fetch_add(size, Ordering::Relaxed);
-        let place = Self { count, size };
-        (before + size <= limit).then_some(place)
+    const fn none(count: &'a AtomicUsize) -> Self {
+        Self { count, size: 0 }
+    }
+
+    /// Takes `size` more. False: more than `limit` would be taken.
+    fn grow(&mut self, size: usize, limit: usize) -> bool {
+        self.size += size;
+        self.count.fetch_add(size, Ordering::Relaxed) + size <= limit
     }
 }
 
@@ -85,7 +88,7 @@ impl Drop for Place<'_> {
 /// A body that was read whole, and counts as held until this goes.
 pub struct Body<'a> {
     pub bytes: Bytes,
-    _places: Vec<Place<'a>>,
+    _place: Place<'a>,
 }
 
 impl Node {
@@ -123,7 +126,7 @@ impl Node {
     async fn read_on(&self, announced: Option<u64>, body: axum::body::Body) -> Result<Body<'_>, RequestError> {
         let limit = self.limits.body;
         let mut stream = body.into_data_stream();
-        let mut places = Vec::with_capacity(1);
+        let mut place = Place::none(&self.held);
         let (mut first, mut more, mut size) = (Bytes::new(), BytesMut::new(), 0);
         let mut refused = None;
         if let Some(announced) = announced.filter(|n| *n > limit as u64) {
@@ -144,13 +147,12 @@ impl Node {
                 refused = Some(refusal);
                 continue;
             }
-            let Some(place) = Place::take(&self.held, piece.len(), self.limits.bodies) else {
+            if !place.grow(piece.len(), self.limits.bodies) {
                 return Err(RequestError::new(
                     ErrorKind::QueueFull,
                     "the bodies of requests under way take all the memory there is for them; try again",
                 ));
-            };
-            places.push(place);
+            }
             if first.is_empty() {
                 first = piece;
             } else {
@@ -164,7 +166,7 @@ impl Node {
         if let Some(refusal) = refused {
             return Err(refusal);
         }
-        Ok(Body { bytes: if more.is_empty() { first } else { more.freeze() }, _places: places })
+        Ok(Body { bytes: if more.is_empty() { first } else { more.freeze() }, _place: place })
     }
 
     /// Runs `work` when its turn comes, or says that too many wait.
@@ -173,10 +175,11 @@ impl Node {
         size: usize,
         work: impl FnOnce() -> Result<T, RequestError>,
     ) -> Result<T, RequestError> {
-        let Some(_place) = Place::take(&self.queued, 1, self.limits.queue) else {
+        let mut place = Place::none(&self.queued);
+        if !place.grow(1, self.limits.queue) {
             let message = format!("the queue of {} requests is full; try again", self.limits.queue);
             return Err(RequestError::new(ErrorKind::QueueFull, message));
-        };
+        }
         if size <= LIGHT {
             return work();
         }
