@@ -5,8 +5,8 @@ mod attributes;
 mod linear;
 mod operator;
 mod scale;
-mod sigmoid;
 mod trees;
+mod unary;
 
 use tract_onnx::Onnx;
 use tract_onnx::pb::NodeProto;
@@ -17,7 +17,7 @@ pub use operator::RowOperator;
 /// Lets a reader of graphs make our operators.
 pub fn register(onnx: &mut Onnx) {
     operator::register(onnx);
-    sigmoid::register(onnx);
+    unary::register(onnx);
 }
 
 /// The operators, for messages.
