@@ -112,6 +112,11 @@ impl Cluster {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Where requests to endpoints are answered.
+    pub fn http_port(&self) -> u16 {
+        self.http
+    }
+
     pub fn start_coordinator(&mut self) {
         let mut args: Vec<String> = [
             "coordinator",

@@ -3,5 +3,6 @@
 mod bad_input;
 mod faults;
 mod jobs;
+mod serving;
 mod simulation;
 mod training;
