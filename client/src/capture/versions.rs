@@ -1,9 +1,10 @@
 //! Every publication makes a version that has the rows of those before it. Of these the latest few are kept.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use shardmill_common::ids::JobId;
-use shardmill_common::manifest::Manifest;
+use shardmill_common::ids::{JobId, ObjectId};
+use shardmill_common::manifest::{Manifest, ShardEntry};
 use shardmill_common::name::DatasetName;
 use shardmill_common::spec::JobSpec;
 
@@ -33,11 +34,11 @@ impl Versions {
             return Ok(());
         }
         for version in &versions {
-            if !self.captures.contains_key(&version.job) {
+            if let Entry::Vacant(unknown) = self.captures.entry(version.job) {
                 let records = client.records(Some(version.job)).await?;
                 let is_capture =
                     |spec: &JobSpec| matches!(spec, JobSpec::Ingest(ingest) if ingest.append && ingest.refuse_taken);
-                self.captures.insert(version.job, records.iter().any(|r| is_capture(&r.parameters)));
+                unknown.insert(records.iter().any(|r| is_capture(&r.parameters)));
             }
         }
         self.captures.retain(|job, _| versions.iter().any(|v| v.job == *job));
@@ -59,17 +60,14 @@ fn superfluous(versions: &[Manifest], is_capture: impl Fn(JobId) -> bool) -> Vec
 }
 
 /// A shard with the rows that are left out of it.
-fn key(
-    shard: &shardmill_common::manifest::ShardEntry,
-) -> (shardmill_common::ids::ObjectId, Option<shardmill_common::ids::ObjectId>) {
+fn key(shard: &ShardEntry) -> (ObjectId, Option<ObjectId>) {
     (shard.object.id, shard.deletions.as_ref().map(|d| d.object.id))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shardmill_common::ids::ObjectId;
-    use shardmill_common::manifest::{ObjectRef, ShardEntry};
+    use shardmill_common::manifest::ObjectRef;
     use shardmill_common::schema::Schema;
     use shardmill_common::time::Timestamp;
 

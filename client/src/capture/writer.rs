@@ -138,7 +138,8 @@ impl Writer {
     }
 
     fn write_all(&mut self) -> bool {
-        self.names().iter().fold(true, |all, dataset| self.write(dataset) && all)
+        // Each is tried, also behind one that failed.
+        self.names().iter().filter(|dataset| !self.write(dataset)).count() == 0
     }
 
     fn sync_all(&mut self) {

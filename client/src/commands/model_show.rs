@@ -125,9 +125,15 @@ fn coefficients(context: &Context, model: &Model, all: bool) -> Result<(), CliEr
 /// A row a metric, a column each of the latest evaluations.
 fn metrics(evaluations: &[Evaluation]) -> Table {
     let latest = &evaluations[evaluations.len().saturating_sub(EVALUATIONS)..];
-    let head = |e: &Evaluation| match latest.iter().filter(|other| other.data == e.data).count() {
-        1 => format!("on {}", e.data),
-        _ => format!("on {}{LINE_BREAK}{}", e.data, e.created),
+    let head = |e: &Evaluation| {
+        let mut head = format!("on {}", e.data);
+        if let Some(served) = &e.served {
+            head = format!("{head}{LINE_BREAK}served by {} of {}", served.variant, served.endpoint);
+        }
+        match latest.iter().filter(|other| (&other.data, &other.served) == (&e.data, &e.served)).count() {
+            1 => head,
+            _ => format!("{head}{LINE_BREAK}{}", e.created),
+        }
     };
     let names = std::iter::once("metric".to_owned()).chain(latest.iter().map(head));
     let mut table =
@@ -149,6 +155,8 @@ fn metrics(evaluations: &[Evaluation]) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use shardmill_common::model::Served;
+
     use super::*;
     use crate::model_export::samples;
 
@@ -169,5 +177,11 @@ mod tests {
         let shown = metrics(&detail.evaluations).to_string();
         assert!(shown.contains("2026-01-01T00:00:00.000Z"), "{shown}");
         assert!(shown.contains("on test@2") && shown.contains("0.875000") && shown.contains("1,234"), "{shown}");
+        for evaluation in &mut detail.evaluations[1..] {
+            let served = Served { endpoint: "bees".parse().unwrap(), variant: evaluation.rows.to_string() };
+            evaluation.served = Some(served);
+        }
+        let shown = metrics(&detail.evaluations[..2]).to_string();
+        assert!(shown.contains("served by 1234 of bees") && !shown.contains("2026"), "{shown}");
     }
 }
