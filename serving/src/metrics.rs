@@ -177,16 +177,19 @@ fn predictions(all: &[Series<'_>], out: &mut String) {
 }
 
 fn features(all: &[Series<'_>], out: &mut String) {
-    let mut each = |name: &str, help: &str, value: fn(&FeatureTally) -> u64| {
+    let mut each = |name: &str, help: &str, value: fn(&Series<'_>, usize, &FeatureTally) -> Option<u64>| {
         head(out, name, "counter", help);
-        for Series { labels, tally, recorder } in all {
-            for (feature, seen) in recorder.features().iter().zip(&tally.features) {
-                sample(out, name, &format!("{labels},feature=\"{}\"", Escaped(feature)), value(seen));
+        for series in all {
+            for (n, (feature, seen)) in series.recorder.features().iter().zip(&series.tally.features).enumerate() {
+                if let Some(value) = value(series, n, seen) {
+                    sample(out, name, &format!("{},feature=\"{}\"", series.labels, Escaped(feature)), value);
+                }
             }
         }
     };
-    each("shardmill_endpoint_feature_missing_total", "Rows without a value of a feature.", |f| f.missing);
-    each("shardmill_endpoint_feature_unseen_total", "Rows with a category that training did not see.", |f| f.unseen);
+    each("shardmill_endpoint_feature_missing_total", "Rows without a value of a feature.", |_, _, f| Some(f.missing));
+    let help = "Rows with a category that training did not see.";
+    each("shardmill_endpoint_feature_unseen_total", help, |s, n, f| s.recorder.has_categories(n).then_some(f.unseen));
 }
 
 #[cfg(test)]

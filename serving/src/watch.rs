@@ -12,6 +12,9 @@ use crate::encode::{MISSING, UNSEEN};
 use crate::model::Scores;
 use crate::predictor::Predicted;
 
+/// Requests of more rows are counted apart and then added, so that nobody waits for them.
+const FEW_ROWS: usize = 32;
+
 /// A numeric feature: its place among the features, and the edges of its bins.
 struct Numbers {
     place: usize,
@@ -83,6 +86,14 @@ impl Plan {
         };
         let names = model.features.features.iter().map(|f| f.column.clone()).collect();
         Self { numbers, categories, names, outcome, empty }
+    }
+
+    fn count(&self, predicted: &Predicted, micros: u64, tally: &mut Tally) {
+        tally.requests += 1;
+        tally.rows += predicted.encoded.matrix.rows as u64;
+        tally.latency.add(micros);
+        self.count_features(predicted, &mut tally.features);
+        self.count_outcomes(predicted, &mut tally.outcomes);
     }
 
     fn count_features(&self, predicted: &Predicted, features: &mut [FeatureTally]) {
@@ -187,6 +198,11 @@ impl Recorder {
         &self.plan.names
     }
 
+    /// Whether a feature is one of categories.
+    pub fn has_categories(&self, feature: usize) -> bool {
+        self.plan.categories.contains(&feature)
+    }
+
     pub fn outcome(&self) -> &Outcome {
         &self.plan.outcome
     }
@@ -194,13 +210,13 @@ impl Recorder {
     /// A request was answered with predictions.
     pub fn answered(&self, predicted: &Predicted, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let mut counts = self.counts();
-        let tally = &mut counts.fresh;
-        tally.requests += 1;
-        tally.rows += predicted.encoded.matrix.rows as u64;
-        tally.latency.add(micros);
-        self.plan.count_features(predicted, &mut tally.features);
-        self.plan.count_outcomes(predicted, &mut tally.outcomes);
+        if predicted.encoded.matrix.rows > FEW_ROWS {
+            let mut tally = self.plan.empty.clone();
+            self.plan.count(predicted, micros, &mut tally);
+            self.counts().fresh.merge(&tally);
+        } else {
+            self.plan.count(predicted, micros, &mut self.counts().fresh);
+        }
     }
 
     /// A request got no predictions.

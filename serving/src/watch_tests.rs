@@ -77,6 +77,24 @@ fn every_row_is_counted_where_it_belongs() {
 }
 
 #[test]
+fn large_requests_are_counted_as_small_ones_are() {
+    let model = classes();
+    let rows: Vec<(Option<f64>, &str)> = (0..3 * FEW_ROWS)
+        .map(|n| ((n % 5 > 0).then_some(n as f64 / 7.0 - 3.0), ["Bonn", "Rome", "Oslo", ""][n % 4]))
+        .collect();
+    let (one, many) = (Recorder::new(&model), Recorder::new(&model));
+    answer(&one, &model, &rows, 10);
+    rows.iter().for_each(|row| answer(&many, &model, &[*row], 10));
+    let (one, many) = (one.take(), many.take());
+    assert_eq!((one.requests, one.rows, &one.features), (1, many.rows, &many.features));
+    assert_eq!(
+        (&one.outcomes.counts, &one.outcomes.probabilities),
+        (&many.outcomes.counts, &many.outcomes.probabilities)
+    );
+    assert!((one.outcomes.sum - many.outcomes.sum).abs() < 1e-9);
+}
+
+#[test]
 fn what_was_taken_is_not_told_again_and_stays_in_the_total() {
     let model = classes();
     let recorder = Recorder::new(&model);

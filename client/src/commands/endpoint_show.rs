@@ -213,7 +213,7 @@ fn features(drift: &[FeatureDrift]) -> Table {
             feature.psi.map(reading).unwrap_or_default().to_owned(),
             percent(feature.missing),
             feature.training_missing.map(percent).unwrap_or_default(),
-            percent(feature.unseen),
+            feature.unseen.map(percent).unwrap_or_default(),
         ]);
     }
     table

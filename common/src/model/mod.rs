@@ -3,7 +3,7 @@
 mod assessment;
 mod encoder;
 mod evaluation;
-#[cfg(feature = "example")]
+#[cfg(any(test, feature = "example"))]
 mod example;
 mod learn;
 mod onnx;
@@ -17,7 +17,7 @@ pub use assessment::{
 };
 pub use encoder::{Encoder, Encoding, Feature, Filling, OutputColumn, Scaling};
 pub use evaluation::{CalibrationBin, Curve, Evaluation, Served};
-#[cfg(feature = "example")]
+#[cfg(any(test, feature = "example"))]
 pub use example::example;
 pub use learn::{
     CategoryCounts, CentroidSums, ClassMoments, GlmRound, GlmSums, LabelProfile, Learn, Learnt, LinfaFit, LinfaResult,
