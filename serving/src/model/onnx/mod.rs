@@ -9,6 +9,8 @@ mod ml;
 mod outputs;
 mod read;
 mod rewrite;
+#[cfg(test)]
+mod testing;
 mod trial;
 
 pub use cache::Graphs;
@@ -19,3 +21,6 @@ pub use inspect::{Inspected, Options, inspect};
 pub fn digest(bytes: &[u8]) -> String {
     format!("{:032x}", xxhash_rust::xxh3::xxh3_128(bytes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -293,8 +293,24 @@ impl<'a> Nodes<'a> {
         if rooted.len() != of_trees || rooted != trees {
             return Err(node.fault("a tree has no root, or several"));
         }
+        if reached(&nodes, &roots) != count {
+            return Err(node.fault("a tree has nodes that lead back to themselves"));
+        }
         Ok((nodes, roots, features))
     }
+}
+
+/// How many nodes a walk from the roots comes to; no node has two parents, and no root has one.
+fn reached(nodes: &[Node], roots: &[u32]) -> usize {
+    let mut open = roots.to_vec();
+    let mut seen = 0;
+    while let Some(place) = open.pop() {
+        seen += 1;
+        if let Some(Node::Branch { holds, fails, .. }) = nodes.get(place as usize) {
+            open.extend([*holds, *fails]);
+        }
+    }
+    seen
 }
 
 /// `None` of a leaf.
