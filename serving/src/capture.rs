@@ -14,7 +14,7 @@ use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::task::PredictOutputs;
 use shardmill_common::time::Timestamp;
 
-pub use self::line::lines;
+pub use self::line::{lines, size};
 use crate::predictor::{Predicted, Predictor};
 use crate::table::Table;
 

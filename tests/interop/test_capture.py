@@ -141,12 +141,16 @@ def test_a_rate_keeps_its_share_of_the_requests(served):
 def test_rows_are_published_by_themselves(served):
     served.deploy("soon")
     body = served.people[FEATURES].head(3).to_csv(index=False, header=False)
+    urls = wait_until(lambda: len(u := served.worker_urls("soon")) == 2 and u, 20, "two workers that serve")
+    wait_until(lambda: len({n["revision"] for n in served.mill.run("endpoint", "show", "soon")["nodes"]}) == 1, 20, "one revision")
     begun = time.monotonic()
-    served.ask("soon", body, "text/csv")
+    # All nodes want to publish at the same time; one after another gets to.
+    for url in [served.url, *urls]:
+        served.ask("soon", body, "text/csv", url=url)
 
     def published():
         try:
-            return served.mill.run("dataset", "show", "soon_seen")["rows"] == 3
+            return served.mill.run("dataset", "show", "soon_seen")["rows"] == 9
         except Failed:
             return False
 

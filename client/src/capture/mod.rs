@@ -100,7 +100,9 @@ impl Capture {
 /// Publishes what all nodes of a cluster have captured until now; how many rows there were.
 pub async fn flush_all(client: &Client) -> Result<u64, ClientError> {
     let mut rows = client.endpoints::<u64>(&EndpointRequest::FlushCapture).await?;
-    for node in client.nodes().await?.into_iter().filter(|n| n.state == "alive") {
+    // Whoever is drained of shards still answers requests.
+    let there = |state: &str| ["alive", "draining", "drained"].contains(&state);
+    for node in client.nodes().await?.into_iter().filter(|n| there(&n.state)) {
         let peer = Peer { worker: node.worker, url: node.url, machine: String::new(), data_dir: String::new() };
         rows += client.worker(&peer).await?.flush_capture().await?;
     }

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use shardmill_common::layout::CaptureLayout;
 use shardmill_common::model::Model;
 use shardmill_common::name::DatasetName;
-use shardmill_serving::capture::{Event, Flushing, Sink, lines};
+use shardmill_serving::capture::{Event, Flushing, Sink, lines, size};
 use tokio::sync::{mpsc, oneshot};
 
 use super::writer;
 
 /// Bytes of rows that wait in memory at most.
-const MEMORY: u64 = 32 << 20;
+const MEMORY: u64 = 64 << 20;
 /// Bytes of rows that wait on disk at most, where they cannot be published.
 const DISK: u64 = 1 << 30;
 /// How long a flush waits: a publication takes less than a second, unless others write the dataset.
@@ -179,6 +179,10 @@ impl Spool {
 
 impl Sink for Spool {
     fn keep(&self, event: &Event<'_>) -> bool {
+        // Where there is no room, the work is saved as well.
+        if self.shared.waiting.load(Ordering::Relaxed).saturating_add(size(event) as u64) > MEMORY {
+            return false;
+        }
         self.keep_lines(event.dataset, &event.predictor.model, lines(event))
     }
 

@@ -72,7 +72,7 @@ async fn a_disk_that_fails_keeps_rows_in_memory_up_to_a_bound() {
     // A file is where the folder should be.
     std::fs::write(folder.path().join("capture"), "").unwrap();
     let (model, piece) = (model(), vec![b'\n'; 1 << 20]);
-    let kept = (0..40).filter(|_| spool.keep_lines(&name(), &model, piece.clone())).count();
+    let kept = (0..80).filter(|_| spool.keep_lines(&name(), &model, piece.clone())).count();
     assert_eq!(kept as u64, MEMORY >> 20);
     spool.seal(&name()).await;
     assert_eq!(spool.shared().waiting.load(Ordering::Acquire), MEMORY);

@@ -17,12 +17,23 @@ use crate::table::{Cell, Table};
 /// Whole numbers up to here are floats without loss.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
+/// About so many bytes are in a row besides its values.
+const HEAD: usize = 230;
+/// About so many in a value with its name.
+const VALUE: usize = 24;
+
+/// About the bytes of an event's lines, told before they are made.
+pub fn size(event: &Event<'_>) -> usize {
+    let answers = event.predictor.target().classes().len() + 1;
+    event.table.rows.saturating_mul(HEAD + VALUE * (event.table.width + answers))
+}
+
 /// The lines of an event, each with its end.
 pub fn lines(event: &Event<'_>) -> Vec<u8> {
     let inputs = inputs(event.table, &event.predictor.model);
     let answers = Answers::new(event);
     let head = head(event);
-    let mut out = Vec::with_capacity(event.table.rows * (head.len() + 24 * (inputs.len() + answers.keys.len() + 1)));
+    let mut out = Vec::with_capacity(size(event));
     for row in 0..event.table.rows {
         out.extend_from_slice(&head);
         push_display(&mut out, row);
