@@ -1,6 +1,7 @@
 """What endpoints were asked and answered, kept in a dataset, and evaluated once the truth is known."""
 
 import json
+import random
 import shutil
 import time
 import urllib.request
@@ -329,6 +330,31 @@ def test_rows_go_in_once_whatever_is_killed(own_cluster):
     assert len(keys()) == len(set(keys())) == 130
 
 
+def test_a_coordinator_killed_while_it_publishes(own_cluster):
+    cluster = own_cluster(workers=1)
+    served, mill = Served(cluster.shardmill, cluster.http), cluster.shardmill
+    served.deploy("often")
+    body, chance, sent = served.people[FEATURES].head(3).to_csv(index=False, header=False), random.Random(7), 0
+    for _ in range(6):
+        wait_until(lambda: answers(f"{served.url}/healthz"), 20, "the coordinator")
+        for _ in range(5):
+            wait_until(lambda: asked(served, "often", body, "text/csv"), 20, "an answer")
+            sent += 1
+        # Rows are in their file by now.
+        time.sleep(0.5)
+        flush = mill.start("endpoint", "flush")
+        time.sleep(chance.uniform(0, 0.5))
+        cluster.coordinator.kill()
+        flush.communicate(timeout=30)
+        cluster.coordinator.start()
+    cluster.wait_for_workers(1)
+    folder = cluster.folder / "coordinator" / "capture" / "often_seen"
+    wait_until(lambda: not list(folder.iterdir()), 40, "an empty folder")
+    seen = served.seen("often")
+    assert seen._request.nunique() == sent == 30
+    assert len(seen) == 90 and not seen.duplicated(["_request", "_row"]).any()
+
+
 def test_a_local_cluster_publishes_when_it_ends_and_what_it_left_later(mill, tmp_path):
     grpc, http = free_ports(2)
     arguments = ["--data-dir", str(mill.data_dir), "local", "--listen", f"127.0.0.1:{grpc}", "--http", f"127.0.0.1:{http}"]
@@ -340,7 +366,7 @@ def test_a_local_cluster_publishes_when_it_ends_and_what_it_left_later(mill, tmp
         process = Process("local", arguments, tmp_path / "local.log")
         try:
             wait_until(lambda: answers(f"http://127.0.0.1:{http}/healthz"), 30, "a local cluster")
-            wait_until(lambda: answers_to(served, body), 30, "an answer")
+            wait_until(lambda: asked(served, "home", body, "text/csv;header=present"), 30, "an answer")
             time.sleep(0.6)
         finally:
             end(process)
@@ -366,9 +392,9 @@ def answers(url) -> bool:
         return False
 
 
-def answers_to(served, body) -> bool:
+def asked(served, name, body, content_type) -> bool:
     try:
-        served.ask("home", body, "text/csv;header=present")
+        served.ask(name, body, content_type)
         return True
     except OSError:
         return False
