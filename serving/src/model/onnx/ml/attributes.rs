@@ -57,7 +57,8 @@ impl<'a> Attributes<'a> {
             Some("LOGISTIC") => Ok(PostTransform::Logistic),
             Some("SOFTMAX") => Ok(PostTransform::Softmax),
             Some(other) => Err(self.fault(format!(
-                "the post_transform {other} is not supported; supported are NONE, LOGISTIC and SOFTMAX"
+                "the post_transform {} is not supported; supported are NONE, LOGISTIC and SOFTMAX",
+                other.escape_debug()
             ))),
         }
     }

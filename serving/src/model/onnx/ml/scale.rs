@@ -101,7 +101,10 @@ impl Normalizer {
             None | Some("MAX") => Ok(Self(Norm::Max)),
             Some("L1") => Ok(Self(Norm::L1)),
             Some("L2") => Ok(Self(Norm::L2)),
-            Some(other) => Err(node.fault(format!("the norm {other} is not supported; supported are MAX, L1 and L2"))),
+            Some(other) => {
+                Err(node
+                    .fault(format!("the norm {} is not supported; supported are MAX, L1 and L2", other.escape_debug())))
+            }
         }
     }
 }

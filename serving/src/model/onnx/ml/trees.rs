@@ -98,7 +98,9 @@ impl Trees {
             Some("AVERAGE") => Aggregate::Average,
             Some("MIN") => Aggregate::Min,
             Some("MAX") => Aggregate::Max,
-            Some(other) => return Err(node.fault(format!("the aggregate_function {other} is not supported"))),
+            Some(other) => {
+                return Err(node.fault(format!("the aggregate_function {} is not supported", other.escape_debug())));
+            }
         };
         let trees = Self::read(node, "target", targets, aggregate)?;
         if !trees.base.is_empty() && trees.base.len() != targets {
@@ -323,6 +325,8 @@ fn test(mode: &[u8]) -> Result<Option<Test>, String> {
         b"BRANCH_GT" => Test::Greater,
         b"BRANCH_EQ" => Test::Equal,
         b"BRANCH_NEQ" => Test::NotEqual,
-        other => return Err(format!("the node mode {} is not supported", String::from_utf8_lossy(other))),
+        other => {
+            return Err(format!("the node mode {} is not supported", String::from_utf8_lossy(other).escape_debug()));
+        }
     }))
 }
