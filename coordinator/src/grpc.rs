@@ -130,13 +130,13 @@ async fn listen(handle: &Handle, mut stream: Streaming<Json>, worker: WorkerId, 
             }
             Ok(FromWorker::Serving { url, revision }) => {
                 let node = ServingNode { node: worker.to_string(), url, revision };
-                if handle.ask(move |d| Ok(d.serves(node))).await.is_err() {
+                if handle.tell(move |d| d.serves(node)).await.is_err() {
                     return false;
                 }
                 continue;
             }
             Ok(FromWorker::Counted { counted }) => {
-                if handle.ask(move |d| Ok(d.counted(counted))).await.is_err() {
+                if handle.tell(move |d| d.counted(counted)).await.is_err() {
                     return false;
                 }
                 continue;

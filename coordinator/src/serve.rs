@@ -37,19 +37,19 @@ pub async fn follow(handle: Handle, live: Arc<Live>, url: String, mut stop: watc
                     continue;
                 }
                 let node = ServingNode { node: NODE.into(), url: url.clone(), revision };
-                if handle.ask(move |d| Ok(d.serves(node))).await.is_err() {
+                if handle.tell(move |d| d.serves(node)).await.is_err() {
                     return;
                 }
             }
             _ = tell.tick() => {
                 let counted = live.take();
-                if !counted.is_empty() && handle.ask(move |d| Ok(d.counted(counted))).await.is_err() {
+                if !counted.is_empty() && handle.tell(move |d| d.counted(counted)).await.is_err() {
                     return;
                 }
             }
             () = async { drop(stop.wait_for(|s| *s).await) } => {
                 let counted = live.take();
-                drop(handle.ask(move |d| Ok(d.counted(counted))).await);
+                drop(handle.tell(move |d| d.counted(counted)).await);
                 return;
             }
         }

@@ -1,6 +1,7 @@
 """What is watched of endpoints: counts against what was sent, drift against numpy, metrics against Prometheus' own parser."""
 
 import json
+import time
 
 import numpy as np
 import pandas as pd
@@ -264,3 +265,32 @@ def test_what_was_counted_survives_the_coordinator_and_the_endpoint(own_cluster)
     wait_until(lambda: requests() == asked, 20, "counts")
     mill.run("endpoint", "delete", "gone")
     assert requests() == asked, "an endpoint that is gone has what it left"
+
+
+def test_a_coordinator_that_is_killed_loses_seconds_at_most(own_cluster):
+    cluster = own_cluster(workers=1, options=("--serve", "127.0.0.1:0"))
+    mill = cluster.shardmill
+    ingest(mill, "people", people(300, 3))
+    train(mill, "logistic", "people", "--label", "y", "--features", "k", model="m")
+    mill.run("endpoint", "create", "e", "--variant", "a=m@1")
+    nodes = mill.run("endpoint", "show", "e")["nodes"]
+    worker = next(n["url"] for n in nodes if n["node"] != "coordinator")
+    body = json.dumps([{"k": 1}])
+
+    def ask(url, times):
+        for _ in range(times):
+            assert post(f"{url}/endpoints/e/invocations", body, "application/json").status == 200
+
+    def requests():
+        return sum(w["requests"] for w in mill.run("endpoint", "metrics", "e")["windows"])
+
+    for url in (cluster.http, worker):
+        ask(url, 10)
+    # What was counted is in the journal ten seconds later, and was told by the worker before.
+    time.sleep(12.5)
+    cluster.coordinator.kill()
+    ask(worker, 7)
+    cluster.coordinator.start()
+    cluster.wait_for_workers(1)
+    # While there was no coordinator, the worker went on answering and counting.
+    wait_until(lambda: requests() == 27, 30, "27 requests", pause=0.3)

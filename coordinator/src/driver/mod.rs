@@ -88,6 +88,15 @@ impl Handle {
         rx.await.map_err(|_| gone())?
     }
 
+    /// Tells the driver something; done once what that changed is on disk.
+    pub async fn tell(&self, f: impl FnOnce(&mut Driver) + Send + 'static) -> Result<(), Refusal> {
+        let told = |driver: &mut Driver| {
+            f(driver);
+            Ok(())
+        };
+        self.ask(told).await
+    }
+
     pub async fn post(&self, event: Event) -> Result<(), Refusal> {
         self.mailbox.send(Command::Event(event)).await.map_err(|_| gone())
     }

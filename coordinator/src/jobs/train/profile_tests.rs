@@ -15,7 +15,7 @@ fn table(rows: usize) -> Table {
     let row = |n: usize| {
         let x = if n % 10 == 3 { String::new() } else { format!("{:?}", ((n * 7919) % 1009) as f64) };
         let city = ["Bonn", "Oslo", "Oslo", ""][n % 4].to_owned();
-        vec![x, format!("{}", n % 5 == 0), city, "7".into(), format!("{:?}", (n % 100) as f64)]
+        vec![x, format!("{}", n.is_multiple_of(5)), city, "7".into(), format!("{:?}", (n % 100) as f64)]
     };
     Table::new(&columns, (0..rows).map(row).collect())
 }
