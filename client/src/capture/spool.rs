@@ -1,6 +1,6 @@
 //! Where requests leave what is to be kept: rows wait in memory, within bounds, for the thread that writes them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc as blocking;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -19,6 +19,9 @@ use super::writer;
 const MEMORY: u64 = 64 << 20;
 /// Bytes of rows that wait on disk at most, where they cannot be published.
 const DISK: u64 = 1 << 30;
+/// Names of further columns that a dataset gets from this process at most, so that requests which make names up do not make a
+/// dataset that nobody can read.
+const FURTHER_COLUMNS: usize = 2_000;
 /// How long a flush waits: a publication takes less than a second, unless others write the dataset.
 const FLUSH_WITHIN: Duration = Duration::from_secs(60);
 
@@ -75,6 +78,8 @@ pub struct Spool {
     for_writer: Mutex<Option<blocking::Receiver<Message>>>,
     writer: OnceLock<Mutex<Option<JoinHandle<()>>>>,
     closed: AtomicBool,
+    /// Names of columns that no model reads, by dataset.
+    further: Mutex<HashMap<DatasetName, HashSet<String>>>,
     flushes: mpsc::UnboundedSender<Flush>,
 }
 
@@ -89,6 +94,7 @@ impl Spool {
             for_writer: Mutex::new(Some(for_writer)),
             writer: OnceLock::new(),
             closed: AtomicBool::new(false),
+            further: Mutex::default(),
             flushes,
         };
         (spool, asked)
@@ -122,6 +128,22 @@ impl Spool {
                 None => None,
             })
         })
+    }
+
+    /// Takes note of a request's columns. False: its dataset would get too many.
+    fn has_room_for_columns(&self, event: &Event<'_>) -> bool {
+        let features = &event.predictor.model.features.features;
+        let Some(names) = event.table.names.as_ref().filter(|names| names.len() > features.len()) else { return true };
+        let mut all = self.further.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry(event.dataset.clone()).or_default();
+        let read: HashSet<&str> = features.iter().map(|f| f.column.as_str()).collect();
+        let new: HashSet<&str> =
+            names.iter().map(AsRef::as_ref).filter(|n| !read.contains(n) && !known.contains(*n)).collect();
+        if known.len() + new.len() > FURTHER_COLUMNS {
+            return false;
+        }
+        known.extend(new.into_iter().map(str::to_owned));
+        true
     }
 
     /// False: there was no room.
@@ -181,6 +203,9 @@ impl Sink for Spool {
     fn keep(&self, event: &Event<'_>) -> bool {
         // Where there is no room, the work is saved as well.
         if self.shared.waiting.load(Ordering::Relaxed).saturating_add(size(event) as u64) > MEMORY {
+            return false;
+        }
+        if !self.has_room_for_columns(event) {
             return false;
         }
         self.keep_lines(event.dataset, &event.predictor.model, lines(event))

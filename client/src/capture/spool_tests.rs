@@ -2,6 +2,9 @@
 
 use shardmill_common::model::example;
 use shardmill_common::schema::DataType;
+use shardmill_common::time::Timestamp;
+use shardmill_serving::Predictor;
+use shardmill_serving::table::{Cell, Table};
 
 use super::*;
 use crate::capture::files;
@@ -89,4 +92,34 @@ async fn more_than_the_disk_may_hold_is_refused() {
     let (_folder, _layout, spool) = spool();
     spool.shared().on_disk.store(DISK, Ordering::Release);
     assert!(!spool.keep_lines(&name(), &model(), b"{}\n".to_vec()));
+}
+
+#[tokio::test]
+async fn names_that_requests_make_up_are_bounded() {
+    let (_folder, _layout, spool) = spool();
+    let predictor = Predictor::new(model(), &Default::default()).unwrap();
+    let keep = |names: Vec<String>| {
+        let mut names: Vec<_> = names.into_iter().map(std::borrow::Cow::Owned).collect();
+        names.push("x".into());
+        let width = names.len();
+        let table = Table { names: Some(names), width, rows: 1, cells: vec![Cell::Integer(1); width] };
+        spool.keep(&Event {
+            dataset: &name(),
+            endpoint: &name(),
+            variant: "a",
+            model: &predictor.model.reference(),
+            time: Timestamp(0),
+            request: "r",
+            inference_id: None,
+            table: &table,
+            predictor: &predictor,
+            predicted: &predictor.predict(&table).unwrap(),
+        })
+    };
+    for n in 0..FURTHER_COLUMNS / 100 {
+        assert!(keep((n * 100..(n + 1) * 100).map(|c| format!("c{c}")).collect()));
+    }
+    assert!(!keep(vec!["one more".into()]));
+    assert!(keep(vec!["c7".into()]), "known names are taken as before");
+    assert!(keep(Vec::new()));
 }
