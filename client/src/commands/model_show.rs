@@ -61,6 +61,9 @@ fn summary(detail: &ModelDetail) -> Table {
     if let Some(graph) = model.graph() {
         table.pair("file", format!("{} ({}, xxh3-128 {})", graph.file, show_bytes(graph.bytes), graph.digest));
         table.pair("made with", &graph.producer);
+        table.wrapped_pair("columns", &model.features.columns().join(", "));
+        let passes = model.features.features.iter().all(|f| f.fill.is_some());
+        table.pair("missing values", if passes { "go into the graph as NaN" } else { "are refused" });
     }
     if let Some(label) = model.target.label() {
         table.pair("label", format!("{} ({})", label.column, label.dtype));

@@ -84,3 +84,7 @@ pub fn next(spec: &ImportSpec) -> Result<Next, Failure> {
     };
     Ok(Next::Publish(Box::new(Publication { model: Some(Box::new(model)), ..Default::default() })))
 }
+
+#[cfg(test)]
+#[path = "import_tests.rs"]
+mod tests;
