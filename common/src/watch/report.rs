@@ -187,3 +187,65 @@ impl WindowReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ClassValue, Label, example};
+    use crate::schema::DataType;
+    use crate::watch::{Baseline, Outcomes};
+
+    #[test]
+    fn windows_begin_at_whole_minutes_and_hours_of_utc() {
+        let at = Timestamp(3_600_000 * 5 + 61_234);
+        assert_eq!(Every::Minute.start(at), Timestamp(3_600_000 * 5 + 60_000));
+        assert_eq!(Every::Hour.start(at), Timestamp(3_600_000 * 5));
+        assert_eq!(Every::Minute.start(Timestamp(-1)), Timestamp(-60_000));
+        assert_eq!((Every::reaching(3 * 3600), Every::reaching(3 * 3600 + 1)), (Every::Minute, Every::Hour));
+        assert_eq!(["1m", "1h"].map(|t| t.parse::<Every>().map(|e| e.to_string())), ["1m", "1h"].map(|t| Ok(t.into())));
+        assert!("1d".parse::<Every>().is_err());
+    }
+
+    fn watched(counts: &[u64], sum: f64) -> Watched {
+        let rows = counts.iter().sum();
+        let outcomes = Outcomes { counts: counts.to_vec(), sum, ..Default::default() };
+        let tally = Tally { requests: 1, rows, outcomes, ..Default::default() };
+        Watched { variant: "a".into(), model: "m@1".parse().unwrap(), tally }
+    }
+
+    fn window(watched: Watched) -> Window {
+        let Watched { variant, model, tally } = watched;
+        Window { endpoint: "e".parse().unwrap(), variant, model, start: Timestamp(0), seconds: 60, tally }
+    }
+
+    #[test]
+    fn of_two_classes_the_last_is_the_positive_one() {
+        let label = Label { column: "y".into(), dtype: DataType::String };
+        let classes: Vec<ClassValue> = ["no", "yes"].map(|c| ClassValue::String(c.into())).to_vec();
+        let model = Model { target: Target::Class { label, classes }, ..example().unwrap() };
+        let report = WatchReport::new(watched(&[3, 1], 1.0), Some(&model));
+        let told: Vec<(&str, u64, f64)> =
+            report.predictions.iter().map(|p| (p.value.as_str(), p.rows, p.share)).collect();
+        assert_eq!(told, [("no", 3, 0.75), ("yes", 1, 0.25)]);
+        assert_eq!((report.mean_prediction, report.has_baseline, report.latency), (Some(0.25), false, None));
+        let point = WindowReport::new(&window(watched(&[3, 1], 1.0)), Some(&model));
+        assert_eq!((point.positive_share, point.max_psi, point.max_psi_feature), (Some(0.25), None, None));
+        let gone = WindowReport::new(&window(watched(&[3, 1], 1.0)), None);
+        assert_eq!((gone.rows, gone.positive_share, gone.mean_prediction), (4, None, None));
+    }
+
+    #[test]
+    fn numbers_are_told_by_the_labels_deciles() {
+        let baseline = Baseline { rows: 1, features: Vec::new(), label_edges: vec![1.0, 2.5] };
+        let model = Model { baseline: Some(baseline), ..example().unwrap() };
+        let report = WatchReport::new(watched(&[1, 2, 1], 8.0), Some(&model));
+        let names: Vec<&str> = report.predictions.iter().map(|p| p.value.as_str()).collect();
+        assert_eq!(names, ["at most 1", "1 to 2.5", "more than 2.5"]);
+        assert_eq!((report.mean_prediction, report.has_baseline), (Some(2.0), true));
+        let clusters = Model { target: Target::Cluster { clusters: 3 }, ..model };
+        assert_eq!(WatchReport::new(watched(&[1, 2, 1], 0.0), Some(&clusters)).mean_prediction, None);
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!((json["variant"].as_str(), json["tally"]["rows"].as_u64()), (Some("a"), Some(4)));
+        assert_eq!(serde_json::from_value::<WatchReport>(json).unwrap(), report);
+    }
+}
