@@ -130,7 +130,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let files = GraphFiles::new(dir.path().join("graphs"));
         files.sweep(&HashSet::new()).unwrap();
-        let mut store = |data: &[u8]| {
+        let store = |data: &[u8]| {
             let mut incoming = files.incoming().unwrap();
             data.chunks(2).for_each(|piece| incoming.push(piece).unwrap());
             files.finish(incoming).unwrap()

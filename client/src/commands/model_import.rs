@@ -58,12 +58,12 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<(), CliError> {
         output: args.output,
         missing_as_nan: args.missing.map(|m| m == Missing::Nan),
     };
-    let (bytes, inspected) = tokio::task::spawn_blocking(move || {
+    let inspecting = tokio::task::spawn_blocking(move || {
         let inspected = inspect(&bytes, &options);
         (bytes, inspected)
-    })
-    .await
-    .map_err(|e| CliError::failed(format!("{shown} cannot be read: {e}")))?;
+    });
+    let told = async { inspecting.await.map_err(|e| CliError::failed(format!("{shown} cannot be read: {e}"))) };
+    let (bytes, inspected) = context.interrupt.or_interrupted(told).await?;
     let Inspected { graph, features, target, notices } =
         inspected.map_err(|why| CliError::failed(format!("{} cannot be imported: {why}", args.file.display())))?;
     let location = file_location(&args.file);

@@ -4,19 +4,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use shardmill_common::model::{OnnxGraph, OnnxOutput};
-use tract_onnx::pb::{GraphProto, ModelProto, TensorProto};
+use tract_onnx::pb::{GraphProto, ModelProto};
 use tract_onnx::tract_hir::internal::*;
 
 use super::super::matrix::Matrix;
 use super::super::score::Scores;
-use super::{ml, read, rewrite};
+use super::simplify::{limit_constants, simplify};
+use super::{ml, read};
 
 /// Rows that are computed at a time.
 const BLOCK: usize = 4096;
 /// Numbers that all operators together may put out for a block of rows; a block is shortened until it is so.
 const MOST_NUMBERS: usize = 1 << 26;
-/// Elements that operators on constants may come to.
-const MOST_CONSTANT: usize = 1 << 26;
 
 /// Types of inputs, by their numbers in onnx.proto.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,68 +213,6 @@ impl Graph {
             }
         }
     }
-}
-
-/// Leaves one output of every operator on rows, gives all nodes names of their own and the graph its one output. True where an
-/// operator is made for missing values.
-fn simplify(graph: &mut GraphProto, output: &str) -> Result<bool, String> {
-    let mut takes_missing = false;
-    graph.node = rewrite::stable_sums(std::mem::take(&mut graph.node));
-    for (n, node) in graph.node.iter_mut().enumerate() {
-        node.name = format!("node{n}");
-        takes_missing |= node.op_type == "IsNaN";
-        if node.domain != read::ML || !ml::is_ours(&node.op_type) {
-            continue;
-        }
-        let operator = ml::operator(node)?;
-        takes_missing |= operator.takes_missing();
-        node.output = node.output.get(ml::numbers_output(&node.op_type)).cloned().into_iter().collect();
-        if node.input.len() != 1 || node.output.len() != 1 {
-            return Err(format!("operator `{}` has not the inputs and outputs that it should have", node.op_type));
-        }
-    }
-    let name = |i: &tract_onnx::pb::ValueInfoProto| i.name == output;
-    let mut info = graph.output.iter().find(|o| name(o)).cloned().unwrap_or_default();
-    output.clone_into(&mut info.name);
-    info.r#type = None;
-    graph.output = vec![info];
-    graph.value_info.clear();
-    let made: Vec<&String> = graph.node.iter().flat_map(|n| &n.output).collect();
-    for node in &graph.node {
-        let made_here = |i: &&String| made.contains(i) || graph.initializer.iter().any(|t| t.name == **i);
-        let from_outside = |i: &&String| graph.input.iter().any(|g| g.name == **i);
-        if let Some(label) = node.input.iter().filter(|i| !i.is_empty()).find(|i| !made_here(i) && !from_outside(i)) {
-            return Err(format!("`{}` is computed from the label `{label}`, which is not supported", node.op_type));
-        }
-    }
-    Ok(takes_missing)
-}
-
-fn elements_of(tensor: &TensorProto) -> usize {
-    tensor.dims.iter().map(|d| usize::try_from(*d).unwrap_or(0)).product()
-}
-
-/// Refuses graphs that would compute something huge from small constants: what an operator makes of constants has at most as many
-/// elements as the product of theirs, or their sum.
-fn limit_constants(graph: &GraphProto) -> Result<(), String> {
-    let mut elements: HashMap<&str, usize> = HashMap::new();
-    for tensor in &graph.initializer {
-        elements.insert(&tensor.name, elements_of(tensor));
-    }
-    for node in &graph.node {
-        let inputs: Option<Vec<usize>> =
-            node.input.iter().filter(|i| !i.is_empty()).map(|i| elements.get(i.as_str()).copied()).collect();
-        let Some(inputs) = inputs else { continue };
-        let own = node.attribute.iter().filter_map(|a| a.t.as_ref());
-        let own: usize = own.map(elements_of).sum();
-        let product = inputs.iter().fold(1usize, |all, n| all.saturating_mul((*n).max(1)));
-        let most = product.max(inputs.iter().fold(own, |all, n| all.saturating_add(*n)));
-        if most > MOST_CONSTANT {
-            return Err(format!("operator `{}` computes something too large from constants", node.op_type));
-        }
-        elements.extend(node.output.iter().map(|o| (o.as_str(), most)));
-    }
-    Ok(())
 }
 
 /// The plan, and how many rows it should be given at a time.

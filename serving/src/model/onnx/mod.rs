@@ -9,6 +9,7 @@ mod ml;
 mod outputs;
 mod read;
 mod rewrite;
+mod simplify;
 #[cfg(test)]
 mod testing;
 mod trial;

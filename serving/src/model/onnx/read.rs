@@ -11,7 +11,7 @@ use super::ml;
 pub const ML: &str = "ai.onnx.ml";
 const EXTERNAL: i32 = 1;
 /// Nodes of a graph at most.
-const MOST_NODES: usize = 100_000;
+const MOST_NODES: usize = 10_000;
 
 /// Core operators that are run. None of them makes something larger than what it is given put together, broadcasting aside,
 /// which is limited elsewhere.

@@ -2,6 +2,7 @@
 //! order and with libm, so that they give the same bits on every machine, whatever rows are computed together.
 
 mod attributes;
+mod forest;
 mod linear;
 mod operator;
 mod scale;
