@@ -251,3 +251,14 @@ def test_a_file_goes_with_the_last_model_that_has_it(imported):
     assert len(before - {p.name for p in folder.iterdir()}) == 1
     mill.run("model", "import", "tree", imported.file("tree"), "--label", "two")
     assert {p.name for p in folder.iterdir()} == before
+
+
+def test_an_imported_model_outlives_the_process_and_uploads_that_came_to_nothing_do_not(imported, mill):
+    # Every command is a coordinator of its own here.
+    mill.ingest("plain", imported.files / "plain.parquet")
+    mill.run("model", "import", "forest", imported.file("forest"))
+    left = Path(mill.data_dir) / "coordinator" / "graphs" / f"{0:032x}.onnx"
+    left.write_bytes(b"left over")
+    mill.run("predict", "forest", "plain", "out")
+    assert mill.table("out").column("probability_bee").equals(imported.predicted("forest").column("probability_bee"))
+    assert not left.exists() and len(list(left.parent.iterdir())) == 1
