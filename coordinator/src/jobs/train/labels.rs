@@ -112,7 +112,8 @@ pub fn priors(spec: &TrainSpec, classes: &[ClassValue]) -> Result<Option<Vec<f64
         _ => None,
     };
     // An update keeps what was given to its model.
-    let Some(priors) = given(spec).or_else(|| columns::updated(spec).and_then(|base| given(base.spec.as_ref()?))) else {
+    let Some(priors) = given(spec).or_else(|| columns::updated(spec).and_then(|base| given(base.spec.as_ref()?)))
+    else {
         return Ok(None);
     };
     are_classes(spec, "--priors", &priors, classes)?;

@@ -77,7 +77,8 @@ fn logistic_regression_from_raw_columns_to_a_model() {
     assert_eq!(model.target.classes(), [ClassValue::Int64(0), ClassValue::Int64(1)]);
     assert_eq!(model.curvature.as_ref().map(|c| (c.size, c.upper.0.len())), Some((8, 36)));
     assert!(
-        model.spec.as_ref().is_some_and(|s| s.base.is_none()) && model.data.as_ref().map(|d| d.to_string()).as_deref() == Some("d@1")
+        model.spec.as_ref().is_some_and(|s| s.base.is_none())
+            && model.data.as_ref().map(|d| d.to_string()).as_deref() == Some("d@1")
     );
     is_optimal(&table, &model, &[], 0.0, 1.0);
     // The number of shards makes no difference but of rounding; the same shards make none at all.
