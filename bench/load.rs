@@ -31,14 +31,12 @@ fn ask(stream: &mut BufReader<TcpStream>, request: &[u8], line: &mut String, bod
     loop {
         line.clear();
         stream.read_line(line)?;
-        let header = line.trim_end().to_ascii_lowercase();
-        if header.is_empty() {
-            break;
-        }
-        if let Some(value) = header.strip_prefix("content-length:") {
+        let header = line.trim_end();
+        let Some((name, value)) = header.split_once(':') else { break };
+        if name.eq_ignore_ascii_case("content-length") {
             length = value.trim().parse::<usize>().ok();
         }
-        chunked |= header.starts_with("transfer-encoding:") && header.contains("chunked");
+        chunked |= name.eq_ignore_ascii_case("transfer-encoding") && value.contains("chunked");
     }
     if chunked {
         loop {

@@ -10,7 +10,10 @@ use shardmill_common::model::ModelRef;
 use shardmill_common::watch::Tally;
 use tokio::sync::watch;
 
+use axum::http::HeaderValue;
+
 use crate::dialect::Answers;
+use crate::http::header_value;
 use crate::model::onnx::Graphs;
 use crate::predictor::Predictor;
 use crate::watch::Recorder;
@@ -21,8 +24,9 @@ pub struct LiveVariant {
     pub predictor: Arc<Predictor>,
     pub recorder: Arc<Recorder>,
     pub answers: Answers,
-    /// `churn@3`.
-    pub model_text: String,
+    /// The names of variant and model (`churn@3`) as headers of replies.
+    pub variant_header: HeaderValue,
+    pub model_header: HeaderValue,
 }
 
 pub struct LiveEndpoint {
@@ -135,7 +139,8 @@ impl Live {
                 ends.push(end);
                 variants.push(LiveVariant {
                     answers: Answers::new(predictor),
-                    model_text: variant.model.to_string(),
+                    variant_header: header_value(&variant.name),
+                    model_header: header_value(&variant.model.to_string()),
                     variant: variant.clone(),
                     predictor: predictor.clone(),
                     recorder,

@@ -29,7 +29,8 @@ pub fn parse_csv(body: &[u8], header: bool) -> Result<Table<'_>, RequestError> {
         names = Some(found.names.into_iter().map(Cow::Owned).collect::<Vec<_>>());
     }
     let mut width = names.as_ref().map(Vec::len);
-    let mut cells: Vec<Cell<'_>> = Vec::new();
+    // A cell has some six bytes; a guess that is too small costs a move of the cells.
+    let mut cells: Vec<Cell<'_>> = Vec::with_capacity(body.len() / 6 + 1);
     let mut rows = 0;
     while at < body.len() {
         let before = cells.len();

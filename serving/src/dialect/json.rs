@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::answer::RequestError;
+use super::lists;
 use crate::table::{Cell, Table};
 
 /// Which bodies are taken.
@@ -27,6 +28,9 @@ fn bad(message: impl Into<String>) -> RequestError {
 
 /// Reads a body of JSON.
 pub fn parse_json(body: &[u8], form: JsonForm) -> Result<Table<'static>, RequestError> {
+    if let Some(table) = lists::read(body) {
+        return Ok(table);
+    }
     let value: Value = serde_json::from_slice(body).map_err(|e| bad(format!("the body is not JSON: {e}")))?;
     let table = match value {
         Value::Object(mut object) => {

@@ -3,6 +3,7 @@
 mod answer;
 mod csv;
 mod json;
+mod lists;
 mod tensors;
 mod tensors_answer;
 

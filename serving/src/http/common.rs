@@ -1,5 +1,6 @@
 //! What the dialects share: from a request's headers and body to predictions, counted and captured.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -35,7 +36,7 @@ pub fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// What a body is said to be: type and subtype in lower case, and whether parameters say that it has a header line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaType {
-    pub essence: String,
+    pub essence: Cow<'static, str>,
     pub header_present: bool,
 }
 
@@ -43,8 +44,12 @@ impl MediaType {
     /// `None`: the header is not there.
     pub fn of(headers: &HeaderMap, name: HeaderName) -> Option<Self> {
         let text = headers.get(name)?.to_str().unwrap_or("?");
+        // As nearly all are written.
+        if let Some(plain) = ["text/csv", "application/json"].into_iter().find(|plain| *plain == text) {
+            return Some(Self { essence: Cow::Borrowed(plain), header_present: false });
+        }
         let mut parts = text.split(';').map(|p| p.trim().to_ascii_lowercase());
-        let essence = parts.next().unwrap_or_default();
+        let essence = Cow::Owned(parts.next().unwrap_or_default());
         Some(Self { essence, header_present: parts.any(|p| p == "header=present") })
     }
 }
@@ -182,6 +187,11 @@ pub fn reply(status: u16, content_type: &'static str, bytes: Vec<u8>) -> Respons
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
+}
+
+/// Text as the value of a header; what cannot be one is left empty.
+pub fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// Sets a header to a text that is one; others are left out.

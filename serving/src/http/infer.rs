@@ -143,7 +143,7 @@ async fn inferred(node: &Node, model: &str, version: Option<&str>, headers: &Hea
             if let Some(length) = answer.json_length {
                 set_header(&mut response, JSON_LENGTH, &length.to_string());
             }
-            set_header(&mut response, "x-shardmill-model", &variant.model_text);
+            response.headers_mut().insert("x-shardmill-model", variant.model_header.clone());
             response
         }
         Err(e) => error(&e),

@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde_json::json;
 use shardmill_common::watch::ErrorKind;
 
-use super::common::{MediaType, Question, choose, reply, request_id, set_header, shown};
+use super::common::{MediaType, Question, choose, reply, request_id, shown};
 use crate::dialect::{JsonForm, RequestError, parse_csv, parse_json};
 use crate::node::Node;
 
@@ -79,8 +79,8 @@ pub async fn invoke(State(node): State<Arc<Node>>, request: Request) -> Response
         Ok(bytes) => reply(200, JSON, bytes),
         Err(e) => error(&e),
     };
-    set_header(&mut response, "x-shardmill-variant", &variant.variant.name);
-    set_header(&mut response, "x-shardmill-model", &variant.model_text);
+    response.headers_mut().insert("x-shardmill-variant", variant.variant_header.clone());
+    response.headers_mut().insert("x-shardmill-model", variant.model_header.clone());
     response
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 
+pub use common::header_value;
 pub use server::{raise_open_files, serve};
 
 use crate::node::Node;

@@ -149,7 +149,7 @@ async fn invoked(node: &Node, name: &str, headers: &HeaderMap, body: axum::body:
         Ok(bytes) => reply(200, if as_json { JSON } else { CSV }, bytes),
         Err(e) => error(&e),
     };
-    set_header(&mut response, "x-amzn-invoked-production-variant", &variant.variant.name);
-    set_header(&mut response, "x-shardmill-model", &variant.model_text);
+    response.headers_mut().insert("x-amzn-invoked-production-variant", variant.variant_header.clone());
+    response.headers_mut().insert("x-shardmill-model", variant.model_header.clone());
     response
 }
