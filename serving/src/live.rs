@@ -112,49 +112,72 @@ impl Live {
         recorders.entry(key).or_insert_with(|| Arc::new(Recorder::new(&predictor.model))).clone()
     }
 
-    /// Makes every model ready, then swaps the table: requests see the old endpoints or the new ones, never none. An older
-    /// deployment than the one that is served changes nothing.
+    /// Makes every model ready, then swaps the table: requests see the old endpoints or the new ones, never none. Where a model
+    /// cannot be made ready, its endpoints stay as they were, the others change all the same, and the answer says why.
     pub fn deploy(&self, deployment: Deployment) -> Result<(), String> {
-        let mut predictors = std::mem::take(&mut *self.predictors.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut known = HashMap::with_capacity(deployment.models.len());
+        let ready = self.predictors.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut known: HashMap<ModelRef, Arc<Predictor>> = HashMap::with_capacity(deployment.models.len());
+        let mut faults = Vec::new();
         for model in deployment.models {
             let reference = model.reference();
-            let predictor = match predictors.remove(&reference) {
-                // A version's number is never given twice, but a cluster may be made anew.
-                Some(ready) if ready.model.job == model.job && ready.model.created == model.created => ready,
-                _ => Arc::new(Predictor::new(Arc::new(model), &self.graphs).map_err(|e| format!("{reference}: {e}"))?),
+            // A version's number is never given twice, but a cluster may be made anew.
+            let same = |p: &&Arc<Predictor>| p.model.job == model.job && p.model.created == model.created;
+            let predictor = match ready.get(&reference).filter(same) {
+                Some(ready) => ready.clone(),
+                None => match Predictor::new(Arc::new(model), &self.graphs) {
+                    Ok(predictor) => Arc::new(predictor),
+                    Err(why) => {
+                        faults.push(format!("{reference}: {why}"));
+                        continue;
+                    }
+                },
             };
             known.insert(reference, predictor);
         }
+        let before = self.routes();
         let mut endpoints = HashMap::with_capacity(deployment.endpoints.len());
         for endpoint in deployment.endpoints {
-            let mut variants = Vec::with_capacity(endpoint.variants.len());
-            let (mut ends, mut end) = (Vec::with_capacity(endpoint.variants.len()), 0.0);
-            for variant in &endpoint.variants {
-                let predictor = known.get(&variant.model).ok_or_else(|| {
-                    format!("the model {} of endpoint `{}` was not sent", variant.model, endpoint.name)
-                })?;
-                let recorder = self.recorder(&endpoint.name, &variant.name, predictor);
-                end += endpoint.share(variant);
-                ends.push(end);
-                variants.push(LiveVariant {
-                    answers: Answers::new(predictor),
-                    variant_header: header_value(&variant.name),
-                    model_header: header_value(&variant.model.to_string()),
-                    variant: variant.clone(),
-                    predictor: predictor.clone(),
-                    recorder,
-                });
+            let name = endpoint.name.to_string();
+            match self.made_live(endpoint, &known) {
+                Some(live) => drop(endpoints.insert(name, Arc::new(live))),
+                None => {
+                    faults.push(format!("endpoint `{name}` stays as it was"));
+                    if let Some(old) = before.endpoints.get(&name) {
+                        endpoints.insert(name, old.clone());
+                    }
+                }
             }
-            endpoints.insert(endpoint.name.to_string(), Arc::new(LiveEndpoint { endpoint, variants, ends }));
         }
         *self.predictors.lock().unwrap_or_else(PoisonError::into_inner) = known;
         let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
         *routes = Arc::new(Routes { revision: deployment.revision, endpoints });
         drop(routes);
         self.deployed.store(true, Ordering::Relaxed);
+        if !faults.is_empty() {
+            return Err(faults.join("; "));
+        }
         self.applied.send_replace(deployment.revision);
         Ok(())
+    }
+
+    /// `None`: one of its models is not ready.
+    fn made_live(&self, endpoint: Endpoint, known: &HashMap<ModelRef, Arc<Predictor>>) -> Option<LiveEndpoint> {
+        let mut variants = Vec::with_capacity(endpoint.variants.len());
+        let (mut ends, mut end) = (Vec::with_capacity(endpoint.variants.len()), 0.0);
+        for variant in &endpoint.variants {
+            let predictor = known.get(&variant.model)?;
+            end += endpoint.share(variant);
+            ends.push(end);
+            variants.push(LiveVariant {
+                answers: Answers::new(predictor),
+                variant_header: header_value(&variant.name),
+                model_header: header_value(&variant.model.to_string()),
+                recorder: self.recorder(&endpoint.name, &variant.name, predictor),
+                variant: variant.clone(),
+                predictor: predictor.clone(),
+            });
+        }
+        Some(LiveEndpoint { endpoint, variants, ends })
     }
 
     /// Everything that counts on this node.
@@ -173,3 +196,7 @@ impl Live {
         counted.filter(|c| c.watched.tally != Tally::default()).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "live_tests.rs"]
+mod tests;

@@ -23,8 +23,6 @@ pub struct Predictor {
     pub model: Arc<Model>,
     plan: Plan,
     scorer: Scorer,
-    /// Of each class its text.
-    pub class_texts: Vec<String>,
 }
 
 impl Predictor {
@@ -32,8 +30,7 @@ impl Predictor {
     pub fn new(model: Arc<Model>, graphs: &Graphs) -> Result<Self, String> {
         let plan = Plan::new(&model.features);
         let scorer = Scorer::new(&model, &plan.layout, |wanted| graphs.get(wanted))?;
-        let class_texts = model.target.classes().iter().map(ToString::to_string).collect();
-        Ok(Self { model, plan, scorer, class_texts })
+        Ok(Self { model, plan, scorer })
     }
 
     pub fn predict(&self, table: &Table<'_>) -> Result<Predicted, Fault> {

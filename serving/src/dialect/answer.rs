@@ -204,3 +204,7 @@ pub enum LabelType {
     Boolean,
     Float,
 }
+
+#[cfg(test)]
+#[path = "answer_tests.rs"]
+mod tests;

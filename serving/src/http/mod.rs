@@ -9,6 +9,7 @@ mod server;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::{StatusCode, Uri};
 use axum::routing::{get, post};
 
 pub use common::header_value;
@@ -33,5 +34,15 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v2/models/{model}/versions/{version}", get(infer::version))
         .route("/v2/models/{model}/versions/{version}/ready", get(infer::version_ready))
         .route("/v2/models/{model}/versions/{version}/infer", post(infer::infer_version))
+        .fallback(nothing_there)
         .with_state(node)
+}
+
+/// For paths that lead nowhere.
+async fn nothing_there(uri: Uri) -> (StatusCode, String) {
+    let told = format!(
+        "there is nothing at {}; predictions are at /endpoints/NAME/invocations, /invocations and /v2/models/NAME/infer\n",
+        common::shown(uri.path())
+    );
+    (StatusCode::NOT_FOUND, told)
 }

@@ -123,3 +123,103 @@ fn blocks_and_chunks_do_not_show() {
     assert_eq!(encode(&frame.head(Some(0)), &encoder([numeric("x")])).unwrap().matrix.rows, 0);
     assert_eq!(encode(&frame, &encoder([])).unwrap().matrix.rows, 1000);
 }
+
+/// What requests are encoded to is what shards are encoded to.
+mod requests {
+    use super::*;
+    use shardmill_serving::encode::Plan;
+    use shardmill_serving::table::{Cell, Table};
+
+    fn features() -> Encoder {
+        let mut age = numeric("age");
+        age.encoding = Encoding::Numeric { scaling: Some(Scaling { mean: 30.5, scale: 7.25 }) };
+        age.fill = Some(Filling::Number(28.0));
+        age.indicator = true;
+        let mut city = one_hot("city", DataType::String, &["Oslo", "Rome", "5"]);
+        city.fill = Some(Filling::Text("Rome".into()));
+        city.indicator = true;
+        let mut zip = one_hot("zip", DataType::Int64, &["-2", "3", "7"]);
+        zip.fill = Some(Filling::Number(9.0));
+        let mut half = one_hot("half", DataType::Float64, &["-0.5", "0.0", "2.0"]);
+        half.fill = Some(Filling::Number(2.0));
+        let mut flag = one_hot("flag", DataType::Boolean, &["false", "true"]);
+        flag.fill = Some(Filling::Text("true".into()));
+        let mut day = one_hot("day", DataType::Date, &["2024-02-29", "1999-12-31"]);
+        day.fill = Some(Filling::Text("1999-12-31".into()));
+        encoder([age, city, zip, half, flag, day])
+    }
+
+    fn raw<'a>(rows: &[[&'a str; 6]]) -> Table<'a> {
+        let cells = rows.iter().flatten().map(|text| Cell::Raw((*text).into())).collect();
+        Table { names: None, width: 6, rows: rows.len(), cells }
+    }
+
+    #[test]
+    fn cells_of_every_kind_mean_the_same() {
+        let days = df!("day" => [Some(19_782i32), None, Some(10_956), Some(0)]).unwrap();
+        let mut frame = df!(
+            "age" => [Some(4.0), None, Some(f64::NAN), Some(-1.5e300)],
+            "city" => [Some("Rome"), None, Some("Ulm"), Some("5")],
+            "zip" => [Some(3i64), None, Some(7), Some(8)],
+            "half" => [Some(0.0), None, Some(-0.5), Some(2.5)],
+            "flag" => [Some(true), None, Some(false), Some(true)]
+        )
+        .unwrap();
+        let days = days.column("day").unwrap().cast(&polars::prelude::DataType::Date).unwrap();
+        frame.with_column(days).unwrap();
+        let wanted = encode(&frame, &features()).unwrap().matrix;
+        let plan = Plan::new(&features());
+        let rows = [
+            ["4.0", "Rome", "3", "0.0", "TRUE", "2024-02-29"],
+            ["", "", "", "", "", ""],
+            ["NaN", "Ulm", "7.0", "-0.5", "false", "1999-12-31"],
+            ["-1.5e300", "5", "8", "2.5", "true", "1970-01-01"],
+        ];
+        assert_eq!(plan.encode(&raw(&rows)).unwrap().matrix, wanted);
+        let (int, float, text) = (Cell::Integer, Cell::Float, |t: &'static str| Cell::Text(t.into()));
+        let typed = vec![
+            [int(4), text("Rome"), float(3.0), int(0), Cell::Boolean(true), text("2024-02-29")],
+            [Cell::Null, Cell::Null, Cell::Null, Cell::Null, Cell::Null, Cell::Null],
+            [float(f64::NAN), text("Ulm"), int(7), float(-0.5), Cell::Boolean(false), text("1999-12-31")],
+            [float(-1.5e300), int(5), int(8), float(2.5), text("true"), text("1970-01-01")],
+        ];
+        let cells: Vec<Cell<'_>> = typed.into_iter().flatten().collect();
+        let names = ["age", "city", "zip", "half", "flag", "day"].map(Into::into).to_vec();
+        let table = Table { names: Some(names), width: 6, rows: 4, cells };
+        assert_eq!(plan.encode(&table).unwrap().matrix, wanted);
+    }
+
+    #[test]
+    fn what_a_shard_rejects_a_request_is_refused_for() {
+        let mut strict = features();
+        for feature in &mut strict.features {
+            feature.fill = None;
+            if let Encoding::OneHot { unknown, .. } = &mut feature.encoding {
+                *unknown = Unknown::Refuse;
+            }
+        }
+        let plan = Plan::new(&strict);
+        let good = ["4", "Rome", "3", "0.0", "true", "2024-02-29"];
+        assert!(plan.encode(&raw(&[good])).is_ok());
+        let refused = |place: usize, text: &'static str| {
+            let mut row = good;
+            row[place] = text;
+            plan.encode(&raw(&[good, row])).unwrap_err().to_string()
+        };
+        assert!(refused(0, "").starts_with("row 2: column `age` has no value"));
+        assert!(refused(3, "").starts_with("row 2: column `half` has no value"));
+        assert_eq!(refused(0, "-inf"), "row 2: column `age` is infinite");
+        assert_eq!(refused(0, "old"), "row 2: column `age` is a number, and `old` is none");
+        assert_eq!(refused(1, "Ulm"), "row 2: `Ulm` is no category of `city` that the model knows");
+        let twice =
+            Table { names: Some(vec!["age".into(), "age".into()]), width: 2, rows: 1, cells: vec![Cell::Null; 2] };
+        assert!(plan.encode(&twice).unwrap_err().to_string().contains("`age` is there twice"));
+        let narrow = Table { names: None, width: 2, rows: 1, cells: vec![Cell::Null; 2] };
+        assert!(
+            plan.encode(&narrow)
+                .unwrap_err()
+                .to_string()
+                .starts_with("the rows have 2 columns and no names; the model takes 6")
+        );
+    }
+}
