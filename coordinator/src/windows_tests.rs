@@ -1,3 +1,5 @@
+//! Windows of counts: what is written when, and what is aged.
+
 use shardmill_common::endpoint::Watched;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Metrics as Prometheus reads them.
+
 use shardmill_common::endpoint::{Deployment, Endpoint, Variant};
 use shardmill_common::model::example;
 use shardmill_common::time::Timestamp;

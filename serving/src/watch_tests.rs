@@ -1,3 +1,5 @@
+//! Counting of requests.
+
 use std::sync::Arc;
 use std::time::Instant;
 

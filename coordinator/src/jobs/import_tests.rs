@@ -1,3 +1,5 @@
+//! Imports: what is checked, and what is published.
+
 use shardmill_common::model::{ClassValue, Encoder, Feature, Label, OnnxGraph, OnnxInput};
 use shardmill_common::schema::DataType;
 

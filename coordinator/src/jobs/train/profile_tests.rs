@@ -1,3 +1,5 @@
+//! The look at the columns, and the sample for the baseline.
+
 use shardmill_common::model::{Algorithm, Encoding, Imputation, Model, Penalty};
 use shardmill_common::watch::{FeatureBaseline, bin};
 

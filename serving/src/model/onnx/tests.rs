@@ -1,3 +1,5 @@
+//! Graphs made by hand: what they compute, and what is refused.
+
 use proptest::prelude::*;
 use prost::Message;
 use shardmill_common::model::{ClassValue, OnnxOutput, Target};
