@@ -1,7 +1,6 @@
 //! Counting of requests.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use shardmill_common::model::{ClassValue, Encoder, Encoding, Feature, Filling, Label, Parameters, Unknown, example};
 use shardmill_common::schema::DataType;
@@ -157,29 +156,4 @@ fn counting_takes_no_new_room() {
         assert_eq!(recorder.take().requests, 1);
     }
     assert_eq!(room(&recorder), before);
-}
-
-/// `cargo test -p shardmill-serving --release --lib watch -- --ignored --nocapture`
-#[test]
-#[ignore = "it measures"]
-fn what_counting_a_row_costs() {
-    let features =
-        (0..20).map(|n| feature(&format!("x{n}"), Encoding::Numeric { scaling: None }, Filling::Number(0.0)));
-    let edges: Vec<f64> = (1..10).map(|n| f64::from(n) / 10.0).collect();
-    let numeric = FeatureBaseline::Numeric { edges, counts: vec![1; 10], missing: 0 };
-    let model = Model {
-        features: Encoder { features: features.collect() },
-        parameters: Parameters::Logistic { coefficients: vec![vec![0.1; 20]], intercept: vec![0.0] },
-        baseline: Some(Baseline { rows: 10, features: vec![numeric; 20], label_edges: Vec::new() }),
-        ..classes()
-    };
-    let predictor = Predictor::new(Arc::new(model.clone()), &Default::default()).unwrap();
-    let cells = (0..20).map(|n| Cell::Float(f64::from(n) / 20.0)).collect();
-    let predicted = predictor.predict(&Table { names: None, width: 20, rows: 1, cells }).unwrap();
-    let recorder = Recorder::new(&model);
-    let (begun, times) = (Instant::now(), 1_000_000u32);
-    for _ in 0..times {
-        recorder.answered(std::hint::black_box(&predicted), Duration::from_micros(30));
-    }
-    println!("{:?} a request of one row of 20 features", begun.elapsed() / times);
 }
