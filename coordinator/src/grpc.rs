@@ -75,8 +75,10 @@ impl Door {
     async fn once_served(&self, made: Result<Endpoint, Refusal>) -> Answer {
         let endpoint = made.map_err(refusal_to_status)?;
         if let Some(live) = &self.live {
+            // At least that of this change, which is on disk.
+            let revision = self.handle.ask(|d| Ok(*d.deployments().borrow())).await.map_err(refusal_to_status)?;
             let mut revisions = live.revisions();
-            let served = revisions.wait_for(|r| *r >= endpoint.revision);
+            let served = revisions.wait_for(|r| *r >= revision);
             // The change is made whatever this node does; `endpoint show` tells who serves it.
             drop(tokio::time::timeout(SERVED_WITHIN, served).await);
         }
@@ -319,7 +321,10 @@ impl Coordinator for Door {
                 let made = self.handle.ask(move |d| d.update_endpoint(&name, change)).await;
                 self.once_served(made).await
             }
-            EndpointRequest::Delete { name } => self.ask(move |d| d.remove_endpoint(&name)).await,
+            EndpointRequest::Delete { name } => {
+                let removed = self.handle.ask(move |d| d.remove_endpoint(&name)).await;
+                self.once_served(removed).await
+            }
             EndpointRequest::List => self.ask(|d| Ok(d.endpoint_list())).await,
             EndpointRequest::Show { name, seconds } => told(watched::status(&self.handle, name, seconds).await),
             EndpointRequest::Windows { name, seconds, every } => {
