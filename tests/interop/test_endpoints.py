@@ -201,6 +201,7 @@ def code_of(boto, **options):
     ({"EndpointName": "nowhere", "Body": b"1"}, (400, "ValidationError", "there is no endpoint `nowhere`")),
     ({"TargetVariant": "z", "Body": b"1"}, (400, "ValidationError", "has no variant `z`; it has a")),
     ({"TargetModel": "z", "Body": b"1"}, (400, "ValidationError", "target-model is not supported")),
+    ({"InferenceId": "x" * 65, "Body": b"1,2,3,4,5"}, (424, "ModelError", "the inference id has 65 bytes; at most 64 are taken")),
     ({"Body": b"1,2,3"}, (424, "ModelError", "the rows have 3 columns and no names; the model takes 5 in this order: `x0`")),
     ({"Body": b"1,2,3,4,5\n1,2\n"}, (424, "ModelError", "line 2 of the body has 2 cells")),
     ({"Body": b"1,2,3,4,what"}, (424, "ModelError", "row 1: column `x4` is a number, and `what` is none")),

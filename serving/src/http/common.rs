@@ -17,7 +17,7 @@ use crate::predictor::{Predicted, Predictor};
 use crate::table::Table;
 
 /// The header in which a client names a request, so that the truth can be matched with it later.
-pub const INFERENCE_ID: &str = "x-amzn-sagemaker-inference-id";
+const INFERENCE_ID: &str = "x-amzn-sagemaker-inference-id";
 /// Names in messages are cut to this many characters.
 const SHOWN: usize = 80;
 /// A client's name for a request may be this long, as SageMaker's may.
@@ -62,6 +62,19 @@ pub fn check_encoding(headers: &HeaderMap) -> Result<(), RequestError> {
             ErrorKind::BadContentType,
             format!("the content encoding `{}` is not taken; send the body as it is", shown(other)),
         )),
+    }
+}
+
+/// The client's own name for the request, if it gave one.
+fn inference_id(headers: &HeaderMap) -> Result<Option<&str>, RequestError> {
+    let Some(value) = headers.get(INFERENCE_ID) else { return Ok(None) };
+    match value.to_str() {
+        Ok(id) if id.len() <= INFERENCE_ID_BYTES => Ok(Some(id)),
+        Ok(id) => Err(RequestError::bad(format!(
+            "the inference id has {} bytes; at most {INFERENCE_ID_BYTES} are taken",
+            id.len()
+        ))),
+        Err(_) => Err(RequestError::bad("the inference id is not plain text".into())),
     }
 }
 
@@ -118,40 +131,34 @@ impl Question<'_> {
         render: impl FnOnce(&LiveVariant, &Predicted, X) -> Result<T, RequestError>,
         size: impl FnOnce(&T) -> usize,
     ) -> Result<T, RequestError> {
-        let answered = self.try_answer(body, parse, render, size).await;
+        let answered = async {
+            check_encoding(self.headers)?;
+            inference_id(self.headers)?;
+            let body = self.node.read(content_length(self.headers), body).await?;
+            let began = Instant::now();
+            let bytes = &body.bytes;
+            self.node
+                .in_turn(bytes.len(), || {
+                    let (table, extra) = parse(bytes, &self.variant.predictor)?;
+                    let predicted = self.variant.predictor.predict(&table)?;
+                    let reply = render(self.variant, &predicted, extra)?;
+                    let (size, limit) = (size(&reply), self.node.limits.body);
+                    if size > limit {
+                        let message =
+                            format!("the reply would have {size} bytes; at most {limit} are sent: ask for fewer rows");
+                        return Err(RequestError::new(ErrorKind::TooLarge, message));
+                    }
+                    self.capture(&table, &predicted);
+                    self.variant.recorder.answered(&predicted, began.elapsed());
+                    Ok(reply)
+                })
+                .await
+        }
+        .await;
         if let Err(error) = &answered {
             self.variant.recorder.failed(error.kind);
         }
         answered
-    }
-
-    async fn try_answer<X, T>(
-        &self,
-        body: Body,
-        parse: impl for<'b> FnOnce(&'b [u8], &Predictor) -> Result<(Table<'b>, X), RequestError>,
-        render: impl FnOnce(&LiveVariant, &Predicted, X) -> Result<T, RequestError>,
-        size: impl FnOnce(&T) -> usize,
-    ) -> Result<T, RequestError> {
-        check_encoding(self.headers)?;
-        let body = self.node.read(content_length(self.headers), body).await?;
-        let began = Instant::now();
-        let bytes = &body.bytes;
-        self.node
-            .in_turn(bytes.len(), || {
-                let (table, extra) = parse(bytes, &self.variant.predictor)?;
-                let predicted = self.variant.predictor.predict(&table)?;
-                let reply = render(self.variant, &predicted, extra)?;
-                let (size, limit) = (size(&reply), self.node.limits.body);
-                if size > limit {
-                    let message =
-                        format!("the reply would have {size} bytes; at most {limit} are sent: ask for fewer rows");
-                    return Err(RequestError::new(ErrorKind::TooLarge, message));
-                }
-                self.capture(&table, &predicted);
-                self.variant.recorder.answered(&predicted, began.elapsed());
-                Ok(reply)
-            })
-            .await
     }
 
     fn capture(&self, table: &Table<'_>, predicted: &Predicted) {
@@ -159,7 +166,6 @@ impl Question<'_> {
         if capture.rate < 1.0 && rand::random::<f64>() >= capture.rate {
             return;
         }
-        let inference_id = text_header(self.headers, INFERENCE_ID).filter(|id| id.len() <= INFERENCE_ID_BYTES);
         let kept = sink.keep(&Event {
             dataset: &capture.dataset,
             endpoint: &self.endpoint.endpoint.name,
@@ -167,7 +173,7 @@ impl Question<'_> {
             model: &self.variant.variant.model,
             time: Timestamp::now(),
             request: self.request,
-            inference_id,
+            inference_id: inference_id(self.headers).ok().flatten(),
             table,
             predictor: &self.variant.predictor,
             predicted,
