@@ -89,11 +89,6 @@ impl Kernel {
     }
 }
 
-/// Predictions for the rows of one matrix.
-pub fn score(parameters: &Parameters, matrix: &Matrix) -> Scores {
-    Kernel::new(parameters, &matrix.layout()).score(matrix)
-}
-
 /// A sum over an encoded row: a start, a term of each dense column, and a term of each one-hot column that depends on its
 /// code alone.
 struct Terms<T> {

@@ -3,6 +3,10 @@
 use super::super::matrix::NO_CODE;
 use super::*;
 
+fn score(parameters: &Parameters, matrix: &Matrix) -> Scores {
+    Kernel::new(parameters, &matrix.layout()).score(matrix)
+}
+
 /// Three dense columns around a one-hot column of three: encoded columns 0, 4, 5 and 1..4.
 fn matrix(rows: usize) -> Matrix {
     let mut state = 42u64;
