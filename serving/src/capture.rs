@@ -15,6 +15,7 @@ use shardmill_common::task::PredictOutputs;
 use shardmill_common::time::Timestamp;
 
 pub use self::line::{lines, size};
+use crate::dialect::Answers;
 use crate::predictor::{Predicted, Predictor};
 use crate::table::Table;
 
@@ -59,6 +60,8 @@ pub struct Event<'a> {
     pub inference_id: Option<&'a str>,
     pub table: &'a Table<'a>,
     pub predictor: &'a Predictor,
+    /// How the predictor's answers are written.
+    pub answers: &'a Answers,
     pub predicted: &'a Predicted,
 }
 

@@ -113,6 +113,7 @@ async fn names_that_requests_make_up_are_bounded() {
             inference_id: None,
             table: &table,
             predictor: &predictor,
+            answers: &shardmill_serving::dialect::Answers::new(&predictor),
             predicted: &predictor.predict(&table).unwrap(),
         })
     };

@@ -239,7 +239,7 @@ fn described(status: &EndpointStatus) -> Table {
 }
 
 fn share(endpoint: &Endpoint, variant: &Variant) -> String {
-    format!("{:.1} %", endpoint.share(variant) * 100.0)
+    endpoint_show::percent(endpoint.share(variant))
 }
 
 async fn list(context: &Context, client: &Client) -> Result<(), CliError> {

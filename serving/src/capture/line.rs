@@ -5,13 +5,12 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use hashbrown::{HashMap, HashSet};
-use shardmill_common::model::{Model, Target};
+use shardmill_common::model::Model;
 use shardmill_common::schema::DataType;
 use shardmill_common::text::{self as cells, classify};
 
 use super::{COLUMNS, ENDPOINT, Event, INFERENCE_ID, INPUT_PREFIX, MODEL, REQUEST, ROW, TIME, VARIANT, answers};
 use crate::encode::number;
-use crate::model::Scores;
 use crate::table::{Cell, Table};
 
 /// Whole numbers up to here are floats without loss.
@@ -31,7 +30,6 @@ pub fn size(event: &Event<'_>) -> usize {
 /// The lines of an event, each with its end.
 pub fn lines(event: &Event<'_>) -> Vec<u8> {
     let inputs = inputs(event.table, &event.predictor.model);
-    let answers = Answers::new(event);
     let head = head(event);
     let mut out = Vec::with_capacity(size(event));
     for row in 0..event.table.rows {
@@ -51,7 +49,8 @@ pub fn lines(event: &Event<'_>) -> Vec<u8> {
                 }
             }
         }
-        answers.push(&mut out, row);
+        out.push(b',');
+        event.answers.json_members(event.predicted, row, &mut out);
         out.extend_from_slice(b"}\n");
     }
     out
@@ -124,54 +123,6 @@ fn inputs(table: &Table<'_>, model: &Model) -> Vec<Input> {
         inputs.push(Input { key: key(&kept), dtype });
     }
     inputs
-}
-
-/// The columns of the answer.
-struct Answers<'a> {
-    event: &'a Event<'a>,
-    keys: Vec<Vec<u8>>,
-    /// Of each class its value as JSON.
-    classes: Vec<Vec<u8>>,
-}
-
-impl<'a> Answers<'a> {
-    fn new(event: &'a Event<'a>) -> Self {
-        let model = &event.predictor.model;
-        let classes = match &model.target {
-            Target::Class { classes, .. } => {
-                classes.iter().map(|c| serde_json::to_vec(c).unwrap_or_default()).collect()
-            }
-            Target::Number { .. } | Target::Cluster { .. } => Vec::new(),
-        };
-        Self { event, keys: answers(model).iter().map(|f| key(&f.name)).collect(), classes }
-    }
-
-    fn push(&self, out: &mut Vec<u8>, row: usize) {
-        let Some((first, others)) = self.keys.split_first() else { return };
-        let class = self.event.predicted.classes.get(row).copied().unwrap_or_default();
-        out.extend_from_slice(first);
-        match &self.event.predicted.scores {
-            Scores::Classes { classes, probabilities } => {
-                match self.classes.get(class as usize) {
-                    Some(class) => out.extend_from_slice(class),
-                    None => out.extend_from_slice(b"null"),
-                }
-                let own = probabilities.get(row * classes..(row + 1) * classes).unwrap_or_default();
-                for (key, p) in others.iter().zip(own) {
-                    out.extend_from_slice(key);
-                    push_float(out, *p);
-                }
-            }
-            Scores::Numbers(numbers) => push_float(out, numbers.get(row).copied().unwrap_or(f64::NAN)),
-            Scores::Clusters { distances, .. } => {
-                push_display(out, class);
-                if let Some(key) = others.first() {
-                    out.extend_from_slice(key);
-                    push_float(out, distances.get(row).copied().unwrap_or(f64::NAN).sqrt());
-                }
-            }
-        }
-    }
 }
 
 fn push_display(out: &mut Vec<u8>, value: impl std::fmt::Display) {

@@ -53,6 +53,7 @@ fn captured(model: Model, names: Option<&[&str]>, rows: &[&[Cell<'static>]], inf
         inference_id,
         table: &table,
         predictor: &predictor,
+        answers: &crate::dialect::Answers::new(&predictor),
         predicted: &predicted,
     });
     let text = String::from_utf8(text).unwrap();

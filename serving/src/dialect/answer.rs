@@ -150,8 +150,14 @@ impl Answers {
     }
 
     /// One row's predictions as an object.
-    pub fn json_row(&self, predicted: &Predicted, row: usize, out: &mut Vec<u8>) {
+    fn json_row(&self, predicted: &Predicted, row: usize, out: &mut Vec<u8>) {
         out.push(b'{');
+        self.json_members(predicted, row, out);
+        out.push(b'}');
+    }
+
+    /// What is inside of that object.
+    pub fn json_members(&self, predicted: &Predicted, row: usize, out: &mut Vec<u8>) {
         let mut keys = self.keys.iter();
         let mut key = |out: &mut Vec<u8>, first: bool| {
             if !first {
@@ -180,7 +186,6 @@ impl Answers {
                 push_json_number(distances.get(row).map_or(f64::NAN, |d| d.sqrt()), out);
             }
         }
-        out.push(b'}');
     }
 }
 

@@ -176,6 +176,7 @@ impl Question<'_> {
             inference_id: inference_id(self.headers).ok().flatten(),
             table,
             predictor: &self.variant.predictor,
+            answers: &self.variant.answers,
             predicted,
         });
         if !kept {
