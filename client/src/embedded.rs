@@ -113,6 +113,11 @@ impl Embedded {
         Ok(cluster)
     }
 
+    /// Workers that were started: those asked for, or as many as there are folders.
+    pub fn worker_count(&self) -> usize {
+        self.workers.len()
+    }
+
     /// Resolves with the reason when a worker ended by itself.
     pub async fn ended(&mut self) -> String {
         let all: Vec<_> = self.workers.iter_mut().map(|w| Box::pin(w.ended())).collect();

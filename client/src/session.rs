@@ -54,11 +54,11 @@ pub async fn with_own_interrupt<T>(
         allow_programs: true,
     })
     .await?;
-    let (url, token) = (cluster.url.clone(), cluster.token.clone());
+    let (url, token, workers) = (cluster.url.clone(), cluster.token.clone(), cluster.worker_count());
     let result = tokio::select! {
         result = async {
             let client = Client::connect(&url, token.as_deref()).await?;
-            workers_up(&client, global.workers).await?;
+            workers_up(&client, workers).await?;
             work(&Session { client, local_files: true }).await
         } => result,
         reason = cluster.ended() => Err(CliError::failed(format!("a worker of this process ended: {reason}"))),
@@ -67,12 +67,13 @@ pub async fn with_own_interrupt<T>(
     result
 }
 
-/// Waits until every worker has joined: a job handed in earlier would be refused for want of workers.
-async fn workers_up(client: &Client, wanted: u32) -> Result<(), CliError> {
+/// Waits until every worker has joined: a job handed in earlier would be refused for want of workers, and shards that only
+/// another worker holds would not be found.
+async fn workers_up(client: &Client, wanted: usize) -> Result<(), CliError> {
     let begun = Instant::now();
     while begun.elapsed() < WAIT_FOR_WORKERS {
         let alive = client.nodes().await?.iter().filter(|n| n.state == "alive").count();
-        if alive >= wanted as usize {
+        if alive >= wanted {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
