@@ -9,7 +9,7 @@ use shardmill_common::endpoint::EndpointRequest;
 use shardmill_common::failure::Refusal;
 use shardmill_common::ids::{JobId, ObjectId, WorkerId};
 use shardmill_common::manifest::{Manifest, ObjectRef};
-use shardmill_common::message::{LocatedManifest, UploadTargets};
+use shardmill_common::message::{LocatedManifest, Page, Paged, RecordsRequest, UploadTargets};
 use shardmill_common::model::{Model, ModelDetail, ModelName, ModelRef, ModelSummary};
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::record::Record;
@@ -149,8 +149,9 @@ impl Client {
         self.answer(self.coordinator.clone().logs(request).await)
     }
 
-    pub async fn jobs(&self) -> Result<Vec<JobStatus>, ClientError> {
-        let request = self.request(&())?;
+    /// A page of the jobs, the newest first.
+    pub async fn jobs(&self, page: Page) -> Result<Paged<JobStatus>, ClientError> {
+        let request = self.request(&page)?;
         self.answer(self.coordinator.clone().list_jobs(request).await)
     }
 
@@ -232,9 +233,15 @@ impl Client {
         Ok(data)
     }
 
-    /// One job's record, or all, newest first.
-    pub async fn records(&self, job: Option<JobId>) -> Result<Vec<Record>, ClientError> {
-        let request = self.request(&job)?;
+    /// A page of the records, the newest first.
+    pub async fn records(&self, page: Page) -> Result<Paged<Record>, ClientError> {
+        let request = self.request(&RecordsRequest::Page(page))?;
+        self.answer(self.coordinator.clone().records(request).await)
+    }
+
+    /// One job's record.
+    pub async fn record(&self, job: JobId) -> Result<Record, ClientError> {
+        let request = self.request(&RecordsRequest::One { job })?;
         self.answer(self.coordinator.clone().records(request).await)
     }
 

@@ -33,6 +33,8 @@ pub struct Setup {
     pub allow_programs: bool,
     /// What requests to endpoints may take.
     pub limits: Limits,
+    /// How many finished jobs and records are kept.
+    pub retention: coordinator::Retention,
 }
 
 /// A cluster that is up. The lock is held for as long as this value lives.
@@ -66,6 +68,7 @@ impl Embedded {
             default_replicas: 1,
             // Nobody uploaded anything before this start: what no version refers to is left over from a run that broke.
             options: coordinator::Options { orphan_age: Duration::ZERO, ..Default::default() },
+            retention: setup.retention,
             limits: setup.limits.clone(),
             capture: capture.as_ref().map(Capture::sink),
         })
@@ -97,6 +100,7 @@ impl Embedded {
                 memory: setup.memory.unwrap_or_else(|| machine::default_memory() / u64::from(workers)),
                 token: setup.token.clone(),
                 local_files: setup.local_files,
+                isolated: false,
                 allow_programs: setup.allow_programs,
                 serve: None,
                 limits: setup.limits.clone(),

@@ -7,6 +7,7 @@ use crate::api::Client;
 use crate::cli::Context;
 use crate::embedded::{Embedded, Setup, any_loopback_port};
 use crate::error::CliError;
+use shardmill_common::status::NodeState;
 
 /// Workers of this process join within milliseconds; a machine that is very busy is given time.
 const WAIT_FOR_WORKERS: Duration = Duration::from_secs(10);
@@ -50,6 +51,7 @@ pub async fn with_own_interrupt<T>(
         // The port is open to every user of this machine; a secret that only this process knows closes it.
         token: Some(uuid::Uuid::new_v4().simple().to_string()),
         local_files: true,
+        retention: shardmill_coordinator::Retention::default(),
         limits: shardmill_serving::node::Limits::default(),
         allow_programs: true,
     })
@@ -72,7 +74,7 @@ pub async fn with_own_interrupt<T>(
 async fn workers_up(client: &Client, wanted: usize) -> Result<(), CliError> {
     let begun = Instant::now();
     while begun.elapsed() < WAIT_FOR_WORKERS {
-        let alive = client.nodes().await?.iter().filter(|n| n.state == "alive").count();
+        let alive = client.nodes().await?.iter().filter(|n| n.state == NodeState::Alive).count();
         if alive >= wanted {
             return Ok(());
         }

@@ -2,6 +2,7 @@
 //!
 //! This crate knows no engine (polars) and no wire (tonic): every other crate depends on it and it depends on none of them.
 
+pub mod captured;
 pub mod counters;
 pub mod endpoint;
 pub mod failure;

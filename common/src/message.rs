@@ -10,7 +10,7 @@ use crate::manifest::{Manifest, ObjectRef};
 use crate::task::{Launch, Peer, TaskOutput, TaskPlace};
 
 /// Raised when a message changes its meaning; peers of another version are refused by name.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// What a worker says of itself when it opens its session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -140,6 +140,44 @@ pub enum ToWorker {
     },
 }
 
+/// Which part of a list, newest first, is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// What is older than this job. `None`: from the newest on.
+    #[serde(default)]
+    pub before: Option<JobId>,
+    /// So many at most.
+    #[serde(default)]
+    pub limit: Option<u32>,
+}
+
+/// Part of a list, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Paged<T> {
+    pub items: Vec<T>,
+    /// Entries of this part that cannot be read.
+    pub damaged: Vec<DamagedEntry>,
+    /// Where the list goes on: the `before` of the next page. `None` at its end.
+    pub next: Option<JobId>,
+}
+
+/// An entry that is there and cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DamagedEntry {
+    pub job: JobId,
+    pub why: String,
+}
+
+/// Which records are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordsRequest {
+    /// Answered with the record.
+    One { job: JobId },
+    /// Answered with `Paged<Record>`.
+    Page(Page),
+}
+
 /// A manifest with the workers that hold each of its objects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LocatedManifest {
@@ -162,10 +200,12 @@ pub enum FetchRequest {
     Object {
         object: ObjectRef,
     },
-    /// A partition of the shuffle file of an attempt.
-    Partition {
-        attempt: AttemptId,
-        partition: u32,
+    /// The partitions `from..to` of the shuffle files of these attempts: partition after partition, in each the files in this
+    /// order. Each piece is preceded by its length and its checksum (xxh3-64), eight bytes each, little-endian.
+    Partitions {
+        attempts: Vec<AttemptId>,
+        from: u32,
+        to: u32,
     },
 }
 

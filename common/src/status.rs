@@ -202,13 +202,42 @@ pub struct DatasetSummary {
     pub created: Timestamp,
 }
 
+/// How a worker is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    Alive,
+    /// Its session broke; it may come back with its work.
+    Away,
+    /// Its work was given away.
+    Lost,
+    /// It gets no more work, and what it holds is copied away.
+    Draining,
+    /// It may be stopped: nothing is only there.
+    Drained,
+}
+
+impl NodeState {
+    pub const ALL: [NodeState; 5] =
+        [NodeState::Alive, NodeState::Away, NodeState::Lost, NodeState::Draining, NodeState::Drained];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            NodeState::Alive => "alive",
+            NodeState::Away => "away",
+            NodeState::Lost => "lost",
+            NodeState::Draining => "draining",
+            NodeState::Drained => "drained",
+        }
+    }
+}
+
 /// A worker as the coordinator sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeStatus {
     pub worker: WorkerId,
     pub url: String,
-    /// `alive`, `lost`, `draining` or `drained`.
-    pub state: String,
+    pub state: NodeState,
     pub slots: u32,
     pub running: u32,
     pub memory: u64,

@@ -105,7 +105,10 @@ pub struct MergeStatisticsTask {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HashTask {
-    pub input: ShardInput,
+    /// Shards that follow each other in their dataset.
+    pub inputs: Vec<ShardInput>,
+    /// Some task of the stage hashes several shards: each row then says which it is of.
+    pub grouped: bool,
     pub schema: Schema,
     pub plan: HashPlan,
     /// Rows without a value in a key column get hashes of their own, by this number of their side and their position, so that
@@ -114,22 +117,27 @@ pub struct HashTask {
     pub nulls_apart: Option<u32>,
 }
 
-/// Finds duplicates among the hashes of partitions `partitions.0..partitions.1`; puts out the rows to drop, a partition a shard.
+/// Finds duplicates among the hashes of partitions `partitions.0..partitions.1`; puts out the rows to drop (`shard`, `row`), a
+/// partition for each group of shards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DuplicatesTask {
     /// The tasks that hashed the shards, in shard order.
     pub hashes: Vec<TaskRange>,
     pub partitions: (u32, u32),
     pub keep: Keep,
+    /// Where each group of neighbouring shards ends.
+    pub groups: Vec<u32>,
 }
 
-/// Drops the rows that the duplicates stage named from one shard: by a deletion vector, or by rewriting it when a third is gone.
+/// Drops the rows that an earlier stage named from some shards that follow each other: by a deletion vector, or by rewriting a
+/// shard when a third of it is gone. Puts out those that have rows left, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DropTask {
-    pub input: ShardInput,
+    pub inputs: Vec<ShardInput>,
     pub schema: Schema,
-    /// The tasks that found duplicates; this shard's rows are in the partition of its ordinal.
+    /// The tasks that found what to drop, and the partition that has these shards' rows.
     pub found: TaskRange,
+    pub partition: u32,
 }
 
 /// What a match is for.
@@ -164,6 +172,9 @@ pub struct MatchTask {
     pub right_has_row_hash: bool,
     /// Tell the other side's shards which of their rows are wanted where; they then send their columns.
     pub deliver: bool,
+    /// For semi and anti joins: where each group of neighbouring shards of the driving side ends. The rows to drop are put out a
+    /// partition a group.
+    pub groups: Vec<u32>,
     /// Rows of each left shard before it, then of each right shard: for messages that name rows.
     pub left_first_rows: Vec<u64>,
     pub right_first_rows: Vec<u64>,

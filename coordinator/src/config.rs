@@ -8,6 +8,8 @@ use std::time::Duration;
 use shardmill_serving::capture::Sink;
 use shardmill_serving::node::Limits;
 
+use crate::retention::Retention;
+
 /// Times and limits, with the defaults of a production cluster.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -49,6 +51,8 @@ pub struct Config {
     /// Copies kept of each object where a job does not say: 2 in a cluster, 1 embedded.
     pub default_replicas: u32,
     pub options: Options,
+    /// How many finished jobs and records are kept.
+    pub retention: Retention,
     /// What requests to endpoints may take.
     pub limits: Limits,
     /// Takes what is captured of requests.

@@ -33,7 +33,7 @@ impl FlightDoor {
     }
 
     async fn info(&self, dataset: DatasetRef) -> Result<FlightInfo, Status> {
-        let located = self.handle.ask(move |d| d.locate(&dataset)).await.map_err(refusal_to_status)?;
+        let located = self.handle.ask(move |d| d.core().locate(&dataset)).await.map_err(refusal_to_status)?;
         flight_info(&located)
     }
 }
@@ -110,7 +110,10 @@ impl FlightService for FlightDoor {
     async fn list_flights(&self, _: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
         let located = self
             .handle
-            .ask(|d| Ok(d.datasets().iter().filter_map(|s| d.locate(&s.dataset).ok()).collect::<Vec<_>>()))
+            .ask(|d| {
+                let datasets = d.core().catalog().summaries();
+                Ok(datasets.iter().filter_map(|s| d.core().locate(&s.dataset).ok()).collect::<Vec<_>>())
+            })
             .await
             .map_err(refusal_to_status)?;
         let infos: Vec<_> = located.iter().map(flight_info).collect();
@@ -128,7 +131,7 @@ impl FlightService for FlightDoor {
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
         let dataset = dataset_of(request.get_ref())?;
-        let located = self.handle.ask(move |d| d.locate(&dataset)).await.map_err(refusal_to_status)?;
+        let located = self.handle.ask(move |d| d.core().locate(&dataset)).await.map_err(refusal_to_status)?;
         let schema = arrow_schema(&located.manifest.schema);
         let options = arrow::ipc::writer::IpcWriteOptions::default();
         let result: SchemaResult = SchemaAsIpc::new(&schema, &options)
@@ -161,7 +164,7 @@ impl FlightService for FlightDoor {
                 action.r#type.escape_debug()
             )));
         }
-        let targets = self.handle.ask(|d| d.upload_targets(None)).await.map_err(refusal_to_status)?;
+        let targets = self.handle.ask(|d| d.core().upload_targets(None)).await.map_err(refusal_to_status)?;
         let peer = targets.peers.first().ok_or_else(|| Status::failed_precondition("no worker is alive"))?;
         let body = location(peer).uri.into_bytes().into();
         Ok(Response::new(Box::pin(futures::stream::iter([Ok(arrow_flight::Result { body })]))))

@@ -11,8 +11,9 @@ use serde::Serialize;
 use shardmill_common::endpoint::{Endpoint, EndpointRequest, ServingNode};
 use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::ids::{Incarnation, JobId, WorkerId};
-use shardmill_common::message::{FromWorker, Hello, PROTOCOL_VERSION, ToWorker};
-use shardmill_common::model::ModelName;
+use shardmill_common::message::{FromWorker, Hello, PROTOCOL_VERSION, RecordsRequest, ToWorker};
+use shardmill_common::model::{ModelName, ModelRef};
+use shardmill_common::name::DatasetRef;
 use shardmill_common::status::JobStatus;
 use shardmill_common::task::Peer;
 use shardmill_proto::v1::coordinator_server::Coordinator;
@@ -24,9 +25,11 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::{UnboundedReceiverStream, WatchStream};
 use tonic::{Request, Response, Status, Streaming};
 
+use shardmill_core::Command;
+use shardmill_core::scheduler::{Event, Joined};
+
 use crate::driver::{Driver, Handle};
-use crate::scheduler::{Event, Joined};
-use crate::watched;
+use crate::{history, watched};
 
 /// An answer that was put together beside the driver.
 fn told<T: Serialize>(answer: Result<T, Refusal>) -> Answer {
@@ -138,7 +141,7 @@ async fn listen(handle: &Handle, mut stream: Streaming<Json>, worker: WorkerId, 
                 continue;
             }
             Ok(FromWorker::Counted { counted }) => {
-                if handle.tell(move |d| d.counted(counted)).await.is_err() {
+                if handle.post(Command::Counted(counted)).await.is_err() {
                     return false;
                 }
                 continue;
@@ -146,14 +149,14 @@ async fn listen(handle: &Handle, mut stream: Streaming<Json>, worker: WorkerId, 
             Ok(FromWorker::Stored { object, bytes }) => Event::Stored { worker, object, bytes },
             Ok(FromWorker::Leaving) => {
                 // Its outputs go with it; what it holds comes back with it.
-                return handle.post(Event::Left { worker, incarnation }).await.is_ok();
+                return handle.post(Command::Event(Event::Left { worker, incarnation })).await.is_ok();
             }
             Err(status) => {
                 tracing::warn!(%worker, error = status.message(), "a message that cannot be read; closing the session");
                 return false;
             }
         };
-        if handle.post(event).await.is_err() {
+        if handle.post(Command::Event(event)).await.is_err() {
             return false;
         }
     }
@@ -240,52 +243,53 @@ impl Coordinator for Door {
         self.ask(move |d| d.cancel(job)).await
     }
 
-    async fn list_jobs(&self, _: Request<Json>) -> Answer {
-        self.ask(|d| Ok(d.jobs())).await
+    async fn list_jobs(&self, request: Request<Json>) -> Answer {
+        let page = decode(request.get_ref())?;
+        told(history::jobs(&self.handle, page).await)
     }
 
     async fn list_datasets(&self, _: Request<Json>) -> Answer {
-        self.ask(|d| Ok(d.datasets())).await
+        self.ask(|d| Ok(d.core().catalog().summaries())).await
     }
 
     async fn locate(&self, request: Request<Json>) -> Answer {
         let dataset = decode(request.get_ref())?;
-        self.ask(move |d| d.locate(&dataset)).await
+        self.ask(move |d| d.core().locate(&dataset)).await
     }
 
     async fn versions(&self, request: Request<Json>) -> Answer {
         let name = decode(request.get_ref())?;
-        self.ask(move |d| d.versions(&name)).await
+        self.ask(move |d| d.core().catalog().versions(&name)).await
     }
 
     async fn rename(&self, request: Request<Json>) -> Answer {
         let (from, to) = decode(request.get_ref())?;
-        self.ask(move |d| d.rename(&from, &to)).await
+        self.ask(move |d| d.command::<()>(Command::Rename { from, to })).await
     }
 
     async fn list_models(&self, request: Request<Json>) -> Answer {
         let name: Option<ModelName> = decode(request.get_ref())?;
-        self.ask(move |d| d.models(name.as_ref())).await
+        self.ask(move |d| d.core().registry().summaries(name.as_ref())).await
     }
 
     async fn get_model(&self, request: Request<Json>) -> Answer {
         let model = decode(request.get_ref())?;
-        self.ask(move |d| d.model(&model)).await
+        self.ask(move |d| d.core().registry().detail(&model)).await
     }
 
     async fn set_alias(&self, request: Request<Json>) -> Answer {
-        let (name, alias, version): (ModelName, String, Option<u32>) = decode(request.get_ref())?;
-        self.ask(move |d| d.set_alias(&name, &alias, version)).await
+        let (model, alias, version) = decode(request.get_ref())?;
+        self.ask(move |d| d.command::<()>(Command::SetAlias { model, alias, version })).await
     }
 
     async fn rollback(&self, request: Request<Json>) -> Answer {
-        let (name, alias): (ModelName, String) = decode(request.get_ref())?;
-        self.ask(move |d| d.rollback(&name, &alias)).await
+        let (model, alias) = decode(request.get_ref())?;
+        self.ask(move |d| d.command::<u32>(Command::Rollback { model, alias })).await
     }
 
     async fn remove_model(&self, request: Request<Json>) -> Answer {
         let model = decode(request.get_ref())?;
-        self.ask(move |d| d.remove_model(&model)).await
+        self.ask(move |d| d.command::<Vec<ModelRef>>(Command::RemoveModel(model))).await
     }
 
     async fn store_graph(&self, request: Request<Streaming<Bytes>>) -> Answer {
@@ -314,15 +318,15 @@ impl Coordinator for Door {
         let request: EndpointRequest = decode(request.get_ref())?;
         match request {
             EndpointRequest::Create { name, change } => {
-                let made = self.handle.ask(move |d| d.create_endpoint(name, change)).await;
+                let made = self.handle.command(Command::CreateEndpoint { name, change }).await;
                 self.once_served(made).await
             }
             EndpointRequest::Update { name, change } => {
-                let made = self.handle.ask(move |d| d.update_endpoint(&name, change)).await;
+                let made = self.handle.command(Command::UpdateEndpoint { name, change }).await;
                 self.once_served(made).await
             }
             EndpointRequest::Delete { name } => {
-                let removed = self.handle.ask(move |d| d.remove_endpoint(&name)).await;
+                let removed = self.handle.command(Command::RemoveEndpoint(name)).await;
                 self.once_served(removed).await
             }
             EndpointRequest::List => self.ask(|d| Ok(d.endpoint_list())).await,
@@ -335,36 +339,38 @@ impl Coordinator for Door {
                 let flushed = capture.flush().await;
                 encode(&flushed.map_err(|why| refusal_to_status(Refusal::Unavailable(why)))?).map(Response::new)
             }
-            EndpointRequest::Deployment => self.ask(|d| Ok(d.deployment())).await,
+            EndpointRequest::Deployment => self.ask(|d| Ok(d.core().deployment())).await,
         }
     }
 
     async fn remove(&self, request: Request<Json>) -> Answer {
         let dataset = decode(request.get_ref())?;
-        self.ask(move |d| d.remove(&dataset)).await
+        self.ask(move |d| d.command::<Vec<DatasetRef>>(Command::Remove(dataset))).await
     }
 
     async fn records(&self, request: Request<Json>) -> Answer {
-        let job = decode(request.get_ref())?;
-        self.ask(move |d| d.records(job)).await
+        match decode(request.get_ref())? {
+            RecordsRequest::One { job } => told(history::record(&self.handle, job).await),
+            RecordsRequest::Page(page) => told(history::records(&self.handle, page).await),
+        }
     }
 
     async fn taken_sources(&self, request: Request<Json>) -> Answer {
         let name = decode(request.get_ref())?;
-        self.ask(move |d| Ok(d.taken(&name))).await
+        self.ask(move |d| Ok(d.core().catalog().taken(&name))).await
     }
 
     async fn nodes(&self, _: Request<Json>) -> Answer {
-        self.ask(|d| Ok(d.nodes())).await
+        self.ask(|d| Ok(d.core().nodes())).await
     }
 
     async fn drain(&self, request: Request<Json>) -> Answer {
         let worker = decode(request.get_ref())?;
-        self.ask(move |d| d.drain(worker)).await
+        self.ask(move |d| d.command::<()>(Command::Drain(worker))).await
     }
 
     async fn upload_targets(&self, request: Request<Json>) -> Answer {
         let replicas = decode(request.get_ref())?;
-        self.ask(move |d| d.upload_targets(replicas)).await
+        self.ask(move |d| d.core().upload_targets(replicas)).await
     }
 }

@@ -3,18 +3,20 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use shardmill_common::failure::Refusal;
-use shardmill_common::status::JobState;
+use shardmill_common::message::Page;
+use shardmill_common::status::{JobState, NodeState};
 
 use shardmill_serving::live::Live;
 use shardmill_serving::node::Node;
 
 use crate::driver::{Driver, Handle};
+use crate::history;
 
 pub fn router(handle: Handle, node: Arc<Node>) -> Router {
     let live = node.live.clone();
@@ -22,10 +24,13 @@ pub fn router(handle: Handle, node: Arc<Node>) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(move |State(h): State<Handle>| metrics(h, live)))
-        .route("/v1/nodes", get(|State(h): State<Handle>| async move { answer(&h, |d| Ok(d.nodes())).await }))
-        .route("/v1/jobs", get(|State(h): State<Handle>| async move { answer(&h, |d| Ok(d.jobs())).await }))
-        .route("/v1/datasets", get(|State(h): State<Handle>| async move { answer(&h, |d| Ok(d.datasets())).await }))
-        .route("/v1/records", get(|State(h): State<Handle>| async move { answer(&h, |d| d.records(None)).await }))
+        .route("/v1/nodes", get(|State(h): State<Handle>| async move { answer(&h, |d| Ok(d.core().nodes())).await }))
+        .route("/v1/jobs", get(jobs))
+        .route(
+            "/v1/datasets",
+            get(|State(h): State<Handle>| async move { answer(&h, |d| Ok(d.core().catalog().summaries())).await }),
+        )
+        .route("/v1/records", get(records))
         .with_state(handle);
     shardmill_serving::http::router(node).merge(own)
 }
@@ -34,14 +39,26 @@ async fn answer<T: serde::Serialize + Send + 'static>(
     handle: &Handle,
     f: impl FnOnce(&mut Driver) -> Result<T, Refusal> + Send + 'static,
 ) -> Response {
-    match handle.ask(f).await {
+    shown(handle.ask(f).await)
+}
+
+fn shown<T: serde::Serialize>(answer: Result<T, Refusal>) -> Response {
+    match answer {
         Ok(value) => Json(value).into_response(),
         Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, format!("{refusal}\n")).into_response(),
     }
 }
 
+async fn jobs(State(handle): State<Handle>, Query(page): Query<Page>) -> Response {
+    shown(history::jobs(&handle, page).await)
+}
+
+async fn records(State(handle): State<Handle>, Query(page): Query<Page>) -> Response {
+    shown(history::records(&handle, page).await)
+}
+
 async fn ready(State(handle): State<Handle>) -> Response {
-    match handle.ask(|d| Ok(d.nodes().iter().filter(|n| n.state == "alive").count())).await {
+    match handle.ask(|d| Ok(d.core().nodes().iter().filter(|n| n.state == NodeState::Alive).count())).await {
         Ok(0) => (StatusCode::SERVICE_UNAVAILABLE, "no worker is alive\n").into_response(),
         Ok(n) => format!("{n} workers\n").into_response(),
         Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, format!("{refusal}\n")).into_response(),
@@ -49,10 +66,16 @@ async fn ready(State(handle): State<Handle>) -> Response {
 }
 
 async fn metrics(handle: Handle, live: Arc<Live>) -> Response {
-    let facts = handle.ask(|d| Ok((d.nodes(), d.jobs(), d.datasets(), d.under_replicated()))).await;
-    let (nodes, jobs, datasets, lacking) = match facts {
-        Ok(facts) => facts,
-        Err(refusal) => return (StatusCode::SERVICE_UNAVAILABLE, format!("{refusal}\n")).into_response(),
+    let facts = handle.ask(|d| {
+        let core = d.core();
+        Ok((core.nodes(), core.catalog().summaries().len(), core.scheduler().under_replicated()))
+    });
+    let facts = (facts.await, history::jobs(&handle, Page::default()).await);
+    let (nodes, datasets, lacking, jobs) = match facts {
+        (Ok((nodes, datasets, lacking)), Ok(jobs)) => (nodes, datasets, lacking, jobs.items),
+        (Err(refusal), _) | (_, Err(refusal)) => {
+            return (StatusCode::SERVICE_UNAVAILABLE, format!("{refusal}\n")).into_response();
+        }
     };
     let mut text = String::new();
     let mut gauge = |name: &str, help: &str, rows: &[(String, u64)]| {
@@ -62,9 +85,9 @@ async fn metrics(handle: Handle, live: Arc<Live>) -> Response {
             let _ = writeln!(text, "{name}{labels} {value}");
         }
     };
-    let by_state: Vec<(String, u64)> = ["alive", "away", "lost", "draining", "drained"]
+    let by_state: Vec<(String, u64)> = NodeState::ALL
         .iter()
-        .map(|s| (format!("{{state=\"{s}\"}}"), nodes.iter().filter(|n| n.state == *s).count() as u64))
+        .map(|s| (format!("{{state=\"{}\"}}", s.name()), nodes.iter().filter(|n| n.state == *s).count() as u64))
         .collect();
     gauge("shardmill_workers", "Workers by state.", &by_state);
     let per_node = |f: fn(&shardmill_common::status::NodeStatus) -> u64| -> Vec<(String, u64)> {
@@ -78,7 +101,7 @@ async fn metrics(handle: Handle, live: Arc<Live>) -> Response {
         .map(|s| (format!("{{state=\"{}\"}}", s.name()), jobs.iter().filter(|j| j.state == *s).count() as u64))
         .collect();
     gauge("shardmill_jobs", "Jobs by state, of the newest thousand.", &by_state);
-    gauge("shardmill_datasets", "Datasets.", &[(String::new(), datasets.len() as u64)]);
+    gauge("shardmill_datasets", "Datasets.", &[(String::new(), datasets as u64)]);
     gauge(
         "shardmill_under_replicated_objects",
         "Objects with fewer copies than wanted.",

@@ -1,83 +1,36 @@
-//! The journal: the catalog and every job's spec and progress in one redb file, written by two-phase commits.
+//! The journal: rows of the core's tables in one redb file, written by two-phase commits. It knows no row's meaning: a table is a
+//! name, keys and values are bytes.
 //!
-//! A change that was acknowledged is on disk. Progress of tasks waits for the disk once a second: losing the newest of it in a
-//! crash costs a second's work that is done again, never data.
-
-mod windows;
+//! What somebody was told is on disk. Progress of tasks waits for the disk once a second: losing the newest of it in a crash costs
+//! a second's work that is done again, never data.
 
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
-use serde::de::DeserializeOwned;
+use redb::{
+    Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
+};
 use serde::{Deserialize, Serialize};
-use shardmill_common::ids::{ClusterId, JobId};
-use shardmill_common::manifest::Manifest;
-use shardmill_common::model::{Model, ModelName};
-use shardmill_common::name::DatasetName;
-use shardmill_common::record::Record;
-use shardmill_common::status::JobStatus;
+use shardmill_common::ids::ClusterId;
 use shardmill_common::time::Timestamp;
+use shardmill_core::rows::{Key, Ledger, Table, Write, decode};
+use shardmill_core::scheduler::SchedulerOptions;
+use shardmill_core::tables::TABLES;
+use shardmill_core::{Core, Damaged, Replay, show_key};
 
-use crate::catalog::{Catalog, Change, NameState};
-use crate::endpoints::{EndpointWrite, Endpoints};
-use crate::jobs::{Planned, ResolvedJob};
-use crate::registry::{ModelChange, ModelState, Registry};
-use crate::scheduler::{Done, JournalOp, Stage, StageSums};
-use crate::windows::WindowWrite;
+/// A table of rows.
+type Rows<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
 
-pub use windows::WindowReader;
-
-const MODEL_NAMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("model names");
-const MODELS: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("models");
-const EVALUATIONS: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("evaluations");
-const ENDPOINTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("endpoints");
+/// What the journal knows of itself.
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-const NAMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("names");
-const VERSIONS: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("versions");
-const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("records");
-const JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("jobs");
-const STAGES: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("stages");
-const TASKS: TableDefinition<'_, (u64, u32, u32), &[u8]> = TableDefinition::new("tasks");
 
-/// The entry of `meta` that counts changes of endpoints.
-const ENDPOINT_REVISION: &str = "endpoint revision";
+/// The layout of the tables. Rows have versions of their own.
+const FORMAT: u32 = 3;
 
-/// The layout of the tables; a journal of another one is refused.
-const FORMAT: u32 = 2;
-
-/// What the journal keeps of a job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct JobRow {
-    pub job: JobId,
-    /// `None` once the job is final.
-    pub resolved: Option<ResolvedJob>,
-    pub who: String,
-    pub priority: i32,
-    pub deadline: Option<Timestamp>,
-    pub submitted: Timestamp,
-    /// Once the job is final.
-    pub status: Option<JobStatus>,
-}
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct StageRow {
-    planned: Planned,
-    /// Tasks that were done and are not needed any more.
-    forgotten: u32,
-    /// What those tasks came to.
-    #[serde(default)]
-    sums: StageSums,
-}
-
-/// The row of a stage that was just planned, which may be large.
-#[derive(Serialize)]
-struct NewStageRow<'a> {
-    planned: &'a Planned,
-    forgotten: u32,
-}
+/// Progress that is older is brought to the disk with the next write.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Meta {
@@ -87,35 +40,18 @@ struct Meta {
     epoch: u64,
 }
 
-/// One write.
-#[derive(Clone, Debug)]
-pub enum Write {
-    Catalog(Change),
-    Registry(ModelChange),
-    Endpoint(EndpointWrite),
-    Job(Box<JobRow>),
-    /// The job is final: its stages and tasks are not needed any more.
-    EndJob(Box<JobRow>),
-    Progress(JournalOp),
-    /// Something was counted; lost in a crash, it is missing from the sums.
-    Window(WindowWrite),
-}
-
-impl Write {
-    /// Whether somebody is told that it happened, so that it must be on disk first.
-    fn is_promised(&self) -> bool {
-        !matches!(self, Write::Progress(_) | Write::Window(_))
-    }
-}
-
 /// Why the journal could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     #[error("{0}")]
     Store(Box<redb::Error>),
-    #[error("the entry {table}[{key}] cannot be read: {message}")]
-    Damaged { table: &'static str, key: String, message: String },
-    #[error("the journal has format {found}; this program reads format {FORMAT}")]
+    #[error("{0}")]
+    Damaged(Damaged),
+    #[error("{0}")]
+    Unwritable(String),
+    #[error(
+        "the journal has format {found}; this program reads format {FORMAT}: use the program that wrote it, or a new data folder"
+    )]
     Format { found: u32 },
 }
 
@@ -125,134 +61,83 @@ impl<E: Into<redb::Error>> From<E> for JournalError {
     }
 }
 
-/// A job that was under way, with the stages that were planned and the tasks that were done.
-pub struct UnfinishedJob {
-    pub row: JobRow,
-    pub stages: Vec<JournalledStage>,
-}
-
-/// A stage as it was planned, and its tasks that were done.
-pub struct JournalledStage {
-    pub planned: Planned,
-    pub forgotten: u32,
-    pub sums: StageSums,
-    pub done: Vec<(u32, Done)>,
-}
-
-impl JournalledStage {
-    /// The stage as the scheduler keeps it; its tasks that were done are put in by the caller.
-    pub fn restored(&self, now: i64) -> Stage {
-        match self.forgotten {
-            0 => Stage::new(self.planned.clone(), now),
-            tasks => Stage::forgotten(self.planned.clone(), tasks, self.sums.clone(), now),
-        }
-    }
-}
-
-/// What a journal holds when it is opened.
-pub struct Contents {
-    pub cluster: ClusterId,
-    pub epoch: u64,
-    pub next_job: u64,
-    pub catalog: Catalog,
-    pub registry: Registry,
-    pub endpoints: Endpoints,
-    pub finished: Vec<JobStatus>,
-    pub unfinished: Vec<UnfinishedJob>,
+fn meta_is_damaged(e: impl std::fmt::Display) -> JournalError {
+    JournalError::Damaged(Damaged { table: "meta".into(), key: "cluster".into(), why: e.to_string() })
 }
 
 pub struct Journal {
     db: Arc<Database>,
     /// When a write last waited for the disk.
     synced: Cell<Instant>,
-}
-
-/// Progress that is older is brought to the disk with the next write.
-const SYNC_EVERY: Duration = Duration::from_secs(1);
-
-fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, JournalError> {
-    serde_json::to_vec(value).map_err(|e| JournalError::Damaged {
-        table: "any",
-        key: "new".into(),
-        message: e.to_string(),
-    })
-}
-
-fn parse<T: DeserializeOwned>(table: &'static str, key: impl std::fmt::Debug, bytes: &[u8]) -> Result<T, JournalError> {
-    serde_json::from_slice(bytes).map_err(|e| JournalError::Damaged {
-        table,
-        key: format!("{key:?}"),
-        message: e.to_string(),
-    })
+    pub cluster: ClusterId,
+    /// How often a coordinator started on this journal, this time included.
+    pub epoch: u64,
 }
 
 impl Journal {
     /// Opens or makes the journal and counts this start.
-    pub fn open(path: &Path) -> Result<(Self, Contents), JournalError> {
-        // The whole catalog is in memory already; a large page cache would hold it twice.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        // What the core keeps is in memory already; a large page cache would hold it twice.
         let db = Database::builder().set_cache_size(16 << 20).create(path)?;
-        let mut meta = {
-            let tx = db.begin_write()?;
-            let found = {
-                let table = tx.open_table(META)?;
-                let found = table.get("cluster")?.map(|v| parse::<Meta>("meta", "cluster", v.value())).transpose()?;
-                tx.open_table(NAMES)?;
-                tx.open_table(VERSIONS)?;
-                tx.open_table(RECORDS)?;
-                tx.open_table(JOBS)?;
-                tx.open_table(STAGES)?;
-                tx.open_table(TASKS)?;
-                tx.open_table(MODEL_NAMES)?;
-                tx.open_table(MODELS)?;
-                tx.open_table(EVALUATIONS)?;
-                tx.open_table(ENDPOINTS)?;
-                windows::make(&tx)?;
-                found
-            };
-            let mut meta = found.unwrap_or(Meta { format: FORMAT, cluster: ClusterId::fresh(), epoch: 0 });
-            if meta.format != FORMAT {
-                return Err(JournalError::Format { found: meta.format });
-            }
-            meta.epoch += 1;
-            tx.open_table(META)?.insert("cluster", json(&meta)?.as_slice())?;
-            commit(tx, true)?;
-            meta
+        let tx = db.begin_write()?;
+        let found = {
+            let table = tx.open_table(META)?;
+            let found = table.get("cluster")?.map(|v| serde_json::from_slice::<Meta>(v.value()));
+            found.transpose().map_err(meta_is_damaged)?
         };
-        let contents = read(&db, &mut meta)?;
-        Ok((Self { db: Arc::new(db), synced: Cell::new(Instant::now()) }, contents))
+        let mut meta = found.unwrap_or(Meta { format: FORMAT, cluster: ClusterId::fresh(), epoch: 0 });
+        if meta.format != FORMAT {
+            return Err(JournalError::Format { found: meta.format });
+        }
+        meta.epoch += 1;
+        let written = serde_json::to_vec(&meta).map_err(meta_is_damaged)?;
+        tx.open_table(META)?.insert("cluster", written.as_slice())?;
+        for table in TABLES {
+            tx.open_table(Rows::new(table.name))?;
+        }
+        commit(tx, true)?;
+        let (cluster, epoch) = (meta.cluster, meta.epoch);
+        Ok(Self { db: Arc::new(db), synced: Cell::new(Instant::now()), cluster, epoch })
+    }
+
+    /// The core as the journal has it.
+    pub fn replay(&self, options: SchedulerOptions, now: Timestamp) -> Result<Core, JournalError> {
+        let mut replay = Replay::new(options, self.epoch);
+        let tx = self.db.begin_read()?;
+        for table in TABLES.iter().filter(|table| table.in_memory) {
+            for row in tx.open_table(Rows::new(table.name))?.iter()? {
+                let (key, value) = row?;
+                replay.row(table.name, key.value(), value.value()).map_err(JournalError::Damaged)?;
+            }
+        }
+        Ok(replay.finish(now))
     }
 
     /// Writes all or nothing.
-    pub fn write(&self, writes: &[Write]) -> Result<(), JournalError> {
-        if writes.is_empty() {
-            return Ok(());
+    pub fn write(&self, rows: &Ledger) -> Result<(), JournalError> {
+        if let Some(why) = &rows.broken {
+            return Err(JournalError::Unwritable(why.clone()));
         }
         let tx = self.db.begin_write()?;
-        let mut rest = writes;
-        while let Some(write) = rest.first() {
-            let mut written = 1;
-            match write {
-                Write::Catalog(change) => put_change(&tx, change)?,
-                Write::Registry(change) => put_model(&tx, change)?,
-                Write::Endpoint(write) => put_endpoint(&tx, write)?,
-                Write::Window(write) => windows::put(&tx, write)?,
-                Write::Job(row) => {
-                    tx.open_table(JOBS)?.insert(row.job.0, json(row)?.as_slice())?;
+        let mut rest = rows.writes.as_slice();
+        while let Some(first) = rest.first() {
+            let name = table_of(first);
+            // A table is opened once for all the rows of it that follow each other.
+            let mut table = tx.open_table(Rows::new(name))?;
+            let together = rest.iter().take_while(|write| table_of(write) == name).count();
+            let (now, later) = rest.split_at(together);
+            for write in now {
+                match write {
+                    Write::Put { key, value, .. } => drop(table.insert(key.as_slice(), value.as_slice())?),
+                    Write::Remove { key, .. } => drop(table.remove(key.as_slice())?),
+                    Write::RemoveRange { from, to, .. } => {
+                        table.retain_in(from.as_slice()..to.as_slice(), |_, _| false)?;
+                    }
                 }
-                Write::EndJob(row) => {
-                    let job = row.job.0;
-                    tx.open_table(JOBS)?.insert(job, json(row)?.as_slice())?;
-                    tx.open_table(STAGES)?.retain_in((job, 0)..=(job, u32::MAX), |_, _| false)?;
-                    tx.open_table(TASKS)?.retain_in((job, 0, 0)..=(job, u32::MAX, u32::MAX), |_, _| false)?;
-                }
-                Write::Progress(JournalOp::StagePlanned { job, stage, planned, sums }) => {
-                    put_stage(&tx, *job, *stage, planned, sums)?;
-                }
-                Write::Progress(_) => written = put_tasks(&tx, rest)?,
             }
-            rest = rest.get(written..).unwrap_or_default();
+            rest = later;
         }
-        let waits = writes.iter().any(Write::is_promised) || self.synced.get().elapsed() >= SYNC_EVERY;
+        let waits = rows.promised || self.synced.get().elapsed() >= SYNC_EVERY;
         commit(tx, waits)?;
         if waits {
             self.synced.set(Instant::now());
@@ -265,9 +150,15 @@ impl Journal {
         commit(self.db.begin_write()?, true)
     }
 
-    /// Reads what was counted, beside whoever writes.
-    pub fn windows(&self) -> WindowReader {
-        WindowReader::new(self.db.clone())
+    /// Reads rows that are not in memory, beside whoever writes.
+    pub fn reader(&self) -> Reader {
+        Reader(self.db.clone())
+    }
+}
+
+fn table_of(write: &Write) -> &'static str {
+    match write {
+        Write::Put { table, .. } | Write::Remove { table, .. } | Write::RemoveRange { table, .. } => table,
     }
 }
 
@@ -275,232 +166,155 @@ fn commit(mut tx: WriteTransaction, promised: bool) -> Result<(), JournalError> 
     if promised {
         tx.set_two_phase_commit(true);
     } else {
-        tx.set_durability(Durability::None).map_err(|e| JournalError::Damaged {
-            table: "any",
-            key: "durability".into(),
-            message: e.to_string(),
-        })?;
+        tx.set_durability(Durability::None).map_err(|e| JournalError::Unwritable(e.to_string()))?;
     }
     tx.commit()?;
     Ok(())
 }
 
-fn put_change(tx: &WriteTransaction, change: &Change) -> Result<(), JournalError> {
-    match change {
-        Change::PutName(name, state) => {
-            tx.open_table(NAMES)?.insert(name.as_str(), json(state)?.as_slice())?;
-        }
-        Change::PutVersion(manifest) => {
-            tx.open_table(VERSIONS)?.insert((manifest.name.as_str(), manifest.version), json(manifest)?.as_slice())?;
-        }
-        Change::RemoveVersion(name, version) => {
-            tx.open_table(VERSIONS)?.remove((name.as_str(), *version))?;
-        }
-        Change::PutRecord(record) => {
-            tx.open_table(RECORDS)?.insert(record.job.0, json(record)?.as_slice())?;
-        }
-    }
-    Ok(())
+/// Reads what was written. Holds the journal's file open.
+#[derive(Clone)]
+pub struct Reader(Arc<Database>);
+
+/// A row that was read: its key, and its value or why that cannot be read.
+pub type Read<T> = (<T as Table>::Key, Result<<T as Table>::Value, String>);
+
+fn read_row<T: Table>(key: &[u8], value: &[u8]) -> Result<Read<T>, JournalError> {
+    let decoded = T::Key::decoded(key).ok_or_else(|| {
+        JournalError::Damaged(Damaged {
+            table: T::NAME.into(),
+            key: show_key(key),
+            why: "its key cannot be read".into(),
+        })
+    })?;
+    Ok((decoded, decode::<T>(value)))
 }
 
-fn put_model(tx: &WriteTransaction, change: &ModelChange) -> Result<(), JournalError> {
-    match change {
-        ModelChange::PutState(name, state) => {
-            tx.open_table(MODEL_NAMES)?.insert(name.as_str(), json(state)?.as_slice())?;
-        }
-        ModelChange::PutModel(model) => {
-            tx.open_table(MODELS)?.insert((model.name.as_str(), model.version), json(model)?.as_slice())?;
-        }
-        ModelChange::RemoveModel(name, version) => {
-            tx.open_table(MODELS)?.remove((name.as_str(), *version))?;
-            tx.open_table(EVALUATIONS)?.remove((name.as_str(), *version))?;
-        }
-        ModelChange::PutEvaluations(name, version, evaluations) => {
-            tx.open_table(EVALUATIONS)?.insert((name.as_str(), *version), json(evaluations)?.as_slice())?;
-        }
+impl Reader {
+    /// The value of one row, if there is one.
+    pub fn get<T: Table>(&self, key: &T::Key) -> Result<Option<Result<T::Value, String>>, JournalError> {
+        let table = self.0.begin_read()?.open_table(Rows::new(T::NAME))?;
+        Ok(table.get(key.encoded().as_slice())?.map(|value| decode::<T>(value.value())))
     }
-    Ok(())
-}
 
-fn put_endpoint(tx: &WriteTransaction, write: &EndpointWrite) -> Result<(), JournalError> {
-    let mut table = tx.open_table(ENDPOINTS)?;
-    let revision = match write {
-        EndpointWrite::Put(endpoint) => {
-            table.insert(endpoint.name.as_str(), json(endpoint)?.as_slice())?;
-            endpoint.revision
-        }
-        EndpointWrite::Remove(name, revision) => {
-            table.remove(name.as_str())?;
-            *revision
-        }
-    };
-    tx.open_table(META)?.insert(ENDPOINT_REVISION, json(&revision)?.as_slice())?;
-    Ok(())
-}
+    pub fn has<T: Table>(&self, key: &T::Key) -> Result<bool, JournalError> {
+        let table = self.0.begin_read()?.open_table(Rows::new(T::NAME))?;
+        Ok(table.get(key.encoded().as_slice())?.is_some())
+    }
 
-fn read_endpoints(tx: &redb::ReadTransaction) -> Result<Endpoints, JournalError> {
-    let mut endpoints = Endpoints::default();
-    for row in tx.open_table(ENDPOINTS)?.iter()? {
-        let (key, value) = row?;
-        endpoints.apply(EndpointWrite::Put(parse("endpoints", key.value(), value.value())?));
+    pub fn count<T: Table>(&self) -> Result<u64, JournalError> {
+        Ok(self.0.begin_read()?.open_table(Rows::new(T::NAME))?.len()?)
     }
-    if let Some(revision) = tx.open_table(META)?.get(ENDPOINT_REVISION)? {
-        endpoints.restore_revision(parse("meta", ENDPOINT_REVISION, revision.value())?);
-    }
-    Ok(endpoints)
-}
 
-fn read_registry(tx: &redb::ReadTransaction) -> Result<Registry, JournalError> {
-    let mut registry = Registry::default();
-    for row in tx.open_table(MODEL_NAMES)?.iter()? {
-        let (key, value) = row?;
-        let state: ModelState = parse("model names", key.value(), value.value())?;
-        let name: ModelName = parse("model names", key.value(), &json(&key.value())?)?;
-        registry.apply(ModelChange::PutState(name, state));
-    }
-    for row in tx.open_table(MODELS)?.iter()? {
-        let (key, value) = row?;
-        let model: Model = parse("models", key.value(), value.value())?;
-        registry.apply(ModelChange::PutModel(Box::new(model)));
-    }
-    for row in tx.open_table(EVALUATIONS)?.iter()? {
-        let (key, value) = row?;
-        let (name, version) = key.value();
-        let evaluations = parse("evaluations", key.value(), value.value())?;
-        let name: ModelName = parse("evaluations", key.value(), &json(&name)?)?;
-        registry.apply(ModelChange::PutEvaluations(name, version, evaluations));
-    }
-    Ok(registry)
-}
-
-fn put_stage(
-    tx: &WriteTransaction,
-    job: JobId,
-    stage: u32,
-    planned: &Planned,
-    sums: &[StageSums],
-) -> Result<(), JournalError> {
-    let mut stages = tx.open_table(STAGES)?;
-    for (forgotten, sums) in planned.forgets.iter().zip(sums) {
-        let key = (job.0, *forgotten);
-        let old = stages.get(key)?.map(|v| parse::<StageRow>("stages", key, v.value())).transpose()?;
-        let Some(old) = old else { continue };
-        let row = StageRow {
-            forgotten: old.forgotten + old.planned.tasks.len() as u32,
-            planned: Planned { tasks: Vec::new(), memo: None, ..old.planned },
-            sums: sums.clone(),
+    /// Rows with keys below `before`, the last first: at most so many, and no more once they come to so many bytes.
+    pub fn newest<T: Table>(
+        &self,
+        before: Option<&T::Key>,
+        rows: usize,
+        bytes: usize,
+    ) -> Result<Vec<Read<T>>, JournalError> {
+        let table = self.0.begin_read()?.open_table(Rows::new(T::NAME))?;
+        let before = before.map(Key::encoded);
+        let range = match &before {
+            Some(before) => table.range::<&[u8]>(..before.as_slice())?,
+            None => table.range::<&[u8]>(..)?,
         };
-        stages.insert(key, json(&row)?.as_slice())?;
-        tx.open_table(TASKS)?.retain_in((job.0, *forgotten, 0)..=(job.0, *forgotten, u32::MAX), |_, _| false)?;
-    }
-    stages.insert((job.0, stage), json(&NewStageRow { planned, forgotten: 0 })?.as_slice())?;
-    Ok(())
-}
-
-/// Writes what became of tasks, as many as follow each other; the table is opened once for all of them. Returns how many.
-fn put_tasks(tx: &WriteTransaction, writes: &[Write]) -> Result<usize, JournalError> {
-    let mut tasks = tx.open_table(TASKS)?;
-    for (n, write) in writes.iter().enumerate() {
-        match write {
-            Write::Progress(JournalOp::TaskDone { job, stage, task, done }) => {
-                tasks.insert((job.0, *stage, *task), json(done)?.as_slice())?;
+        let (mut read, mut size) = (Vec::new(), 0);
+        for row in range.rev() {
+            if read.len() >= rows || size > bytes {
+                break;
             }
-            Write::Progress(JournalOp::TaskLost { job, stage, task }) => {
-                tasks.remove((job.0, *stage, *task))?;
-            }
-            _ => return Ok(n),
-        }
-    }
-    Ok(writes.len())
-}
-
-fn read(db: &Database, meta: &mut Meta) -> Result<Contents, JournalError> {
-    let tx = db.begin_read()?;
-    let mut catalog = Catalog::default();
-    for row in tx.open_table(NAMES)?.iter()? {
-        let (key, value) = row?;
-        let state: NameState = parse("names", key.value(), value.value())?;
-        let name: DatasetName = parse("names", key.value(), &json(&key.value())?)?;
-        catalog.apply(Change::PutName(name, state));
-    }
-    for row in tx.open_table(VERSIONS)?.iter()? {
-        let (key, value) = row?;
-        let manifest: Manifest = parse("versions", key.value(), value.value())?;
-        catalog.apply(Change::PutVersion(Box::new(manifest)));
-    }
-    for row in tx.open_table(RECORDS)?.iter()? {
-        let (key, value) = row?;
-        let record: Record = parse("records", key.value(), value.value())?;
-        catalog.apply(Change::PutRecord(Box::new(record)));
-    }
-    let (mut finished, mut unfinished) = (Vec::new(), Vec::new());
-    let mut next_job = 1;
-    for row in tx.open_table(JOBS)?.iter()? {
-        let (key, value) = row?;
-        let row: JobRow = parse("jobs", key.value(), value.value())?;
-        next_job = next_job.max(row.job.0 + 1);
-        match row.status {
-            Some(status) => finished.push(status),
-            None => unfinished.push(UnfinishedJob { row, stages: Vec::new() }),
-        }
-    }
-    let (stages, tasks) = (tx.open_table(STAGES)?, tx.open_table(TASKS)?);
-    for job in &mut unfinished {
-        let id = job.row.job.0;
-        for row in stages.range((id, 0)..=(id, u32::MAX))? {
             let (key, value) = row?;
-            let (_, stage) = key.value();
-            let stage_row: StageRow = parse("stages", key.value(), value.value())?;
-            let mut done = Vec::new();
-            for row in tasks.range((id, stage, 0)..=(id, stage, u32::MAX))? {
-                let (key, value) = row?;
-                done.push((key.value().2, parse::<Done>("tasks", key.value(), value.value())?));
-            }
-            let StageRow { planned, forgotten, sums } = stage_row;
-            job.stages.push(JournalledStage { planned, forgotten, sums, done });
+            size += value.value().len();
+            read.push(read_row::<T>(key.value(), value.value())?);
         }
+        Ok(read)
     }
-    let (registry, endpoints) = (read_registry(&tx)?, read_endpoints(&tx)?);
-    let (cluster, epoch) = (meta.cluster, meta.epoch);
-    Ok(Contents { cluster, epoch, next_job, catalog, registry, endpoints, finished, unfinished })
+
+    /// The rows with the lowest keys, at most so many.
+    pub fn oldest<T: Table>(&self, rows: usize) -> Result<Vec<Read<T>>, JournalError> {
+        let table = self.0.begin_read()?.open_table(Rows::new(T::NAME))?;
+        let all = table.iter()?.take(rows);
+        all.map(|row| row.map_err(JournalError::from).and_then(|(k, v)| read_row::<T>(k.value(), v.value()))).collect()
+    }
+
+    /// The rows whose encoded keys are in `from..to`, in their order.
+    pub fn range<T: Table>(&self, from: &[u8], to: &[u8]) -> Result<Vec<Read<T>>, JournalError> {
+        let table = self.0.begin_read()?.open_table(Rows::new(T::NAME))?;
+        let range = table.range::<&[u8]>(from..to)?;
+        range
+            .map(|row| row.map_err(JournalError::from).and_then(|(k, v)| read_row::<T>(k.value(), v.value())))
+            .collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use shardmill_common::ids::JobId;
+    use shardmill_core::tables::{Counters, Finished, Names};
+
     use super::*;
+
+    fn names(count: u32) -> Ledger {
+        let mut ledger = Ledger::default();
+        for n in 0..count {
+            let state = serde_json::from_value(serde_json::json!({"last_version": n})).unwrap();
+            ledger.put::<Names>(&format!("n{n}").parse().unwrap(), &state);
+        }
+        ledger
+    }
 
     #[test]
     fn a_journal_remembers_and_counts_its_starts() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.redb");
-        let (journal, first) = Journal::open(&path).unwrap();
-        assert_eq!(first.epoch, 1);
-        let name: DatasetName = "a".parse().unwrap();
-        let row = JobRow {
-            job: JobId(7),
-            resolved: None,
-            who: "me".into(),
-            priority: 0,
-            deadline: None,
-            submitted: Timestamp(5),
-            status: None,
-        };
-        let state = NameState { last_version: 3, ..Default::default() };
-        journal.write(&[Write::Catalog(Change::PutName(name, state)), Write::Job(Box::new(row))]).unwrap();
-        journal
-            .write(&[Write::Progress(JournalOp::StagePlanned {
-                job: JobId(7),
-                stage: 0,
-                planned: Box::new(Planned { name: "hash".into(), ..Default::default() }),
-                sums: Vec::new(),
-            })])
-            .unwrap();
+        let journal = Journal::open(&path).unwrap();
+        assert_eq!(journal.epoch, 1);
+        journal.write(&names(3)).unwrap();
+        let mut ledger = Ledger::default();
+        ledger.remove::<Names>(&"n1".parse().unwrap());
+        journal.write(&ledger).unwrap();
+        let cluster = journal.cluster;
         drop(journal);
-        let (_, second) = Journal::open(&path).unwrap();
-        assert_eq!((second.epoch, second.cluster), (2, first.cluster));
-        assert_eq!(second.next_job, 8);
-        assert_eq!(second.unfinished.len(), 1);
-        assert_eq!(second.unfinished[0].stages[0].planned.name, "hash");
+        let journal = Journal::open(&path).unwrap();
+        assert_eq!((journal.epoch, journal.cluster), (2, cluster));
+        let core = journal.replay(SchedulerOptions::default(), Timestamp(0)).unwrap();
+        let kept = core.durable().table::<Names>().unwrap();
+        assert_eq!(kept.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["n0", "n2"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&dir.path().join("journal.redb")).unwrap();
+        let writes = vec![
+            Write::Put { table: Names::NAME, key: "a".to_owned().encoded(), value: b"\x01{}".to_vec() },
+            Write::Put { table: Finished::NAME, key: JobId(7).encoded(), value: b"\x01{}".to_vec() },
+        ];
+        journal.write(&Ledger { writes, promised: true, broken: None }).unwrap();
+        let refused = journal.replay(SchedulerOptions::default(), Timestamp(0)).err().unwrap().to_string();
+        assert!(refused.starts_with("the row `names` [a\\x00] cannot be read: missing field"), "{refused}");
+        // A finished job is not read at the start; whoever asks for it is told.
+        let read = journal.reader().newest::<Finished>(None, 10, 1 << 20).unwrap();
+        assert_eq!((read[0].0, read[0].1.is_err()), (JobId(7), true));
+    }
+
+    #[test]
+    fn rows_are_read_by_pages() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&dir.path().join("journal.redb")).unwrap();
+        let mut ledger = Ledger::default();
+        for n in 0..300u64 {
+            ledger.put::<Counters>(&format!("{n:03}"), &n);
+        }
+        journal.write(&ledger).unwrap();
+        let reader = journal.reader();
+        let numbers = |read: Vec<Read<Counters>>| read.into_iter().map(|(_, n)| n.unwrap()).collect::<Vec<_>>();
+        assert_eq!(numbers(reader.newest::<Counters>(None, 2, 1 << 20).unwrap()), [299, 298]);
+        assert_eq!(numbers(reader.newest::<Counters>(Some(&"003".to_owned()), 10, 1 << 20).unwrap()), [2, 1, 0]);
+        assert_eq!(numbers(reader.newest::<Counters>(None, 100, 3).unwrap()).len(), 1, "the bytes are bounded");
+        assert_eq!(numbers(reader.oldest::<Counters>(2).unwrap()), [0, 1]);
+        assert_eq!(reader.count::<Counters>().unwrap(), 300);
     }
 
     #[test]
@@ -509,5 +323,19 @@ mod tests {
         let path = dir.path().join("journal.redb");
         std::fs::write(&path, b"not a database, but long enough to look like one").unwrap();
         assert!(Journal::open(&path).is_err());
+    }
+
+    #[test]
+    fn a_journal_of_another_format_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.redb");
+        let db = Database::create(&path).unwrap();
+        let tx = db.begin_write().unwrap();
+        let meta = Meta { format: 2, cluster: ClusterId::fresh(), epoch: 1 };
+        tx.open_table(META).unwrap().insert("cluster", serde_json::to_vec(&meta).unwrap().as_slice()).unwrap();
+        tx.commit().unwrap();
+        drop(db);
+        let refused = Journal::open(&path).err().unwrap().to_string();
+        assert!(refused.contains("has format 2; this program reads format 3"), "{refused}");
     }
 }

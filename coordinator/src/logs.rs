@@ -1,7 +1,7 @@
 //! What attempts wrote to standard error, and why they failed: a file a job, written by a thread of its own, so that the
 //! driver never waits for it. It is for people; losing some of it in a crash harms nobody.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -61,13 +61,13 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Starts the writer, and removes the logs of jobs that are not among `known`.
-    pub fn start(layout: CoordinatorLayout, known: HashSet<JobId>) -> Self {
+    /// Starts the writer, and removes the logs of jobs that are not known any more.
+    pub fn start(layout: CoordinatorLayout, is_known: impl Fn(JobId) -> bool + Send + 'static) -> Self {
         let (orders, queue) = sync_channel(QUEUE);
         let overflow = Arc::new(Mutex::new(HashMap::new()));
         let writer = Writer { layout: layout.clone(), overflow: overflow.clone(), files: HashMap::new() };
         std::thread::spawn(move || {
-            writer.sweep(&known);
+            writer.sweep(is_known);
             writer.run(&queue);
         });
         Self { layout, orders, overflow }
@@ -150,11 +150,11 @@ struct Writer {
 }
 
 impl Writer {
-    fn sweep(&self, known: &HashSet<JobId>) {
+    fn sweep(&self, is_known: impl Fn(JobId) -> bool) {
         let Ok(entries) = std::fs::read_dir(self.layout.logs()) else { return };
         for path in entries.flatten().map(|e| e.path()) {
             let job = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<JobId>().ok());
-            if job.is_some_and(|job| !known.contains(&job)) {
+            if job.is_some_and(|job| !is_known(job)) {
                 // What cannot be removed is tried again at the next start.
                 let _ = std::fs::remove_file(path);
             }
@@ -272,7 +272,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = CoordinatorLayout::new(dir.path());
         let job = JobId(3);
-        let logs = Logs::start(layout.clone(), HashSet::new());
+        let logs = Logs::start(layout.clone(), |_| false);
         logs.keep(job, entry(0, false, 10));
         logs.keep(job, entry(1, true, 10));
         assert_eq!(logs.read(job).unwrap().attempts.iter().map(|a| a.task).collect::<Vec<_>>(), [0, 1]);
@@ -280,7 +280,7 @@ mod tests {
         // Half a line, as a coordinator leaves that is killed.
         let mut file = File::options().append(true).open(layout.job_log(job)).unwrap();
         file.write_all(b"{\"attempt\":{\"sta").unwrap();
-        let logs = Logs::start(layout.clone(), HashSet::from([job]));
+        let logs = Logs::start(layout.clone(), move |known| known == job);
         logs.keep(job, entry(2, true, 10));
         let read = logs.read(job).unwrap();
         assert_eq!(read.attempts.iter().map(|a| a.task).collect::<Vec<_>>(), [0, 1, 2]);
@@ -293,7 +293,7 @@ mod tests {
     fn a_job_that_writes_too_much_is_cut_and_failures_still_fit() {
         let dir = tempfile::tempdir().unwrap();
         let job = JobId(3);
-        let logs = Logs::start(CoordinatorLayout::new(dir.path()), HashSet::new());
+        let logs = Logs::start(CoordinatorLayout::new(dir.path()), |_| false);
         let (mut sent, piece) = (0, 1 << 20);
         for task in 0..20 {
             logs.keep(job, entry(task, false, piece));
@@ -318,7 +318,7 @@ mod tests {
         for job in [JobId(1), JobId(2)] {
             std::fs::write(layout.job_log(job), b"").unwrap();
         }
-        let logs = Logs::start(layout.clone(), HashSet::from([JobId(2)]));
+        let logs = Logs::start(layout.clone(), |known| known == JobId(2));
         logs.read(JobId(2)).unwrap();
         assert!(!layout.job_log(JobId(1)).exists() && layout.job_log(JobId(2)).exists());
     }

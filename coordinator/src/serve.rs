@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shardmill_common::endpoint::ServingNode;
+use shardmill_core::Command;
 use shardmill_serving::live::Live;
 use tokio::sync::watch;
 
@@ -28,7 +29,7 @@ pub async fn follow(handle: Handle, live: Arc<Live>, url: String, mut stop: watc
                     return;
                 }
                 changes.mark_unchanged();
-                let Ok(deployment) = handle.ask(|d| Ok(d.deployment())).await else { return };
+                let Ok(deployment) = handle.ask(|d| Ok(d.core().deployment())).await else { return };
                 let revision = deployment.revision;
                 if let Err(why) = tokio::task::block_in_place(|| live.deploy(deployment)) {
                     tracing::error!(revision, why, "the endpoints cannot be served as they are now; the earlier ones stay");
@@ -43,13 +44,13 @@ pub async fn follow(handle: Handle, live: Arc<Live>, url: String, mut stop: watc
             }
             _ = tell.tick() => {
                 let counted = live.take();
-                if !counted.is_empty() && handle.tell(move |d| d.counted(counted)).await.is_err() {
+                if !counted.is_empty() && handle.post(Command::Counted(counted)).await.is_err() {
                     return;
                 }
             }
             () = async { drop(stop.wait_for(|s| *s).await) } => {
                 let counted = live.take();
-                drop(handle.tell(move |d| d.counted(counted)).await);
+                drop(handle.command::<()>(Command::Counted(counted)).await);
                 return;
             }
         }

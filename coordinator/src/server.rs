@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow_flight::flight_service_server::FlightServiceServer;
 use shardmill_common::layout::CoordinatorLayout;
 use shardmill_proto::MAX_MESSAGE_BYTES;
-use shardmill_proto::auth::CheckToken;
+use shardmill_proto::auth::{CheckProtocol, CheckToken};
 use shardmill_proto::v1::coordinator_server::CoordinatorServer;
 use shardmill_serving::live::Live;
 use shardmill_serving::model::onnx::Graphs;
@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::service::InterceptorLayer;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
@@ -25,7 +26,7 @@ use crate::flight::FlightDoor;
 use crate::graph_files::GraphFiles;
 use crate::grpc::Door;
 use crate::journal::Journal;
-use crate::scheduler::SchedulerOptions;
+use shardmill_core::scheduler::SchedulerOptions;
 
 /// How long requests under way may take once the coordinator stops.
 const STOP_BOUND: Duration = Duration::from_secs(5);
@@ -108,10 +109,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         None => None,
     };
     let path = layout.journal();
-    let (journal, contents) =
-        tokio::task::block_in_place(|| Journal::open(&path)).map_err(|e| unusable(format!("the journal: {e}")))?;
+    let journal_failed = |e| unusable(format!("the journal: {e}"));
+    let journal = tokio::task::block_in_place(|| Journal::open(&path)).map_err(journal_failed)?;
     let graph_files = GraphFiles::new(layout.graphs());
-    let (driver, handle, mailbox) = Driver::new(layout, journal, contents, scheduler_options(&config));
+    let options = scheduler_options(&config);
+    let (driver, handle, mailbox) =
+        tokio::task::block_in_place(|| Driver::new(layout, journal, options, config.retention))
+            .map_err(journal_failed)?;
     let (stop, stopped) = watch::channel(false);
     let live = http_listener.as_ref().map(|_| Arc::new(Live::new(Arc::new(graphs(graph_files)))));
     let driver_stop = stopped.clone();
@@ -128,11 +132,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .max_concurrent_streams(1024)
         .layer(InterceptorLayer::new(CheckToken::new(config.token.as_deref())))
-        .add_service(
+        .add_service(InterceptedService::new(
             CoordinatorServer::new(Door::new(handle.clone(), live.clone()).with_capture(config.capture.clone()))
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
-        )
+            CheckProtocol,
+        ))
         .add_service(
             FlightServiceServer::new(FlightDoor::new(handle.clone())).max_encoding_message_size(MAX_MESSAGE_BYTES),
         );

@@ -1,10 +1,15 @@
-//! The cluster's token: a shared secret that every call carries as `authorization: Bearer TOKEN`.
+//! What every call carries: the version of the protocol that its caller speaks, and the cluster's token, a shared secret, as
+//! `authorization: Bearer TOKEN`.
 
+use shardmill_common::message::PROTOCOL_VERSION;
 use tonic::metadata::MetadataValue;
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
-/// Adds the token to calls that go out.
+/// The header that says which version of the protocol the caller speaks.
+const PROTOCOL: &str = "shardmill-protocol";
+
+/// Adds the token and the protocol's version to calls that go out.
 #[derive(Clone, Default)]
 pub struct AddToken {
     header: Option<MetadataValue<tonic::metadata::Ascii>>,
@@ -29,6 +34,7 @@ impl Interceptor for AddToken {
         if let Some(header) = &self.header {
             request.metadata_mut().insert("authorization", header.clone());
         }
+        request.metadata_mut().insert(PROTOCOL, MetadataValue::from(PROTOCOL_VERSION));
         Ok(request)
     }
 }
@@ -60,6 +66,23 @@ impl Interceptor for CheckToken {
     }
 }
 
+/// Refuses callers of another version, who would misunderstand and be misunderstood.
+#[derive(Clone, Copy, Default)]
+pub struct CheckProtocol;
+
+impl Interceptor for CheckProtocol {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        let said = request.metadata().get(PROTOCOL).and_then(|v| v.to_str().ok());
+        if said.and_then(|v| v.parse().ok()) == Some(PROTOCOL_VERSION) {
+            return Ok(request);
+        }
+        let theirs = said.map_or("does not say which it speaks".to_owned(), |v| format!("speaks {}", v.escape_debug()));
+        Err(Status::failed_precondition(format!(
+            "this cluster speaks protocol {PROTOCOL_VERSION}, the caller {theirs}: run the same version of shardmill everywhere"
+        )))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +97,17 @@ mod tests {
         assert!(check.call(right).is_ok());
         assert!(CheckToken::new(None).call(Request::new(())).is_ok());
         assert!(AddToken::new(Some("a\nb")).is_err());
+    }
+
+    #[test]
+    fn only_the_right_protocol_passes() {
+        let said = AddToken::default().call(Request::new(())).unwrap();
+        assert!(CheckProtocol.call(said).is_ok());
+        let silent = CheckProtocol.call(Request::new(())).unwrap_err();
+        assert!(silent.message().contains("does not say which it speaks"), "{silent}");
+        let mut other = Request::new(());
+        other.metadata_mut().insert(PROTOCOL, MetadataValue::from(PROTOCOL_VERSION - 1));
+        let refused = CheckProtocol.call(other).unwrap_err();
+        assert!(refused.message().ends_with("run the same version of shardmill everywhere"), "{refused}");
     }
 }

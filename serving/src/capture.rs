@@ -10,7 +10,7 @@ use shardmill_common::endpoint::EndpointName;
 use shardmill_common::model::{Model, ModelRef};
 use shardmill_common::name::DatasetName;
 use shardmill_common::prediction::added_columns;
-use shardmill_common::schema::{DataType, Field, Schema};
+use shardmill_common::schema::{Field, Schema};
 use shardmill_common::task::PredictOutputs;
 use shardmill_common::time::Timestamp;
 
@@ -18,34 +18,7 @@ pub use self::line::{lines, size};
 use crate::dialect::Answers;
 use crate::predictor::{Predicted, Predictor};
 use crate::table::Table;
-
-/// When the request was answered.
-pub const TIME: &str = "_time";
-pub const ENDPOINT: &str = "_endpoint";
-pub const VARIANT: &str = "_variant";
-/// `name@version`.
-pub const MODEL: &str = "_model";
-/// The node's name for the request.
-pub const REQUEST: &str = "_request";
-/// The client's name for the request.
-pub const INFERENCE_ID: &str = "_inference_id";
-/// The row's number in its request, from 0.
-pub const ROW: &str = "_row";
-
-/// The columns that every captured row begins with.
-pub const COLUMNS: [(&str, DataType); 7] = [
-    (TIME, DataType::DatetimeUtc),
-    (ENDPOINT, DataType::String),
-    (VARIANT, DataType::String),
-    (MODEL, DataType::String),
-    (REQUEST, DataType::String),
-    (INFERENCE_ID, DataType::String),
-    (ROW, DataType::Int64),
-];
-
-/// A column of the request that is called like one of those above, or like a column of the answer, is kept under this and
-/// its name.
-pub const INPUT_PREFIX: &str = "input_";
+pub use shardmill_common::captured::*;
 
 /// A request that was chosen to be kept, and its answer.
 pub struct Event<'a> {

@@ -21,15 +21,19 @@ use shardmill_common::spec::{CleanSpec, DedupOptions, DedupSpec, JobSpec, Regist
 use shardmill_common::status::{JobState, JobStatus};
 use shardmill_common::task::{Launch, PartitionSize, ShardRef, TaskKind, TaskOutput};
 use shardmill_coordinator::{Config, Options, start};
+use shardmill_proto::auth::AddToken;
 use shardmill_proto::v1::Json;
 use shardmill_proto::v1::coordinator_client::CoordinatorClient;
 use shardmill_proto::{MAX_MESSAGE_BYTES, decode, encode};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
 const ROWS: u64 = 10;
+/// So large that every shard has a task of its own.
+const SHARD_BYTES: u64 = 4 << 20;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 struct Arguments {
@@ -58,11 +62,11 @@ fn arguments() -> Arguments {
     arguments
 }
 
-type Client = CoordinatorClient<Channel>;
+type Client = CoordinatorClient<InterceptedService<Channel, AddToken>>;
 
 async fn connect(url: &str) -> Client {
     let channel = Endpoint::from_shared(url.to_owned()).unwrap().tcp_nodelay(true).connect().await.unwrap();
-    CoordinatorClient::new(channel)
+    CoordinatorClient::with_interceptor(channel, AddToken::default())
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES)
 }
@@ -72,7 +76,7 @@ fn schema() -> Schema {
 }
 
 fn object() -> ObjectRef {
-    ObjectRef { id: ObjectId::fresh(), bytes: 1000, checksum: "0123456789abcdef0123456789abcdef".into() }
+    ObjectRef { id: ObjectId::fresh(), bytes: SHARD_BYTES, checksum: "0123456789abcdef0123456789abcdef".into() }
 }
 
 /// What a worker would answer that found nothing to do.
@@ -94,11 +98,11 @@ fn outcome(launch: &Launch) -> TaskOutput {
             counters.add("rows_in", ROWS);
         }
         TaskKind::Duplicates(task) => {
-            output.shuffle = sizes(task.hashes.iter().map(|r| (r.to - r.from) as usize).sum());
+            output.shuffle = sizes(task.groups.len());
             counters.add("duplicates", 1);
         }
         TaskKind::Drop(task) => {
-            let ShardRef::Stored(entry) = &task.input.shard else { panic!("a shard that was not stored") };
+            let ShardRef::Stored(entry) = &task.inputs[0].shard else { panic!("a shard that was not stored") };
             let object = object();
             let deletions = Some(DeletionVector { object: object.clone(), dropped: 1 });
             output.shard = Some(ShardEntry { deletions, ..entry.clone() });
@@ -190,6 +194,7 @@ async fn measure(arguments: &Arguments, dir: &Path) -> serde_json::Value {
         token: None,
         default_replicas: 1,
         options: Options::default(),
+        retention: Default::default(),
         limits: Default::default(),
         capture: None,
     };

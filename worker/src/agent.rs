@@ -183,7 +183,10 @@ impl Agent {
             .map(|message| encode(&message).unwrap_or_else(|_| Json { json: Vec::new() }));
         let mut incoming = match client.session(outgoing).await {
             Ok(answer) => answer.into_inner(),
-            Err(s) if s.code() == tonic::Code::Unauthenticated => return SessionEnd::Refused(s.message().to_owned()),
+            // Neither a wrong token nor another version of the program mends itself.
+            Err(s) if matches!(s.code(), tonic::Code::Unauthenticated | tonic::Code::FailedPrecondition) => {
+                return SessionEnd::Refused(s.message().to_owned());
+            }
             Err(s) => return SessionEnd::Broken(s.message().to_owned()),
         };
         let mut heartbeat = tokio::time::interval(HEARTBEAT);

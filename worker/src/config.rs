@@ -23,6 +23,8 @@ pub struct Config {
     pub token: Option<String>,
     /// Tasks may read source files by path: only in an embedded cluster, where worker and client are one process.
     pub local_files: bool,
+    /// Workers on this machine ask each other for what they hold, as if on machines of their own, instead of reading files.
+    pub isolated: bool,
     /// Tasks may run programs that users bring.
     pub allow_programs: bool,
     /// Where requests to endpoints are answered over HTTP. `None`: nowhere.

@@ -3,9 +3,10 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use futures::{Stream, StreamExt};
 use shardmill_common::failure::{Failure, Refusal};
-use shardmill_common::ids::ObjectId;
+use shardmill_common::ids::{AttemptId, ObjectId};
 use shardmill_common::message::FetchRequest;
 use shardmill_proto::v1::worker_server::Worker;
 use shardmill_proto::v1::{Bytes, Json};
@@ -14,10 +15,11 @@ use shardmill_serving::capture::Sink;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::agent::Agent;
+use crate::shuffle::{LocalFile, LocalPartitions, Piece};
 use crate::store::{ReadError, Store};
 
 /// Bytes in one message.
-const PIECE: usize = 1 << 20;
+const MESSAGE: usize = 1 << 20;
 
 pub struct Door {
     store: Arc<Store>,
@@ -37,6 +39,41 @@ impl Door {
     }
 }
 
+/// Partitions on their way to whoever asked, read as they are taken: neither memory nor a thread waits for a slow receiver.
+struct Outgoing {
+    partitions: LocalPartitions,
+    buffer: BytesMut,
+    /// A partition that cannot be read. Everything before goes first: the receiver counts, and so knows whose this is.
+    failed: Option<String>,
+}
+
+impl Outgoing {
+    fn new(store: &Store, attempts: &[AttemptId], from: u32, to: u32) -> Self {
+        let file = |attempt: &AttemptId| {
+            let path = store.layout.shuffle_file(*attempt);
+            LocalFile { index: store.indexes.get(*attempt, &path), path }
+        };
+        let partitions = LocalPartitions::new(attempts.iter().map(file).collect(), from, to);
+        Self { partitions, buffer: BytesMut::with_capacity(MESSAGE), failed: None }
+    }
+
+    /// The next message; reads files.
+    fn next(&mut self) -> Option<Result<Bytes, Status>> {
+        while self.buffer.len() < MESSAGE && self.failed.is_none() {
+            match self.partitions.next() {
+                None => break,
+                Some(Ok(data)) => Piece::put(&mut self.buffer, &data),
+                Some(Err(why)) => self.failed = Some(why),
+            }
+        }
+        if self.buffer.is_empty() {
+            return self.failed.take().map(|why| Err(Status::data_loss(why)));
+        }
+        let data = self.buffer.split_to(self.buffer.len().min(MESSAGE)).to_vec();
+        Some(Ok(Bytes { data }))
+    }
+}
+
 /// A store's failure as the caller sees it.
 pub fn store_status(failure: &Failure) -> Status {
     match failure {
@@ -52,25 +89,30 @@ impl Worker for Door {
     async fn fetch(&self, request: Request<Json>) -> Result<Response<Self::FetchStream>, Status> {
         let request: FetchRequest = decode(request.get_ref())?;
         let store = self.store.clone();
-        let read = tokio::task::spawn_blocking(move || match request {
-            FetchRequest::Object { object } => store.read(&object).map_err(|e| match e {
+        let object = match request {
+            FetchRequest::Object { object } => object,
+            FetchRequest::Partitions { attempts, from, to } => {
+                let open = tokio::task::spawn_blocking(move || Outgoing::new(&store, &attempts, from, to));
+                let outgoing = open.await.map_err(|e| Status::internal(e.to_string()))?;
+                let messages = futures::stream::unfold(outgoing, |mut outgoing| async {
+                    let read = tokio::task::spawn_blocking(move || (outgoing.next(), outgoing)).await;
+                    // Only a panic ends it so; the receiver finds the answer cut short.
+                    let (message, outgoing) = read.ok()?;
+                    Some((message?, outgoing))
+                });
+                return Ok(Response::new(Box::pin(messages)));
+            }
+        };
+        let read = tokio::task::spawn_blocking(move || {
+            store.read(&object).map_err(|e| match e {
                 ReadError::Missing => Status::not_found(e.to_string()),
                 ReadError::Damaged(_) => Status::data_loss(e.to_string()),
                 ReadError::Io(_) => Status::internal(e.to_string()),
-            }),
-            FetchRequest::Partition { attempt, partition } => {
-                let path = store.layout.shuffle_file(attempt);
-                let body = crate::shuffle::partition_in_file(&path, partition).map_err(Status::data_loss)?;
-                // The checksum goes in front, so that the receiver checks what came over the wire.
-                let mut data = bytes::BytesMut::with_capacity(body.len() + 8);
-                data.extend_from_slice(&xxhash_rust::xxh3::xxh3_64(&body).to_le_bytes());
-                data.extend_from_slice(&body);
-                Ok(data.freeze())
-            }
+            })
         });
         let data = read.await.map_err(|e| Status::internal(e.to_string()))??;
-        let pieces = (0..data.len()).step_by(PIECE).map(move |at| {
-            let end = (at + PIECE).min(data.len());
+        let pieces = (0..data.len()).step_by(MESSAGE).map(move |at| {
+            let end = (at + MESSAGE).min(data.len());
             Ok(Bytes { data: data.slice(at..end).into() })
         });
         Ok(Response::new(Box::pin(futures::stream::iter(pieces))))

@@ -16,12 +16,15 @@ use shardmill_common::model::OnnxGraph;
 use shardmill_common::task::Peer;
 use shardmill_proto::auth::AddToken;
 use shardmill_proto::encode;
+use shardmill_proto::v1::Bytes as Piece;
 use shardmill_proto::v1::coordinator_client::CoordinatorClient;
 use shardmill_proto::v1::worker_client::WorkerClient;
 use shardmill_serving::model::onnx::Graphs;
-use tonic::Code;
+use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Streaming};
 
+use crate::shuffle::LocalFile;
 use crate::store::{ReadError, Store, read_checked, verify};
 
 /// A peer that sends nothing for this long is treated as gone.
@@ -37,6 +40,11 @@ pub struct Where {
 impl Where {
     fn peer(&self, worker: WorkerId) -> Option<&Peer> {
         self.peers.iter().find(|p| p.worker == worker)
+    }
+
+    /// The address of a worker.
+    pub fn url(&self, worker: WorkerId) -> Option<&str> {
+        Some(&self.peer(worker)?.url)
     }
 }
 
@@ -85,30 +93,32 @@ impl Fetcher {
             .connect_timeout(Duration::from_secs(5))
             .http2_keep_alive_interval(Duration::from_secs(5))
             .keep_alive_timeout(Duration::from_secs(10))
-            .initial_stream_window_size(4 << 20)
-            .initial_connection_window_size(16 << 20)
+            // What a stream that nobody reads just now may hold. Streams of one task wait for each other, so that all of them
+            // together must never be held up by the connection.
+            .initial_stream_window_size(2 << 20)
+            .initial_connection_window_size(1 << 30)
             .tcp_nodelay(true)
             .connect_lazy();
         channels.insert(url.to_owned(), channel.clone());
         Ok(channel)
     }
 
-    /// Streams what a peer sends for a request.
-    async fn stream(&self, url: &str, request: &FetchRequest) -> Result<Bytes, PeerError> {
+    /// Opens the stream of what a peer sends for a request.
+    async fn open(&self, url: &str, request: &FetchRequest) -> Result<PartitionStream, PeerError> {
         let channel = self.channel(url).map_err(PeerError::Unreachable)?;
         let mut client =
             WorkerClient::with_interceptor(channel, self.token.clone()).max_decoding_message_size(64 << 20);
-        let shown = |s: tonic::Status| match s.code() {
-            Code::NotFound | Code::DataLoss => PeerError::Damaged(s.message().to_owned()),
-            _ => PeerError::Unreachable(s.message().to_owned()),
-        };
-        let request = encode(request).map_err(shown)?;
-        let stalled = |_| PeerError::Unreachable(format!("{url} sent nothing for {} s", STALL.as_secs()));
-        let answer = tokio::time::timeout(STALL, client.fetch(request)).await.map_err(stalled)?.map_err(shown)?;
-        let mut stream = answer.into_inner();
+        let request = encode(request).map_err(PeerError::of)?;
+        let answer = tokio::time::timeout(STALL, client.fetch(request)).await.map_err(|_| stalled(url))?;
+        Ok(PartitionStream { url: url.to_owned(), stream: answer.map_err(PeerError::of)?.into_inner() })
+    }
+
+    /// All that a peer sends for a request.
+    async fn stream(&self, url: &str, request: &FetchRequest) -> Result<Bytes, PeerError> {
+        let mut stream = self.open(url, request).await?;
         let mut data = BytesMut::new();
-        while let Some(piece) = tokio::time::timeout(STALL, stream.message()).await.map_err(stalled)?.map_err(shown)? {
-            data.extend_from_slice(&piece.data);
+        while let Some(piece) = stream.next().await? {
+            data.extend_from_slice(&piece);
         }
         Ok(data.freeze())
     }
@@ -168,38 +178,47 @@ impl Fetcher {
         Ok(data)
     }
 
-    /// A partition of another attempt's shuffle file.
-    pub fn partition(
-        &self,
-        attempt: AttemptId,
-        worker: WorkerId,
-        partition: u32,
-        place: &Where,
-    ) -> Result<Bytes, Failure> {
-        let failed = |message: String| Failure::FetchFailed { task: attempt.task, worker, message };
-        if worker == self.me {
-            return crate::shuffle::partition_in_file(&self.store.layout.shuffle_file(attempt), partition)
-                .map_err(failed);
-        }
-        let Some(peer) = place.peer(worker) else { return Err(failed("its address is not known".into())) };
-        if let Some(layout) = self.on_this_machine(peer)
-            && let path = layout.shuffle_file(attempt)
-            && path.exists()
-        {
-            return crate::shuffle::partition_in_file(&path, partition).map_err(failed);
-        }
-        let request = FetchRequest::Partition { attempt, partition };
-        let data = self.runtime.block_on(self.stream(&peer.url, &request)).map_err(|e| match e {
-            PeerError::Damaged(why) | PeerError::Unreachable(why) => failed(why),
-        })?;
-        // The sender puts the partition's checksum in front.
-        let Some((sum, body)) = data.split_first_chunk::<8>() else {
-            return Err(failed("the answer is cut short".into()));
+    /// The shuffle files of a worker's attempts, if they can be read here.
+    pub fn files_here(&self, worker: WorkerId, attempts: &[AttemptId], place: &Where) -> Option<Vec<LocalFile>> {
+        let peer_layout;
+        let layout = if worker == self.me {
+            &self.store.layout
+        } else {
+            peer_layout = self.on_this_machine(place.peer(worker)?)?;
+            // Another container's folder, perhaps: then it is asked over the wire.
+            if !attempts.first().is_some_and(|first| peer_layout.shuffle_file(*first).exists()) {
+                return None;
+            }
+            &peer_layout
         };
-        if xxhash_rust::xxh3::xxh3_64(body) != u64::from_le_bytes(*sum) {
-            return Err(failed("its checksum does not fit what came".into()));
-        }
-        Ok(data.slice(8..))
+        let file = |attempt: &AttemptId| {
+            let path = layout.shuffle_file(*attempt);
+            LocalFile { index: self.store.indexes.get(*attempt, &path), path }
+        };
+        Some(attempts.iter().map(file).collect())
+    }
+
+    /// Asks a worker for the partitions `from..to` of what these attempts wrote.
+    pub fn open_partitions(
+        self: &Arc<Self>,
+        url: &str,
+        attempts: Vec<AttemptId>,
+        from: u32,
+        to: u32,
+    ) -> JoinHandle<Result<PartitionStream, PeerError>> {
+        let (me, url) = (self.clone(), url.to_owned());
+        self.runtime.spawn(async move { me.open(&url, &FetchRequest::Partitions { attempts, from, to }).await })
+    }
+
+    /// Waits until a stream is open.
+    pub fn wait(&self, opening: JoinHandle<Result<PartitionStream, PeerError>>) -> Result<PartitionStream, String> {
+        let opened = self.runtime.block_on(opening).map_err(|e| e.to_string())?;
+        opened.map_err(PeerError::into_message)
+    }
+
+    /// The next bytes of a stream; `None` at its end.
+    pub fn more(&self, stream: &mut PartitionStream) -> Result<Option<Vec<u8>>, String> {
+        self.runtime.block_on(stream.next()).map_err(PeerError::into_message)
     }
 }
 
@@ -225,7 +244,40 @@ async fn graph_file(coordinator: &str, token: AddToken, wanted: &OnnxGraph) -> R
     Ok(data.freeze())
 }
 
-enum PeerError {
+/// What a peer sends, as it comes.
+pub struct PartitionStream {
+    url: String,
+    stream: Streaming<Piece>,
+}
+
+impl PartitionStream {
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, PeerError> {
+        let next = tokio::time::timeout(STALL, self.stream.message()).await.map_err(|_| stalled(&self.url))?;
+        Ok(next.map_err(PeerError::of)?.map(|piece| piece.data))
+    }
+}
+
+fn stalled(url: &str) -> PeerError {
+    PeerError::Unreachable(format!("{url} sent nothing for {} s", STALL.as_secs()))
+}
+
+/// Why a peer gave nothing.
+pub enum PeerError {
     Damaged(String),
     Unreachable(String),
+}
+
+impl PeerError {
+    fn of(status: tonic::Status) -> Self {
+        match status.code() {
+            Code::NotFound | Code::DataLoss => PeerError::Damaged(status.message().to_owned()),
+            _ => PeerError::Unreachable(status.message().to_owned()),
+        }
+    }
+
+    fn into_message(self) -> String {
+        match self {
+            PeerError::Damaged(why) | PeerError::Unreachable(why) => why,
+        }
+    }
 }

@@ -144,7 +144,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     let token = AddToken::new(config.token.as_deref()).map_err(StartError::Setup)?;
     let runtime = tokio::runtime::Handle::current();
-    let fetch = Fetcher::new(store.clone(), identity.worker, machine(), token.clone(), runtime);
+    // A worker that keeps to itself has a machine of its own, as far as files go.
+    let machine = if config.isolated { identity.worker.to_string() } else { machine() };
+    let fetch = Fetcher::new(store.clone(), identity.worker, machine.clone(), token.clone(), runtime);
     let fetch = Arc::new(fetch.with_coordinator(config.coordinator.clone()));
     let graphs = fetch.graphs.clone();
     let facts = Facts {
@@ -152,7 +154,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         incarnation: Incarnation::fresh(),
         coordinator: config.coordinator.clone(),
         url: config.advertise.clone().unwrap_or_else(|| format!("http://{grpc}")),
-        machine: machine(),
+        machine,
         data_dir: data_dir.to_string_lossy().into_owned(),
         slots: config.slots.max(1),
         memory: config.memory,

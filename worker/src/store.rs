@@ -16,6 +16,8 @@ use shardmill_common::manifest::ObjectRef;
 use shardmill_common::message::StoredObject;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use crate::shuffle::Indexes;
+
 /// `xxh3-128`, in hex.
 pub fn checksum(data: &[u8]) -> String {
     format!("{:032x}", xxh3_128(data))
@@ -36,6 +38,8 @@ pub struct Store {
     pub layout: WorkerLayout,
     worker: WorkerId,
     next_tmp: AtomicU64,
+    /// Of shuffle files, here and of other workers on this machine.
+    pub indexes: Indexes,
 }
 
 /// Reads a file and checks that it is the object meant.
@@ -69,7 +73,7 @@ impl Store {
         }
         fs::create_dir_all(layout.objects())?;
         sync_dir(layout.root())?;
-        Ok(Self { layout, worker, next_tmp: AtomicU64::new(0) })
+        Ok(Self { layout, worker, next_tmp: AtomicU64::new(0), indexes: Indexes::default() })
     }
 
     fn failure(&self, e: &io::Error) -> Failure {
@@ -140,6 +144,7 @@ impl Store {
     }
 
     pub fn forget_job(&self, job: JobId) {
+        self.indexes.forget(job);
         match fs::remove_dir_all(self.layout.shuffle_of(job)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => tracing::warn!(%job, "cannot delete shuffle files: {e}"),
             _ => {}

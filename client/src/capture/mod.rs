@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use shardmill_common::endpoint::EndpointRequest;
 use shardmill_common::layout::CaptureLayout;
+use shardmill_common::status::NodeState;
 use shardmill_common::task::Peer;
 use shardmill_serving::capture::Sink;
 use tokio::sync::{mpsc, watch};
@@ -101,8 +102,8 @@ impl Capture {
 pub async fn flush_all(client: &Client) -> Result<u64, ClientError> {
     let mut rows = client.endpoints::<u64>(&EndpointRequest::FlushCapture).await?;
     // Whoever is drained of shards still answers requests.
-    let there = |state: &str| ["alive", "draining", "drained"].contains(&state);
-    for node in client.nodes().await?.into_iter().filter(|n| there(&n.state)) {
+    let there = |state| matches!(state, NodeState::Alive | NodeState::Draining | NodeState::Drained);
+    for node in client.nodes().await?.into_iter().filter(|n| there(n.state)) {
         let peer = Peer { worker: node.worker, url: node.url, machine: String::new(), data_dir: String::new() };
         rows += client.worker(&peer).await?.flush_capture().await?;
     }

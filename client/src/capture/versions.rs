@@ -3,6 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
+use shardmill_common::failure::Refusal;
 use shardmill_common::ids::{JobId, ObjectId};
 use shardmill_common::manifest::{Manifest, ShardEntry};
 use shardmill_common::name::DatasetName;
@@ -35,10 +36,15 @@ impl Versions {
         }
         for version in &versions {
             if let Entry::Vacant(unknown) = self.captures.entry(version.job) {
-                let records = client.records(Some(version.job)).await?;
+                let record = match client.record(version.job).await {
+                    Ok(record) => Some(record),
+                    // Records may be swept; what is not known to be a capture's is kept.
+                    Err(ClientError::Refused(Refusal::NotFound(_))) => None,
+                    Err(e) => return Err(e),
+                };
                 let is_capture =
                     |spec: &JobSpec| matches!(spec, JobSpec::Ingest(ingest) if ingest.append && ingest.refuse_taken);
-                unknown.insert(records.iter().any(|r| is_capture(&r.parameters)));
+                unknown.insert(record.is_some_and(|r| is_capture(&r.parameters)));
             }
         }
         self.captures.retain(|job, _| versions.iter().any(|v| v.job == *job));

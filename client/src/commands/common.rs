@@ -5,11 +5,15 @@ use std::path::Path;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
+use shardmill_common::ids::JobId;
+use shardmill_common::message::{Page, Paged};
 use shardmill_common::model::ModelName;
 use shardmill_common::rules::RuleSet;
 use shardmill_common::spec::{DedupOptions, JobSpec, Keep};
+use shardmill_coordinator::{Keep as History, Retention};
 use shardmill_serving::node::Limits;
 
+use crate::cli::Context;
 use crate::error::CliError;
 use crate::jobs::Order;
 
@@ -144,6 +148,51 @@ pub fn check_exposure(address: SocketAddr, insecure: bool, token: Option<&str>) 
         tracing::warn!(%address, "listening without a token: anyone who can reach this port can read and remove data");
     }
     Ok(())
+}
+
+/// Which part of a list is shown.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PageArgs {
+    /// Show so many at most
+    #[arg(long, env = "SHARDMILL_LIMIT", value_name = "N", default_value_t = 1000,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    /// Show what is older than this job, such as j12
+    #[arg(long, env = "SHARDMILL_BEFORE", value_name = "JOB")]
+    before: Option<JobId>,
+}
+
+impl PageArgs {
+    pub fn page(&self) -> Page {
+        Page { before: self.before, limit: Some(self.limit) }
+    }
+}
+
+/// Tells of entries that cannot be read, and where the list goes on.
+pub fn remark<T>(context: &Context, page: &Paged<T>) {
+    for damaged in &page.damaged {
+        context.out.notice(&format!("what is kept of {} is damaged and left out: {}", damaged.job, damaged.why));
+    }
+    if let Some(next) = page.next {
+        context.out.hint(&format!("there are older ones: --before {next}"));
+    }
+}
+
+/// How much of its history a coordinator keeps.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RetentionArgs {
+    /// Finished jobs that are kept, with their logs: so many (1000), for so long (90d), or `all`
+    #[arg(long, env = "SHARDMILL_KEEP_JOBS", value_name = "N|AGE", default_value = "10000")]
+    keep_jobs: History,
+    /// Records that are kept: so many, for so long (90d), or `all`
+    #[arg(long, env = "SHARDMILL_KEEP_RECORDS", value_name = "N|AGE", default_value = "all")]
+    keep_records: History,
+}
+
+impl RetentionArgs {
+    pub fn retention(&self) -> Retention {
+        Retention { jobs: self.keep_jobs, records: self.keep_records }
+    }
 }
 
 /// What a process that answers requests to endpoints takes on at once.

@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use shardmill_coordinator as coordinator;
 
-use super::common::{ServingArgs, address, check_exposure};
+use super::common::{RetentionArgs, ServingArgs, address, check_exposure};
 use crate::capture::Capture;
 use crate::cli::Context;
 use crate::embedded::bounded;
@@ -32,6 +32,8 @@ pub struct CoordinatorArgs {
     /// Seconds a job waits when no worker is alive, or none that holds what it needs, before it fails
     #[arg(long, env = "SHARDMILL_NO_WORKER_TIMEOUT", value_name = "SECONDS", default_value_t = 60)]
     no_worker_timeout: u64,
+    #[command(flatten)]
+    retention: RetentionArgs,
     #[command(flatten)]
     serving: ServingArgs,
     /// Let other machines connect without TLS
@@ -60,6 +62,7 @@ pub async fn run(context: &Context, args: CoordinatorArgs) -> Result<(), CliErro
             no_worker_timeout: Duration::from_secs(args.no_worker_timeout),
             ..Default::default()
         },
+        retention: args.retention.retention(),
         limits: args.serving.limits(),
         capture: Some(capture.sink()),
     })

@@ -31,6 +31,7 @@ pub async fn ask(context: &Context, global: &Global, endpoint: &str, rows: &str)
         http: Some(any_loopback_port()),
         token: Some(uuid::Uuid::new_v4().simple().to_string()),
         local_files: true,
+        retention: shardmill_coordinator::Retention::default(),
         limits: Limits::default(),
         allow_programs: false,
     })

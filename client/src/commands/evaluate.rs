@@ -69,9 +69,8 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<(), CliError> 
 
 /// What an evaluation found out.
 pub(super) async fn evaluation_of(session: &Session, status: &JobStatus) -> Result<Evaluation, CliError> {
-    let records = session.client.records(Some(status.job)).await?;
-    let evaluation = records.into_iter().find(|r| r.job == status.job).and_then(|r| r.evaluation);
-    evaluation.ok_or_else(|| CliError::failed(format!("the record of job {} has no evaluation", status.job)))
+    let record = session.client.record(status.job).await?;
+    record.evaluation.ok_or_else(|| CliError::failed(format!("the record of job {} has no evaluation", status.job)))
 }
 
 /// Only classifiers have curves; it is said before the work is done.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use arrow::array::{Array, AsArray};
 use clap::Args;
+use shardmill_common::captured::{ENDPOINT, INFERENCE_ID, MODEL, VARIANT};
 use shardmill_common::endpoint::{EndpointName, EndpointRequest, EndpointStatus};
 use shardmill_common::failure::Refusal;
 use shardmill_common::manifest::Manifest;
@@ -15,7 +16,6 @@ use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::schema::Schema;
 use shardmill_common::spec::{EvaluateSpec, JobSpec};
 use shardmill_common::status::JobStatus;
-use shardmill_serving::capture::{ENDPOINT, INFERENCE_ID, MODEL, VARIANT};
 
 use super::dataset_head::first_rows;
 use super::evaluate::{PlotTo, evaluation_of};

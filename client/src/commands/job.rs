@@ -13,12 +13,13 @@ use crate::error::CliError;
 use crate::table::Table;
 use crate::{jobs, session, text};
 
+use super::common::{PageArgs, remark};
 use super::{job_logs, job_show};
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum JobCommand {
     /// List the jobs, newest first
-    List,
+    List(PageArgs),
     /// Show where a job stands or how it went, stage by stage
     Show {
         /// The job, such as j12
@@ -41,7 +42,7 @@ pub enum JobCommand {
 impl JobCommand {
     pub async fn run(self, context: &Context) -> Result<(), CliError> {
         session::with(context, async |s| match self {
-            JobCommand::List => list(context, &s.client).await,
+            JobCommand::List(page) => list(context, &s.client, &page).await,
             JobCommand::Show { job } => show(context, &find(&s.client, job).await?),
             JobCommand::Logs(logs) => logs.run(context, &s.client).await,
             JobCommand::Wait { job } => {
@@ -74,12 +75,13 @@ fn end(context: &Context, status: JobStatus) -> Result<(), CliError> {
     show(context, &status)
 }
 
-async fn list(context: &Context, client: &Client) -> Result<(), CliError> {
-    let all = client.jobs().await?;
-    let object = json!({"jobs": all.iter().map(|s| jobs::to_json(s, jobs::seconds_of(s))).collect::<Vec<_>>()});
+async fn list(context: &Context, client: &Client, args: &PageArgs) -> Result<(), CliError> {
+    let page = client.jobs(args.page()).await?;
+    let all: Vec<_> = page.items.iter().map(|s| jobs::to_json(s, jobs::seconds_of(s))).collect();
+    let object = json!({"jobs": all, "damaged": page.damaged, "next": page.next});
     context.out.result(object, || {
         let mut table = Table::new(&["job", "kind", "state", "output", ">rows", "submitted", ">time", "who"]);
-        for s in &all {
+        for s in &page.items {
             table.row([
                 s.job.to_string(),
                 s.kind.clone(),
@@ -96,7 +98,9 @@ async fn list(context: &Context, client: &Client) -> Result<(), CliError> {
             ]);
         }
         table
-    })
+    })?;
+    remark(context, &page);
+    Ok(())
 }
 
 fn show(context: &Context, status: &JobStatus) -> Result<(), CliError> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
-use super::common::{ServingArgs, address, check_exposure};
+use super::common::{RetentionArgs, ServingArgs, address, check_exposure};
 use crate::cli::Context;
 use crate::embedded::{Embedded, Setup};
 use crate::error::CliError;
@@ -19,6 +19,8 @@ pub struct LocalArgs {
     /// are; without it, nowhere
     #[arg(long, env = "SHARDMILL_HTTP", value_name = "ADDR", value_parser = address)]
     http: Option<SocketAddr>,
+    #[command(flatten)]
+    retention: RetentionArgs,
     #[command(flatten)]
     serving: ServingArgs,
     /// Let other machines connect without TLS
@@ -52,6 +54,7 @@ pub async fn run(context: &Context, args: LocalArgs) -> Result<(), CliError> {
         // Clients are other processes, maybe of other users: they must not make workers read files by path.
         local_files: false,
         allow_programs: args.allow_programs,
+        retention: args.retention.retention(),
         limits: args.serving.limits(),
     })
     .await?;

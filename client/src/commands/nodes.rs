@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use clap::builder::FalseyValueParser;
 use serde_json::json;
-use shardmill_common::status::NodeStatus;
+use shardmill_common::status::{NodeState, NodeStatus};
 use shardmill_common::units::{show_bytes, show_count};
 
 use crate::api::Client;
@@ -50,7 +50,7 @@ fn table(nodes: &[NodeStatus]) -> Table {
     for n in nodes {
         table.row([
             n.worker.to_string(),
-            n.state.clone(),
+            n.state.name().to_owned(),
             n.url.clone(),
             show_count(n.running.into()),
             show_count(n.slots.into()),
@@ -81,11 +81,11 @@ async fn drain(context: &Context, client: &Client, prefix: &str, no_wait: bool) 
     client.drain(node.worker).await?;
     let mut bar = context.out.progress();
     let mut now = node.clone();
-    while !no_wait && now.state != "drained" {
+    while !no_wait && now.state != NodeState::Drained {
         tokio::time::sleep(Duration::from_millis(300)).await;
         match client.nodes().await?.into_iter().find(|n| n.worker == node.worker) {
             None => break,
-            Some(n) if n.state == "lost" => {
+            Some(n) if n.state == NodeState::Lost => {
                 return Err(CliError::failed(format!(
                     "worker {} was lost while it was drained; what it held is copied from other workers",
                     node.worker
@@ -96,11 +96,11 @@ async fn drain(context: &Context, client: &Client, prefix: &str, no_wait: bool) 
         bar.count("objects moved", node.objects.saturating_sub(now.objects), node.objects);
     }
     drop(bar);
-    let state = if no_wait { "draining" } else { "drained" };
+    let state = if no_wait { NodeState::Draining } else { NodeState::Drained };
     context.out.result(json!({"worker": node.worker, "state": state}), || {
         let mut table = Table::pairs();
         table.pair("worker", node.worker.to_string());
-        table.pair("state", state);
+        table.pair("state", state.name());
         table
     })
 }
@@ -116,7 +116,7 @@ mod tests {
         let node = |id: &str| NodeStatus {
             worker: id.parse::<WorkerId>().unwrap(),
             url: String::new(),
-            state: "alive".into(),
+            state: NodeState::Alive,
             slots: 1,
             running: 0,
             memory: 0,

@@ -7,6 +7,7 @@ use shardmill_common::name::DatasetRef;
 use shardmill_common::record::{Ending, Record};
 use shardmill_common::units::{show_bytes, show_count};
 
+use super::common::{PageArgs, remark};
 use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
@@ -16,7 +17,7 @@ use crate::{session, text};
 #[derive(Clone, Debug, Subcommand)]
 pub enum RecordCommand {
     /// List the records, newest first
-    List,
+    List(PageArgs),
     /// Show all that is known of one job
     Show {
         /// The job, such as j12
@@ -27,7 +28,7 @@ pub enum RecordCommand {
 impl RecordCommand {
     pub async fn run(self, context: &Context) -> Result<(), CliError> {
         session::with(context, async |s| match self {
-            RecordCommand::List => list(context, &s.client).await,
+            RecordCommand::List(page) => list(context, &s.client, &page).await,
             RecordCommand::Show { job } => show(context, &s.client, job).await,
         })
         .await
@@ -46,11 +47,12 @@ fn joined(refs: &[DatasetRef]) -> String {
     refs.iter().map(DatasetRef::to_string).collect::<Vec<_>>().join(", ")
 }
 
-async fn list(context: &Context, client: &Client) -> Result<(), CliError> {
-    let records = client.records(None).await?;
-    context.out.result(json!({"records": records}), || {
+async fn list(context: &Context, client: &Client, args: &PageArgs) -> Result<(), CliError> {
+    let page = client.records(args.page()).await?;
+    let object = json!({"records": page.items, "damaged": page.damaged, "next": page.next});
+    context.out.result(object, || {
         let mut table = Table::new(&["job", "kind", "end", "inputs", "outputs", ">rows", "finished", ">time", "who"]);
-        for r in &records {
+        for r in &page.items {
             let datasets = r.outputs.iter().map(|o| o.dataset.to_string());
             let models = r.model.iter().map(|m| format!("model {m}"));
             let metrics = r.evaluation.iter().map(|e| format!("metrics of {}", e.model));
@@ -73,14 +75,13 @@ async fn list(context: &Context, client: &Client) -> Result<(), CliError> {
             ]);
         }
         table
-    })
+    })?;
+    remark(context, &page);
+    Ok(())
 }
 
 async fn show(context: &Context, client: &Client, job: JobId) -> Result<(), CliError> {
-    let records = client.records(Some(job)).await?;
-    let Some(record) = records.into_iter().find(|r| r.job == job) else {
-        return Err(CliError::failed(format!("no record of job {job}: see `shardmill record list`")));
-    };
+    let record = client.record(job).await?;
     let object = serde_json::to_value(&record).map_err(|e| CliError::failed(format!("cannot show the record: {e}")))?;
     let parameters = parameters(&object);
     context.out.result(object, || summary(&record))?;

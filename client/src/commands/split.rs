@@ -65,8 +65,8 @@ pub async fn run(context: &Context, args: SplitArgs) -> Result<(), CliError> {
     let (status, sides) = session::with_own_interrupt(context, async |s| {
         let status = jobs::run(context, &s.client, args.dry_run.of(JobSpec::Split(spec))).await?;
         // The status tells one dataset; the record tells them all.
-        let records = s.client.records(Some(status.job)).await?;
-        Ok((status, records.into_iter().next().map_or_else(Vec::new, |r| r.outputs)))
+        let record = s.client.record(status.job).await?;
+        Ok((status, record.outputs))
     })
     .await?;
     report(context, &status, &sides)

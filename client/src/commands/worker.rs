@@ -35,6 +35,9 @@ pub struct WorkerArgs {
     /// Run programs that users bring with their jobs (mapreduce --map-program, --reduce-program)
     #[arg(long, env = "SHARDMILL_ALLOW_PROGRAMS", value_parser = FalseyValueParser::new())]
     allow_programs: bool,
+    /// Exchange data with other workers on this machine over the network only, as if each had a machine of its own
+    #[arg(long, env = "SHARDMILL_ISOLATED", value_parser = FalseyValueParser::new())]
+    isolated: bool,
 }
 
 pub async fn run(context: &Context, args: WorkerArgs) -> Result<(), CliError> {
@@ -67,6 +70,7 @@ pub async fn run(context: &Context, args: WorkerArgs) -> Result<(), CliError> {
         memory: global.memory.unwrap_or_else(machine::default_memory),
         token: global.token.clone(),
         local_files: false,
+        isolated: args.isolated,
         allow_programs: args.allow_programs,
         serve: args.serve,
         limits: args.serving.limits(),

@@ -152,11 +152,11 @@ pub struct AggregateSpec {
     pub replicas: Option<u32>,
 }
 
-/// The partial aggregates of a shard, into the shuffle by the hash of the keys. What is put out has several tables (the
+/// The partial aggregates of some shards, into the shuffle by the hash of the keys. What is put out has several tables (the
 /// states of the groups, then the values that some functions need), each of so many partitions, one table after another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AggregateTask {
-    pub input: ShardInput,
+    pub inputs: Vec<ShardInput>,
     pub schema: Schema,
     pub by: Vec<String>,
     pub aggregates: Vec<Aggregate>,

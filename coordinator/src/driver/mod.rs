@@ -1,10 +1,9 @@
-//! The driver: one loop that takes events and requests from a mailbox, steps the scheduler, writes the journal, and only
-//! then performs the actions and answers. Everything else in the coordinator decodes, posts and encodes.
+//! The driver: one loop that takes commands and requests from a mailbox, steps the core, writes its rows to the journal, and only
+//! then performs its effects and answers. The only place of the coordinator with a clock and a journal; everything else decodes,
+//! posts and encodes.
 
-mod endpoints;
 mod perform;
 mod requests;
-mod status;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -14,18 +13,17 @@ use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::ids::{ClusterId, JobId, WorkerId};
 use shardmill_common::layout::CoordinatorLayout;
 use shardmill_common::message::ToWorker;
-use shardmill_common::spec::JobSpec;
 use shardmill_common::status::{AttemptLog, JobStatus};
 use shardmill_common::time::Timestamp;
+use shardmill_core::rows::Ledger;
+use shardmill_core::scheduler::{Event, Joined, SchedulerOptions, Task};
+use shardmill_core::tables::Finished;
+use shardmill_core::{Command as CoreCommand, Core, Effect, FromAnswer};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::catalog::Catalog;
-use crate::endpoints::Endpoints;
-use crate::journal::{Contents, JobRow, Journal, JournalError, Write};
+use crate::journal::{Journal, JournalError};
 use crate::logs::Logs;
-use crate::registry::Registry;
-use crate::scheduler::{Event, Joined, Scheduler, SchedulerOptions, Task};
-use crate::windows::Windows;
+use crate::retention::{self, Retention};
 
 /// How often time is looked at.
 const TICK: Duration = Duration::from_millis(200);
@@ -35,8 +33,8 @@ const BATCH: usize = 512;
 const TELL_EVERY: Duration = Duration::from_millis(100);
 /// How long nodes may still say what they counted, once the coordinator stops.
 const LAST_WORDS: Duration = Duration::from_millis(200);
-/// Finished jobs kept for `job list`.
-const FINISHED_KEPT: usize = 1000;
+/// How often what is not kept any longer is swept.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// What runs after the journal has been written.
 type Reply = Box<dyn FnOnce() + Send>;
@@ -53,7 +51,7 @@ enum Command {
         worker: WorkerId,
         session: u64,
     },
-    Event(Event),
+    Do(CoreCommand),
     /// An attempt ended, with what its program wrote to standard error.
     Ended(Event, Option<String>),
     Ask(Ask),
@@ -97,8 +95,14 @@ impl Handle {
         self.ask(told).await
     }
 
-    pub async fn post(&self, event: Event) -> Result<(), Refusal> {
-        self.mailbox.send(Command::Event(event)).await.map_err(|_| gone())
+    /// Has the core take a command; the answer comes once what it changed is on disk.
+    pub async fn command<T: FromAnswer + Send + 'static>(&self, command: CoreCommand) -> Result<T, Refusal> {
+        self.ask(move |driver| driver.command(command)).await
+    }
+
+    /// Has the core take a command whose answer nobody waits for.
+    pub async fn post(&self, command: CoreCommand) -> Result<(), Refusal> {
+        self.mailbox.send(Command::Do(command)).await.map_err(|_| gone())
     }
 
     /// An attempt ended: `Succeeded` or `Failed`, with what its program wrote to standard error.
@@ -121,13 +125,6 @@ impl Handle {
     }
 }
 
-/// What the driver remembers of a job besides the scheduler's state.
-#[derive(Clone, Debug)]
-struct JobInfo {
-    row: JobRow,
-    started: Timestamp,
-}
-
 /// A worker's session, and what was said in it.
 struct Session {
     number: u64,
@@ -139,32 +136,26 @@ struct Session {
 pub struct Driver {
     layout: CoordinatorLayout,
     logs: Logs,
-    scheduler: Scheduler,
-    catalog: Catalog,
-    registry: Registry,
-    endpoints: Endpoints,
+    core: Core,
     /// Processes that answer requests, by name.
     serving: BTreeMap<String, ServingNode>,
-    /// What was counted of endpoints and is not in the journal yet.
-    windows: Windows,
     /// The last change of endpoints that is on disk.
     deployed: watch::Sender<u64>,
     journal: Journal,
-    next_job: u64,
-    infos: BTreeMap<JobId, JobInfo>,
-    finished: BTreeMap<JobId, JobStatus>,
+    retention: Retention,
+    swept: Option<Instant>,
     sessions: HashMap<WorkerId, Session>,
     watchers: HashMap<JobId, watch::Sender<JobStatus>>,
     /// When those who watch jobs were last told, and how long that took.
     told: Instant,
     telling_took: Duration,
-    /// A job ended that may be watched: its end is told at once.
-    job_ended: bool,
-    writes: Vec<Write>,
-    outbox: Vec<(WorkerId, ToWorker)>,
+    /// Rows that are to be written next.
+    rows: Ledger,
+    /// What is to be done once they are.
+    effects: Vec<Effect>,
     replies: Vec<Reply>,
-    /// Digests of graphs that fewer refer to than before.
-    doomed_graphs: Vec<String>,
+    /// Jobs that are over and not in the journal yet.
+    ending: BTreeMap<JobId, JobStatus>,
 }
 
 impl Driver {
@@ -172,57 +163,40 @@ impl Driver {
     pub fn new(
         layout: CoordinatorLayout,
         journal: Journal,
-        contents: Contents,
         options: SchedulerOptions,
-    ) -> (Self, Handle, Mailbox) {
-        let mut scheduler = Scheduler::new(options, crate::jobs::next, contents.epoch);
-        scheduler.restore_published(contents.catalog.objects());
-        let now = Timestamp::now();
-        let mut infos = BTreeMap::new();
-        for job in contents.unfinished {
-            let Some(resolved) = job.row.resolved.clone() else { continue };
-            let stages = job.stages.into_iter().map(|s| (s.restored(now.0), s.done)).collect();
-            tracing::info!(job = %job.row.job, kind = resolved.spec.kind(), "taking up an unfinished job");
-            scheduler.restore_job(
-                now.0,
-                job.row.job,
-                resolved,
-                job.row.priority,
-                job.row.deadline.map(|d| d.0),
-                stages,
-            );
-            infos.insert(job.row.job, JobInfo { row: job.row, started: now });
+        retention: Retention,
+    ) -> Result<(Self, Handle, Mailbox), JournalError> {
+        let core = journal.replay(options, Timestamp::now())?;
+        for job in core.running_jobs() {
+            tracing::info!(job = %job.job, kind = job.kind, "taking up an unfinished job");
         }
         let (tx, rx) = mpsc::channel(4096);
-        let handle = Handle { mailbox: tx, cluster: contents.cluster, epoch: contents.epoch };
-        let finished: BTreeMap<JobId, JobStatus> = contents.finished.into_iter().map(|s| (s.job, s)).collect();
-        let logs = Logs::start(layout.clone(), finished.keys().chain(infos.keys()).copied().collect());
+        let handle = Handle { mailbox: tx, cluster: journal.cluster, epoch: journal.epoch };
+        let (reader, running) = (journal.reader(), core.running_jobs());
+        let logs = Logs::start(layout.clone(), move |job| {
+            // What cannot be found out is kept.
+            running.iter().any(|status| status.job == job) || reader.has::<Finished>(&job).unwrap_or(true)
+        });
         let driver = Self {
             layout,
             logs,
-            scheduler,
-            catalog: contents.catalog,
-            registry: contents.registry,
-            deployed: watch::Sender::new(contents.endpoints.revision()),
-            endpoints: contents.endpoints,
+            deployed: watch::Sender::new(core.endpoint_revision()),
+            core,
             serving: BTreeMap::new(),
-            windows: Windows::default(),
             journal,
-            next_job: contents.next_job,
-            infos,
-            finished,
+            retention,
+            swept: None,
             sessions: HashMap::new(),
             watchers: HashMap::new(),
             told: Instant::now(),
             telling_took: Duration::ZERO,
-            job_ended: false,
-            writes: Vec::new(),
-            outbox: Vec::new(),
+            rows: Ledger::default(),
+            effects: Vec::new(),
             replies: Vec::new(),
-            doomed_graphs: Vec::new(),
+            ending: BTreeMap::new(),
         };
         driver.sweep_graphs();
-        (driver, handle, Mailbox(rx))
+        Ok((driver, handle, Mailbox(rx)))
     }
 
     /// Runs until every handle is gone or `stop` fires. Fails when the journal cannot be written: then nothing that was not
@@ -238,8 +212,8 @@ impl Driver {
                     None => return Ok(()),
                 },
                 _ = tick.tick() => {
-                    self.step(Event::Tick);
-                    self.keep_windows();
+                    self.step(CoreCommand::Event(Event::Tick));
+                    self.sweep()?;
                 }
                 () = async { drop(stop.wait_for(|s| *s).await) } => return self.close(mailbox).await,
             }
@@ -264,7 +238,7 @@ impl Driver {
                 self.flush()?;
             }
         }
-        self.flush_windows();
+        self.step(CoreCommand::FlushWindows);
         self.flush()?;
         tokio::task::block_in_place(|| self.journal.sync())
     }
@@ -274,22 +248,22 @@ impl Driver {
             Command::Join { joined, session, out } => {
                 let session = Session { number: session, out, places: HashMap::new() };
                 self.sessions.insert(joined.peer.worker, session);
-                self.step(Event::Joined(joined));
+                self.step(CoreCommand::Event(Event::Joined(joined)));
             }
             Command::Disconnected { worker, session } => {
                 // An older session that ends late says nothing of the one that took its place.
                 if self.sessions.get(&worker).is_some_and(|s| s.number == session) {
                     self.sessions.remove(&worker);
                     self.serving.remove(&worker.to_string());
-                    if let Some(incarnation) = self.scheduler.worker(worker).map(|w| w.incarnation) {
-                        self.step(Event::Disconnected { worker, incarnation });
+                    if let Some(incarnation) = self.core.scheduler().worker(worker).map(|w| w.incarnation) {
+                        self.step(CoreCommand::Event(Event::Disconnected { worker, incarnation }));
                     }
                 }
             }
-            Command::Event(event) => self.step(event),
+            Command::Do(command) => self.step(command),
             Command::Ended(event, log) => {
                 self.keep_log(&event, log);
-                self.step(event);
+                self.step(CoreCommand::Event(event));
             }
             Command::Ask(ask) => {
                 let reply = ask(self);
@@ -300,17 +274,19 @@ impl Driver {
 
     /// Journal first, then the outside world.
     fn flush(&mut self) -> Result<(), JournalError> {
-        let writes = std::mem::take(&mut self.writes);
-        if !writes.is_empty() {
-            tokio::task::block_in_place(|| self.journal.write(&writes))?;
-        }
-        self.drop_graphs();
-        for (worker, message) in std::mem::take(&mut self.outbox) {
-            if let Some(session) = self.sessions.get(&worker) {
-                // A closed session is reported by its reader.
-                let _ = session.out.send(message);
+        loop {
+            let rows = std::mem::take(&mut self.rows);
+            if !rows.writes.is_empty() || rows.broken.is_some() {
+                tokio::task::block_in_place(|| self.journal.write(&rows))?;
             }
+            let effects = std::mem::take(&mut self.effects);
+            if effects.is_empty() {
+                break;
+            }
+            // Some of them lead to further steps.
+            effects.into_iter().for_each(|effect| self.perform(effect));
         }
+        self.ending.clear();
         for reply in std::mem::take(&mut self.replies) {
             reply();
         }
@@ -318,35 +294,38 @@ impl Driver {
         Ok(())
     }
 
-    /// Tells those who watch jobs where they stand: the end of a job at once, anything else now and then, so that watching
-    /// costs a small part of the work.
+    /// Removes what is not kept any longer, now and then.
+    fn sweep(&mut self) -> Result<(), JournalError> {
+        if self.swept.is_some_and(|swept| swept.elapsed() < SWEEP_EVERY) {
+            return Ok(());
+        }
+        self.swept = Some(Instant::now());
+        let (reader, now) = (self.journal.reader(), Timestamp::now());
+        if let Some(command) = tokio::task::block_in_place(|| retention::sweep(&reader, self.retention, now))? {
+            self.step(command);
+            // There may be more.
+            self.swept = None;
+        }
+        Ok(())
+    }
+
+    /// Tells those who watch jobs where they stand, now and then, so that watching costs a small part of the work. The end of a
+    /// job is told at once, as an effect.
     fn tell_watchers(&mut self) {
         let pause = TELL_EVERY.max(self.telling_took * 20);
-        if self.watchers.is_empty() || (!self.job_ended && self.told.elapsed() < pause) {
-            self.job_ended = false;
+        if self.watchers.is_empty() || self.told.elapsed() < pause {
             return;
         }
         let begun = Instant::now();
-        let ids: Vec<JobId> = self.watchers.keys().copied().collect();
-        for id in ids {
-            if self.watchers.get(&id).is_none_or(watch::Sender::is_closed) {
-                self.watchers.remove(&id);
-                continue;
-            }
-            let Ok(status) = self.job_status(id) else { continue };
-            let is_final = status.state.is_final();
-            if let Some(watcher) = self.watchers.get(&id) {
-                watcher.send_if_modified(|old| {
-                    let changed = *old != status;
-                    *old = status;
-                    changed
-                });
-                if is_final {
-                    self.watchers.remove(&id);
-                }
-            }
+        self.watchers.retain(|_, watcher| !watcher.is_closed());
+        for (id, watcher) in &self.watchers {
+            let Some(status) = self.core.job_status(*id) else { continue };
+            watcher.send_if_modified(|old| {
+                let changed = *old != status;
+                *old = status;
+                changed
+            });
         }
-        self.job_ended = false;
         self.told = Instant::now();
         self.telling_took = begun.elapsed();
     }
@@ -363,7 +342,8 @@ impl Driver {
             return;
         }
         // An attempt that lost its task already is of no interest.
-        let Some(stage) = self.scheduler.job(attempt.task.job).and_then(|j| j.stages.get(attempt.task.stage as usize))
+        let Some(stage) =
+            self.core.scheduler().job(attempt.task.job).and_then(|j| j.stages.get(attempt.task.stage as usize))
         else {
             return;
         };
@@ -381,17 +361,6 @@ impl Driver {
             text: log.unwrap_or_default(),
         };
         self.logs.keep(attempt.task.job, entry);
-    }
-
-    /// Jobs under way that write this dataset, or read and write anything of its name.
-    fn writer_of(&self, name: &shardmill_common::name::DatasetName) -> Option<JobId> {
-        self.scheduler
-            .jobs()
-            .filter(|j| !matches!(j.resolved.spec, JobSpec::Repair(_)))
-            .find(|j| {
-                j.resolved.spec.outputs().into_iter().any(|o| o == name || o.rejects() == *name || name.rejects() == *o)
-            })
-            .map(|j| j.id)
     }
 }
 

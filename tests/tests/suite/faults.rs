@@ -6,6 +6,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use shardmill::api::Client;
+use shardmill_common::message::Page;
 use shardmill_common::status::JobStatus;
 use shardmill_tests::{Cluster, Shardmill, pseudo_rows};
 
@@ -88,9 +89,9 @@ impl Scene {
     fn newest_job(&self) -> Option<JobStatus> {
         let jobs = self.runtime.block_on(async {
             let client = Client::connect(&self.cluster.url(), None).await.ok()?;
-            client.jobs().await.ok()
+            client.jobs(Page { before: None, limit: Some(1) }).await.ok()
         });
-        jobs?.into_iter().next()
+        jobs?.items.into_iter().next()
     }
 }
 

@@ -1,12 +1,18 @@
 //! Shuffle files: one a map task, its partitions one after another as Arrow IPC streams, then an index.
 
+mod input;
+mod local;
 mod read;
+mod remote;
 mod rows;
 mod write;
 
+pub use input::ShuffleInput;
+pub use local::{Indexes, LocalFile, LocalPartitions};
+pub use read::frames;
 #[cfg(test)]
-pub use read::to_frame;
-pub use read::{frames, partition_in_file};
+pub use read::{partition_in_file, to_frame};
+pub use remote::{Piece, RemotePartitions};
 pub use rows::{partition_rows, shuffle_rows};
 pub use write::ShuffleWriter;
 

@@ -36,16 +36,39 @@ impl IndexEntry {
     }
 }
 
-/// The index of a shuffle file.
-struct Index {
+/// The index of a shuffle file, and the length of the file.
+pub struct Index {
     entries: Vec<IndexEntry>,
 }
 
-fn bad(what: impl std::fmt::Display) -> String {
+pub(super) fn bad(what: impl std::fmt::Display) -> String {
     format!("the shuffle file is damaged: {what}")
 }
 
 impl Index {
+    /// Reads and checks the index of a file.
+    pub fn of(path: &Path) -> Result<Self, String> {
+        let mut file = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        Self::read(&mut file)
+    }
+
+    /// A partition's place.
+    pub fn entry(&self, partition: u32) -> Result<IndexEntry, String> {
+        self.entries.get(partition as usize).copied().ok_or_else(|| bad(format!("it has no partition {partition}")))
+    }
+
+    /// Where the partitions `from..to` lie, side by side.
+    pub fn span(&self, from: u32, to: u32) -> Result<(u64, u64), String> {
+        let (first, last) = (self.entry(from)?, self.entry(to.saturating_sub(1).max(from))?);
+        let end = last.offset.checked_add(last.bytes).filter(|end| *end >= first.offset);
+        Ok((first.offset, end.ok_or_else(|| bad("its index"))? - first.offset))
+    }
+
+    /// Bytes that it takes in memory.
+    pub fn memory(&self) -> usize {
+        self.entries.len() * IndexEntry::BYTES + 64
+    }
+
     fn read(file: &mut File) -> Result<Self, String> {
         const TAIL: u64 = 24;
         let len = file.metadata().map_err(bad)?.len();
@@ -66,28 +89,13 @@ impl Index {
         if xxh3_64(&index) != checksum {
             return Err(bad("its index"));
         }
-        Ok(Self { entries: index.chunks_exact(IndexEntry::BYTES).filter_map(IndexEntry::take).collect() })
+        let entries: Vec<IndexEntry> = index.chunks_exact(IndexEntry::BYTES).filter_map(IndexEntry::take).collect();
+        let room = len - TAIL - bytes;
+        if entries.iter().any(|e| e.offset.checked_add(e.bytes).is_none_or(|end| end > room)) {
+            return Err(bad("a partition lies outside"));
+        }
+        Ok(Self { entries })
     }
-}
-
-/// The bytes of a partition of a file on this machine, checked.
-pub fn partition_in_file(path: &Path, partition: u32) -> Result<Bytes, String> {
-    let mut file = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let index = Index::read(&mut file)?;
-    let entry = index.entries.get(partition as usize).ok_or_else(|| bad(format!("it has no partition {partition}")))?;
-    if entry.bytes == 0 {
-        return Ok(Bytes::new());
-    }
-    let len = file.metadata().map_err(bad)?.len();
-    if entry.offset.checked_add(entry.bytes).is_none_or(|end| end > len) {
-        return Err(bad(format!("partition {partition} lies outside")));
-    }
-    let mut data = vec![0u8; entry.bytes as usize];
-    file.seek(SeekFrom::Start(entry.offset)).and_then(|_| file.read_exact(&mut data)).map_err(bad)?;
-    if xxh3_64(&data) != entry.checksum {
-        return Err(bad(format!("partition {partition}")));
-    }
-    Ok(data.into())
 }
 
 /// The frames of a partition, one at a time.
@@ -104,6 +112,14 @@ pub fn frames(data: Bytes) -> impl Iterator<Item = Result<DataFrame, Failure>> {
                 .map_err(|e| Failure::internal(format!("cannot read a partition: {e}"))),
         )
     })
+}
+
+/// The bytes of one partition of a file, checked.
+#[cfg(test)]
+pub fn partition_in_file(path: &Path, partition: u32) -> Result<Bytes, String> {
+    let files = vec![super::LocalFile { path: path.to_owned(), index: Index::of(path).map(std::sync::Arc::new) }];
+    let mut read = super::LocalPartitions::new(files, partition, partition + 1);
+    read.next().unwrap_or_else(|| Err("nothing was read".into()))
 }
 
 /// A partition as one frame; `None` where it is empty.

@@ -1,4 +1,4 @@
-//! The partial aggregates of a shard.
+//! The partial aggregates of some shards.
 
 use polars::prelude::{Column, DataFrame, IdxCa};
 use shardmill_common::failure::Failure;
@@ -14,13 +14,15 @@ pub fn run(context: &Context, task: &AggregateTask) -> Result<TaskOutput, Failur
     let columns = layout.columns();
     let mut partial = Partial::new(&layout, task.partitions.max(1))?;
     let mut output = TaskOutput::default();
-    if columns.is_empty() {
-        // Where no column is needed, rows are only counted.
-        let rows = context.entry(&task.input)?.rows() as usize;
-        partial.add(&DataFrame::empty(), rows)?;
-        output.counters.add("rows_in", rows as u64);
-    } else {
-        let mut frame = context.open_columns(&task.input, &task.schema, Some(&columns))?;
+    for input in &task.inputs {
+        if columns.is_empty() {
+            // Where no column is needed, rows are only counted.
+            let rows = context.entry(input)?.rows() as usize;
+            partial.add(&DataFrame::empty(), rows)?;
+            output.counters.add("rows_in", rows as u64);
+            continue;
+        }
+        let mut frame = context.open_columns(input, &task.schema, Some(&columns))?;
         output.counters.add("rows_in", frame.height() as u64);
         // Rows in pieces as they were read, so that nothing is copied to bring them together.
         for piece in frame.split_chunks() {
@@ -32,7 +34,7 @@ pub fn run(context: &Context, task: &AggregateTask) -> Result<TaskOutput, Failur
     Ok(output)
 }
 
-/// The groups of a shard so far.
+/// The groups so far.
 struct Partial<'a> {
     layout: &'a Layout,
     groups: Groups,

@@ -16,7 +16,7 @@ use shardmill_serving::model::{Matrix, Scorer, Scores};
 
 use crate::fetch::{Fetcher, Where};
 use crate::shard;
-use crate::shuffle::ShuffleWriter;
+use crate::shuffle::{ShuffleInput, ShuffleWriter};
 use crate::train::Sessions;
 
 /// How far an attempt has come.
@@ -164,6 +164,17 @@ impl Context {
 
     /// One partition of what each task of a range wrote, in task order.
     pub fn partitions(&self, range: TaskRange, partition: u32) -> impl Iterator<Item = Result<Bytes, Failure>> + '_ {
+        self.shuffle(range, partition, partition + 1)
+    }
+
+    /// The partitions `from..to` of what each task of a range wrote: partition after partition, in each the tasks in their order.
+    /// What is to be read is best asked for at once: each worker that has some of it is asked once.
+    pub fn shuffle(
+        &self,
+        range: TaskRange,
+        from: u32,
+        to: u32,
+    ) -> impl Iterator<Item = Result<Bytes, Failure>> + use<'_> {
         let shared = self.stages.iter().find(|(stage, _)| *stage == range.stage).map(|(_, places)| places.as_slice());
         let places: Vec<&TaskPlace> = shared
             .unwrap_or(&self.places)
@@ -175,9 +186,10 @@ impl Context {
             .collect();
         let complete = places.len() as u32 == range.to - range.from;
         let missing = (!complete).then(|| Err(Failure::internal("the place of an earlier task was not sent along")));
-        missing.into_iter().chain(places.into_iter().map(move |p| {
+        let input = complete.then(|| ShuffleInput::open(&self.fetch, &places, from, to, &self.place));
+        missing.into_iter().chain(input.into_iter().flatten().map(move |piece| {
             self.check()?;
-            self.fetch.partition(p.attempt, p.worker, partition, &self.place)
+            piece
         }))
     }
 

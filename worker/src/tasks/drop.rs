@@ -1,4 +1,6 @@
-//! Dropping rows from a shard: by a deletion vector, or by writing the shard anew when a third of it is gone.
+//! Dropping rows from shards: by a deletion vector, or by writing the shard anew when a third of it is gone.
+
+use std::collections::BTreeMap;
 
 use polars::prelude::{BooleanChunked, NewChunkedArray};
 use roaring::RoaringBitmap;
@@ -13,14 +15,26 @@ use crate::shard::deletions;
 
 pub fn run(context: &Context, task: &DropTask) -> Result<TaskOutput, Failure> {
     // Rows are numbered as the version shows them, so what was dropped before does not count.
-    let mut drops = RoaringBitmap::new();
-    for data in context.partitions(task.found, task.input.ordinal) {
+    let mut drops: BTreeMap<u32, RoaringBitmap> = BTreeMap::new();
+    for data in context.partitions(task.found, task.partition) {
         for frame in crate::shuffle::frames(data?) {
-            drops.extend(u32s(&frame?, "row")?);
+            let frame = frame?;
+            for (shard, row) in u32s(&frame, "shard")?.into_iter().zip(u32s(&frame, "row")?) {
+                drops.entry(shard).or_default().insert(row);
+            }
         }
     }
-    let shard = drop_rows(context, &task.input, &task.schema, &drops)?;
-    Ok(TaskOutput { shard: Some(shard), schema: Some(task.schema.clone()), ..Default::default() })
+    let mut kept = Vec::new();
+    for input in &task.inputs {
+        let entry = context.entry(input)?;
+        match drops.get(&input.ordinal) {
+            None => kept.push(entry),
+            Some(all) if all.len() == entry.rows() => {}
+            Some(some) => kept.push(drop_rows(context, input, &task.schema, some)?),
+        }
+    }
+    let mut kept = kept.into_iter();
+    Ok(TaskOutput { shard: kept.next(), more: kept.collect(), schema: Some(task.schema.clone()), ..Default::default() })
 }
 
 /// The shard without these rows, numbered as the version shows them.

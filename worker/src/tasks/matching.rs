@@ -12,7 +12,7 @@ use shardmill_common::spec::{How, Validate};
 use shardmill_common::task::{MatchTask, Matching, PartitionSize, TaskOutput, TaskRange};
 
 use super::Context;
-use super::duplicates::ByHash;
+use super::duplicates::{ByHash, Drops};
 use super::hash::read_hashes;
 
 /// Rows of one side within a partition, in dataset order.
@@ -76,25 +76,30 @@ struct Outgoing {
     left_only: u64,
     right_only: u64,
     both: u64,
-    dropped: u64,
+    /// In a semi or anti join: all that is put out.
+    drops: Drops,
 }
 
 pub fn run(context: &Context, task: &MatchTask) -> Result<TaskOutput, Failure> {
     let driver_is_left = task.how != How::Right;
-    let (driver_range, other_range) = if driver_is_left { (task.left, task.right) } else { (task.right, task.left) };
-    let count = |r: TaskRange| (r.to - r.from) as usize;
+    // One entry a shard.
+    let (left_shards, right_shards) = (task.left_first_rows.len(), task.right_first_rows.len());
+    let (drivers, others) = if driver_is_left { (left_shards, right_shards) } else { (right_shards, left_shards) };
     let mut out = Outgoing {
-        driver: vec![Kept::default(); count(driver_range)],
-        other_only: vec![Vec::new(); count(other_range)],
-        wanted: vec![Wanted::default(); if task.deliver { count(other_range) } else { 0 }],
+        driver: vec![Kept::default(); drivers],
+        other_only: vec![Vec::new(); others],
+        wanted: vec![Wanted::default(); if task.deliver { others } else { 0 }],
+        drops: Drops::new(&task.groups),
         left_only: 0,
         right_only: 0,
         both: 0,
-        dropped: 0,
     };
-    for partition in task.partitions.0..task.partitions.1 {
-        let left = read_side(context, task.left, partition)?;
-        let mut right = read_side(context, task.right, partition)?;
+    let (from, to) = task.partitions;
+    let mut left_input = context.shuffle(task.left, from, to);
+    let mut right_input = context.shuffle(task.right, from, to);
+    for partition in from..to {
+        let left = read_side(task.left, &mut left_input)?;
+        let mut right = read_side(task.right, &mut right_input)?;
         if task.matching == Matching::Comparison {
             right = drop_exact_duplicates(right, task.right_has_row_hash)?;
         }
@@ -102,14 +107,17 @@ pub fn run(context: &Context, task: &MatchTask) -> Result<TaskOutput, Failure> {
         context.advance((left.hashes.len() + right.hashes.len()) as u64, 0);
         let (driver, other) = if driver_is_left { (&left, &right) } else { (&right, &left) };
         match task.matching {
-            Matching::Semi => drop_by_partner(&mut out, driver, &Groups::of(other), false),
-            Matching::Anti => drop_by_partner(&mut out, driver, &Groups::of(other), true),
+            Matching::Semi => drop_by_partner(&mut out.drops, driver, &Groups::of(other), false)?,
+            Matching::Anti => drop_by_partner(&mut out.drops, driver, &Groups::of(other), true)?,
             Matching::Comparison | Matching::Join => pair(&mut out, task, partition, driver, other),
         }
     }
     let mut counters = Counters::default();
     match task.matching {
-        Matching::Semi | Matching::Anti => counters.add("rows_dropped", out.dropped),
+        Matching::Semi | Matching::Anti => {
+            counters.add("rows_dropped", out.drops.len());
+            return Ok(TaskOutput { shuffle: Some(out.drops.write(context)?), counters, ..Default::default() });
+        }
         Matching::Comparison | Matching::Join => {
             counters.add("left_only", out.left_only);
             counters.add("right_only", out.right_only);
@@ -120,13 +128,13 @@ pub fn run(context: &Context, task: &MatchTask) -> Result<TaskOutput, Failure> {
 }
 
 /// Puts out the rows that have a partner, or those that have none.
-fn drop_by_partner(out: &mut Outgoing, driver: &Side, groups: &Groups, with_partner: bool) {
-    for (hash, (shard, row)) in driver.hashes.iter().zip(&driver.positions) {
+fn drop_by_partner(drops: &mut Drops, driver: &Side, groups: &Groups, with_partner: bool) -> Result<(), Failure> {
+    for (hash, place) in driver.hashes.iter().zip(&driver.positions) {
         if groups.firsts.contains_key(hash) == with_partner {
-            out.driver[*shard as usize].rows.push(*row);
-            out.dropped += 1;
+            drops.push(*place)?;
         }
     }
+    Ok(())
 }
 
 /// Finds the partners of one partition's rows. Pairs are counted, never listed: there may be more of them than fit anywhere.
@@ -197,12 +205,15 @@ fn pair(out: &mut Outgoing, task: &MatchTask, partition: u32, driver: &Side, oth
     }
 }
 
-fn read_side(context: &Context, range: TaskRange, partition: u32) -> Result<Side, Failure> {
+fn read_side(
+    range: TaskRange,
+    input: &mut impl Iterator<Item = Result<bytes::Bytes, Failure>>,
+) -> Result<Side, Failure> {
     let mut side = Side { hashes: Vec::new(), positions: Vec::new(), row_hashes: None };
-    for (shard, data) in (0u32..).zip(context.partitions(range, partition)) {
+    for (task, data) in (0u32..).zip(input.take((range.to - range.from) as usize)) {
         let read = read_hashes(data?)?;
+        side.positions.extend(read.places(task));
         side.hashes.extend(read.hashes);
-        side.positions.extend(read.rows.iter().map(|row| (shard, *row)));
         if let Some(rows) = read.row_hashes {
             side.row_hashes.get_or_insert_default().extend(rows);
         }

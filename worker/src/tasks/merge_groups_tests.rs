@@ -30,7 +30,7 @@ fn aggregated(
         let context = bench.context(0, n);
         let entry = context.write_shard(&mut shard.clone())?;
         let task = AggregateTask {
-            input: ShardInput { shard: ShardRef::Stored(entry), ordinal: n },
+            inputs: vec![ShardInput { shard: ShardRef::Stored(entry), ordinal: n }],
             schema: schema.clone(),
             by: by.clone(),
             aggregates: aggregates.to_vec(),

@@ -11,7 +11,7 @@ use shardmill_common::spec::{
 use shardmill_common::text::Dialect;
 use shardmill_common::units::RejectLimit;
 
-use super::schema;
+use super::world::schema;
 
 pub fn ingest() -> JobSpec {
     let chunk = |_| Chunk {

@@ -13,7 +13,7 @@ use shardmill_common::mapreduce::{Checked, MapOutput, Step};
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::task::{HashColumn, ParseResult, PartitionSize, ShardRef, TaskKind, TaskOutput, TaskPlace};
 
-use super::{Launched, ROWS, Sim, schema};
+use super::world::{Launched, ROWS, Sim, schema};
 use crate::training;
 
 /// Where a task read something from.
@@ -190,21 +190,28 @@ impl Sim {
             }
             TaskKind::Hash(task) => output.shuffle = sizes(task.plan.partitions as usize),
             TaskKind::Duplicates(task) => {
-                output.shuffle = sizes(task.hashes.iter().map(|r| (r.to - r.from) as usize).sum());
+                output.shuffle = sizes(task.groups.len());
             }
             TaskKind::Drop(task) => {
-                let entry = match &task.input.shard {
-                    ShardRef::Stored(entry) => entry.clone(),
-                    ShardRef::Made { stage, task, .. } => {
-                        let of = |p: &&TaskPlace| (p.attempt.task.stage, p.attempt.task.task) == (*stage, *task);
-                        launch.places.iter().find(of).and_then(|p| p.shards.first().cloned()).unwrap()
+                for (n, input) in (0u32..).zip(&task.inputs) {
+                    let entry = match &input.shard {
+                        ShardRef::Stored(entry) => entry.clone(),
+                        ShardRef::Made { stage, task, part } => {
+                            let of = |p: &&TaskPlace| (p.attempt.task.stage, p.attempt.task.task) == (*stage, *task);
+                            let place = launch.places.iter().find(of);
+                            place.and_then(|p| p.shards.get(*part as usize).cloned()).unwrap()
+                        }
+                    };
+                    let object = self.write(&mut output, digest((content, n))).object;
+                    let entry = ShardEntry { deletions: Some(DeletionVector { object, dropped: 10 }), ..entry };
+                    match output.shard {
+                        None => output.shard = Some(entry),
+                        Some(_) => output.more.push(entry),
                     }
-                };
-                let object = self.write(&mut output, content).object;
-                output.shard = Some(ShardEntry { deletions: Some(DeletionVector { object, dropped: 10 }), ..entry });
+                }
             }
             TaskKind::Match(task) => {
-                let shards = (task.left.to + task.right.to - task.left.from - task.right.from) as usize;
+                let shards = task.left_first_rows.len() + task.right_first_rows.len();
                 output.shuffle = sizes(shards * 2);
             }
             TaskKind::Deliver(task) => output.shuffle = sizes(task.targets as usize),

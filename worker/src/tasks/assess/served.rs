@@ -2,12 +2,12 @@
 
 use hashbrown::HashMap;
 use polars::prelude::{Column, DataFrame, DataType as PolarsType, Float64Chunked, StringChunked};
+use shardmill_common::captured::{ENDPOINT, MODEL, VARIANT};
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
 use shardmill_common::model::{Model, Served, Target};
 use shardmill_common::prediction::{PREDICTION, probability_column};
 use shardmill_common::task::AssessTask;
-use shardmill_serving::capture::{ENDPOINT, MODEL, VARIANT};
 use shardmill_serving::model::Scores;
 
 use super::Answers;

@@ -1,0 +1,180 @@
+//! Deduplication: hash every row where it lies, find duplicates among the hashes, drop the losers by deletion vectors.
+
+use shardmill_common::counters::Counters;
+use shardmill_common::failure::Failure;
+use shardmill_common::schema::Schema;
+use shardmill_common::spec::{DedupSpec, Keep};
+use shardmill_common::task::{DropTask, DuplicatesTask, HashColumn, HashPlan, HashTask, TaskKind, TaskRange, TaskSpec};
+
+use super::plan::{
+    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, coalesce, each_group, find, groups_of, inputs_of,
+    output, outputs, partition_sums, partitions_for, reduce_target, task_of, whole,
+};
+
+const HASH: &str = "hash";
+const FIND: &str = "find duplicates";
+const DROP: &str = "drop duplicates";
+
+pub fn check(spec: &DedupSpec, job: &ResolvedJob) -> Result<(), String> {
+    let input = job.inputs.first().ok_or("the input is missing")?;
+    check_keys(spec.options.keys.as_deref(), &input.schema, &input.reference().to_string())
+}
+
+/// Keys must be columns, named once.
+pub fn check_keys(keys: Option<&[String]>, schema: &Schema, what: &str) -> Result<(), String> {
+    let Some(keys) = keys else { return Ok(()) };
+    if keys.is_empty() {
+        return Err("no key column is named".into());
+    }
+    for (n, key) in keys.iter().enumerate() {
+        if schema.get(key).is_none() {
+            return Err(format!("{what} has no column `{key}`; its columns are {}", schema.names_joined()));
+        }
+        if keys[..n].contains(key) {
+            return Err(format!("the key column `{key}` is named twice"));
+        }
+    }
+    Ok(())
+}
+
+/// The columns that tell rows apart, with the types they have in the whole dataset.
+pub fn hash_columns(keys: Option<&[String]>, schema: &Schema) -> Vec<HashColumn> {
+    let of = |name: &str| HashColumn { name: name.to_owned(), dtype: schema.get(name).map(|f| f.dtype) };
+    match keys {
+        Some(keys) => keys.iter().map(|k| of(k)).collect(),
+        None => schema.names().map(of).collect(),
+    }
+}
+
+pub fn next(spec: &DedupSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+    let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+    let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
+    let Some(hash_stage) = find(stages, HASH) else {
+        return Ok(hash_stage(&shards, &input.schema, spec.options.keys.as_deref(), Vec::new()));
+    };
+    let hashes: Vec<(u32, u32)> = whole(stages, hash_stage).tasks().collect();
+    match drop_duplicates(&shards, &hashes, &input.schema, spec.options.keep, stages)? {
+        Progress::Next(next) => Ok(next),
+        Progress::Finished(shards) => Ok(Next::Publish(Box::new(Publication {
+            drafts: vec![Draft {
+                name: spec.output.clone(),
+                schema: input.schema.clone(),
+                shards: shards.into_iter().map(|s| s.entry).filter(|e| e.rows() > 0).collect(),
+            }],
+            ..Default::default()
+        }))),
+    }
+}
+
+/// A stage that hashes these shards.
+pub fn hash_stage(shards: &[ShardAt], schema: &Schema, keys: Option<&[String]>, keeps: Vec<u32>) -> Next {
+    let rows: u64 = shards.iter().map(|s| s.entry.rows()).sum();
+    let plan =
+        HashPlan { columns: Some(hash_columns(keys, schema)), with_row_hash: false, partitions: partitions_for(rows) };
+    Next::stage(HASH, hash_tasks(shards, schema, &plan, None), keeps)
+}
+
+/// The tasks that hash these shards.
+pub fn hash_tasks(shards: &[ShardAt], schema: &Schema, plan: &HashPlan, nulls_apart: Option<u32>) -> Vec<TaskSpec> {
+    let ends = groups_of(shards);
+    let grouped = ends.len() < shards.len();
+    let task = |(first, group): (usize, &[ShardAt])| {
+        let (schema, plan) = (schema.clone(), plan.clone());
+        let task = HashTask { inputs: inputs_of(first, group), grouped, schema, plan, nulls_apart };
+        task_of(group, TaskKind::Hash(task), Vec::new())
+    };
+    each_group(shards, &ends).map(task).collect()
+}
+
+/// How far the dropping of duplicates has come.
+pub enum Progress {
+    Next(Next),
+    Finished(Vec<ShardAt>),
+}
+
+/// The stages after hashing: `hashes` are the tasks that hashed `shards`, in their order.
+pub fn drop_duplicates(
+    shards: &[ShardAt],
+    hashes: &[(u32, u32)],
+    schema: &Schema,
+    keep: Keep,
+    stages: &[StageView<'_>],
+) -> Result<Progress, Failure> {
+    let Some(found) = find(stages, FIND) else {
+        return Ok(Progress::Next(find_stage(hashes, groups_of(shards), keep, stages)?));
+    };
+    drop_rows(DROP, shards, schema, whole(stages, found), stages)
+}
+
+/// The stage `name`, which drops the rows that `found` put out, a partition for each group of shards. Shards that lose nothing
+/// stay as they are, and those that lose everything are left out.
+pub fn drop_rows(
+    name: &str,
+    shards: &[ShardAt],
+    schema: &Schema,
+    found: TaskRange,
+    stages: &[StageView<'_>],
+) -> Result<Progress, Failure> {
+    let ends = groups_of(shards);
+    let dropped = partition_sums(outputs(stages, found)?, ends.len(), |size| size.rows);
+    // Of each group: what is dropped, and its shards.
+    let groups: Vec<(u64, usize, &[ShardAt])> =
+        dropped.into_iter().zip(each_group(shards, &ends)).map(|(n, (first, group))| (n, first, group)).collect();
+    let is_touched = |(dropped, _, group): &(u64, usize, &[ShardAt])| {
+        *dropped > 0 && *dropped < group.iter().map(|s| s.entry.rows()).sum()
+    };
+    let stage = find(stages, name);
+    if stage.is_none() && groups.iter().any(is_touched) {
+        let tasks = (0u32..).zip(&groups).filter(|(_, group)| is_touched(group)).map(|(n, (_, first, group))| {
+            let inputs = inputs_of(*first, group);
+            let task = DropTask { inputs, schema: schema.clone(), found, partition: n };
+            task_of(group, TaskKind::Drop(task), vec![found])
+        });
+        return Ok(Progress::Next(Next::stage(name, tasks.collect(), vec![found.stage])));
+    }
+    let mut kept: Vec<ShardAt> = Vec::new();
+    let mut task = 0;
+    for group in &groups {
+        if let Some(stage) = stage.filter(|_| is_touched(group)) {
+            kept.extend(ShardAt::all_made(stage, task, output(stages, stage, task)?));
+            task += 1;
+        } else if group.0 == 0 {
+            kept.extend(group.2.iter().cloned());
+        }
+    }
+    Ok(Progress::Finished(kept))
+}
+
+fn find_stage(hashes: &[(u32, u32)], groups: Vec<u32>, keep: Keep, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+    let outputs: Vec<_> = hashes.iter().map(|(s, t)| output(stages, *s, *t)).collect::<Result<_, _>>()?;
+    let partitions = outputs.first().and_then(|o| o.shuffle.as_ref()).map_or(1, Vec::len) as u32;
+    let total: u64 = outputs.iter().flat_map(|o| o.shuffle.iter().flatten()).map(|p| p.rows).sum();
+    let ranges = TaskRange::gather(hashes.iter().copied());
+    let tasks = coalesce(outputs.into_iter(), partitions, reduce_target(total))
+        .into_iter()
+        .map(|(from, to, rows)| TaskSpec {
+            kind: TaskKind::Duplicates(DuplicatesTask {
+                hashes: ranges.clone(),
+                partitions: (from, to),
+                keep,
+                groups: groups.clone(),
+            }),
+            reads: ranges.clone(),
+            objects: Vec::new(),
+            memory: rows * 80 + (4 << 20),
+        })
+        .collect();
+    let mut keeps: Vec<u32> = hashes.iter().map(|(s, _)| *s).collect();
+    keeps.dedup();
+    Ok(Next::stage(FIND, tasks, keeps))
+}
+
+/// `rows_in` from the hash stage, `duplicates` from the find stage, `rows_out` what is between.
+/// From the counters of all tasks together.
+pub fn counters(sum: &Counters) -> Counters {
+    let mut counters = Counters::default();
+    counters.add("rows_in", sum.get("rows_in"));
+    counters.add("duplicates", sum.get("duplicates"));
+    counters.add("rows_out", sum.get("rows_in").saturating_sub(sum.get("duplicates")));
+    counters
+}

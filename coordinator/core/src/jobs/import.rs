@@ -1,0 +1,90 @@
+//! Import: a graph that a client read, checked and uploaded becomes a model version. No worker has to do anything.
+
+use std::collections::BTreeSet;
+
+use shardmill_common::failure::Failure;
+use shardmill_common::ids::JobId;
+use shardmill_common::model::{Encoding, MAX_GRAPH_BYTES, Model, OnnxOutput, Parameters, Target, Training};
+use shardmill_common::spec::ImportSpec;
+use shardmill_common::time::Timestamp;
+use shardmill_common::units::show_bytes;
+
+use super::plan::{Next, Publication};
+
+/// The word for the algorithm of an imported model.
+pub const ALGORITHM: &str = "onnx";
+
+pub fn check(spec: &ImportSpec) -> Result<(), String> {
+    let graph = &spec.graph;
+    if graph.bytes > MAX_GRAPH_BYTES {
+        return Err(format!(
+            "{} has {}, and models of up to {} are imported",
+            graph.file,
+            show_bytes(graph.bytes),
+            show_bytes(MAX_GRAPH_BYTES)
+        ));
+    }
+    let mut seen = BTreeSet::new();
+    for feature in &spec.features.features {
+        if !matches!(feature.encoding, Encoding::Numeric { .. }) || feature.indicator {
+            return Err(format!("`{}` is not a number, and a graph computes with numbers", feature.column));
+        }
+        if !seen.insert(feature.column.as_str()) {
+            return Err(format!("two features are called `{}`", feature.column));
+        }
+    }
+    let taken: u64 = graph.inputs.iter().map(|input| u64::from(input.columns)).sum();
+    if taken != spec.features.width() as u64 {
+        return Err(format!("the inputs of the graph take {taken} numbers, and there are {} features", seen.len()));
+    }
+    if let Some(label) = spec.target.label()
+        && seen.contains(label.column.as_str())
+    {
+        return Err(format!("`{}` cannot be the label and a feature at once: say --label", label.column));
+    }
+    match (&spec.target, &graph.output) {
+        (Target::Class { classes, .. }, OnnxOutput::Probabilities { .. }) => {
+            let different: BTreeSet<_> = classes.iter().collect();
+            if classes.len() < 2 || different.len() != classes.len() {
+                return Err("a classifier has two classes or more, each once".into());
+            }
+            Ok(())
+        }
+        (Target::Number { .. }, OnnxOutput::Number { .. }) | (Target::Cluster { .. }, OnnxOutput::Clusters { .. }) => {
+            Ok(())
+        }
+        _ => Err("the outputs of the graph do not fit what it predicts".into()),
+    }
+}
+
+pub fn next(spec: &ImportSpec) -> Result<Next, Failure> {
+    let model = Model {
+        name: spec.model.clone(),
+        version: 0,
+        algorithm: ALGORITHM.to_owned(),
+        target: spec.target.clone(),
+        features: spec.features.clone(),
+        parameters: Parameters::Onnx(spec.graph.clone()),
+        curvature: None,
+        baseline: None,
+        training: Training {
+            rows: 0,
+            rows_skipped: 0,
+            rounds: Vec::new(),
+            converged: true,
+            solver: "none".to_owned(),
+            notices: spec.notices.clone(),
+        },
+        data: None,
+        parent: None,
+        spec: None,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        job: JobId(0),
+        created: Timestamp(0),
+    };
+    Ok(Next::Publish(Box::new(Publication { model: Some(Box::new(model)), ..Default::default() })))
+}
+
+#[cfg(test)]
+#[path = "import_tests.rs"]
+mod tests;

@@ -1,0 +1,289 @@
+//! Two datasets meet by the hashes of their keys: what a comparison and a shuffled join share.
+//!
+//! Hashes and positions are matched first; only columns of the other side that the result shows are then sent, to where the
+//! driving side's rows lie, and merged rows are written there in the driving side's order.
+
+use shardmill_common::failure::Failure;
+use shardmill_common::manifest::{Manifest, ShardEntry};
+use shardmill_common::schema::{DataType, Schema};
+use shardmill_common::spec::{How, Validate};
+use shardmill_common::task::{
+    DeliverTask, EmitTask, HashColumn, HashPlan, MatchTask, Matching, MergedColumn, TaskKind, TaskRange, TaskSpec,
+};
+
+use super::dedup::{self, drop_rows, hash_tasks};
+use super::plan::{
+    Next, ShardAt, StageView, coalesce, find, groups_of, made_shards, outputs, partition_sums, partitions_for,
+    reduce_target, whole,
+};
+
+pub const HASH: &str = "hash";
+pub const MATCH: &str = "match";
+pub const DELIVER: &str = "deliver";
+pub const MERGE: &str = "merge";
+pub const DROP: &str = "drop rows";
+
+/// Two sides and what becomes of their pairs.
+pub struct Pairs<'a> {
+    pub left: &'a Manifest,
+    pub right: &'a Manifest,
+    /// In the types they are compared in, one for one.
+    pub left_keys: Vec<HashColumn>,
+    pub right_keys: Vec<HashColumn>,
+    pub columns: Vec<MergedColumn>,
+    /// Columns of the other side that must travel.
+    pub payload: Vec<String>,
+    pub driver_is_left: bool,
+    pub matching: Matching,
+    pub how: How,
+    pub validate: Validate,
+    /// In a comparison: not every column of the right side is a key, so rows are told apart by hashes of their own.
+    pub right_has_row_hash: bool,
+    /// Rows without a value in a key match each other.
+    pub nulls_equal: bool,
+    /// Report differing cells instead of merged rows: this many key columns come first.
+    pub changes: Option<u32>,
+    /// Add the column `_merge`.
+    pub indicator: bool,
+}
+
+/// How far it has come.
+pub enum Progress {
+    Next(Next),
+    /// The shards of the result, in order.
+    Finished(Vec<ShardEntry>),
+}
+
+/// Where a column of the left side and one of the right are a key, the types both are brought to.
+pub fn key_columns(
+    on: &[(String, String)],
+    left: &Manifest,
+    right: &Manifest,
+    numbers_match_text: bool,
+) -> Result<(Vec<HashColumn>, Vec<HashColumn>), String> {
+    let (l, r) = (left.reference(), right.reference());
+    let mut keys = (Vec::new(), Vec::new());
+    for (n, (a, b)) in on.iter().enumerate() {
+        if on[..n].contains(&(a.clone(), b.clone())) {
+            return Err(format!("the key column {} is named twice", shown(a, b)));
+        }
+        let of = |name: &str, which: &dyn std::fmt::Display, schema: &Schema| {
+            schema
+                .get(name)
+                .map(|f| f.dtype)
+                .ok_or_else(|| format!("{which} has no column `{name}`; its columns are {}", schema.names_joined()))
+        };
+        let (a_type, b_type) = (of(a, &l, &left.schema)?, of(b, &r, &right.schema)?);
+        let common = a_type.join(b_type);
+        // Numbers meet numbers and dates meet instants; anything else that had to become text would match by accident.
+        let by_text = numbers_match_text && (a_type == DataType::Int64 || b_type == DataType::Int64);
+        let of_text = a_type == DataType::String || b_type == DataType::String;
+        if common == DataType::String && a_type != b_type && !(by_text && of_text) {
+            return Err(if a == b {
+                format!(
+                    "the key column `{a}` is {a_type} in {l} and {b_type} in {r}: cast one of them first (shardmill clean, \
+                     rule `cast`)"
+                )
+            } else {
+                format!(
+                    "the key column `{a}` of {l} is {a_type} and `{b}` of {r} is {b_type}: cast one of them first (shardmill \
+                     clean, rule `cast`)"
+                )
+            });
+        }
+        keys.0.push(HashColumn { name: a.clone(), dtype: Some(common) });
+        keys.1.push(HashColumn { name: b.clone(), dtype: Some(common) });
+    }
+    Ok(keys)
+}
+
+fn shown(left: &str, right: &str) -> String {
+    if left == right { format!("`{left}`") } else { format!("`{left}={right}`") }
+}
+
+/// Refuses a result in which two columns would have one name.
+pub fn check_names(columns: &[MergedColumn], suffixes: &(String, String)) -> Result<(), String> {
+    for (n, column) in columns.iter().enumerate() {
+        if columns[..n].iter().any(|c| c.name == column.name) {
+            return Err(format!(
+                "two columns of the result would be named `{}`: choose other --suffixes (they are `{}` and `{}`)",
+                column.name, suffixes.0, suffixes.1
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Pairs<'_> {
+    fn rows(&self) -> u64 {
+        self.left.rows() + self.right.rows()
+    }
+
+    pub fn partitions(&self) -> u32 {
+        partitions_for(self.rows())
+    }
+
+    /// The next stage, or the shards that came out.
+    pub fn next(&self, stages: &[StageView<'_>]) -> Result<Progress, Failure> {
+        let left: Vec<ShardAt> = self.left.shards.iter().map(ShardAt::stored).collect();
+        let right: Vec<ShardAt> = self.right.shards.iter().map(ShardAt::stored).collect();
+        let Some(hash) = find(stages, HASH) else {
+            return Ok(Progress::Next(self.hash_stage(&left, &right)));
+        };
+        let (l, r) = (groups_of(&left).len() as u32, groups_of(&right).len() as u32);
+        let left_hashes = TaskRange { stage: hash, from: 0, to: l };
+        let right_hashes = TaskRange { stage: hash, from: l, to: l + r };
+        let Some(matching) = find(stages, MATCH) else {
+            return self.match_stage(&left, (left_hashes, right_hashes), stages).map(Progress::Next);
+        };
+        let matches = whole(stages, matching);
+        if matches!(self.matching, Matching::Semi | Matching::Anti) {
+            return Ok(match drop_rows(DROP, &left, &self.left.schema, matches, stages)? {
+                dedup::Progress::Next(next) => Progress::Next(next),
+                dedup::Progress::Finished(kept) => {
+                    Progress::Finished(kept.into_iter().map(|s| s.entry).filter(|s| s.rows() > 0).collect())
+                }
+            });
+        }
+        let (driver, other) = if self.driver_is_left { (&left, &right) } else { (&right, &left) };
+        let mut delivered = None;
+        if !self.payload.is_empty() {
+            let Some(deliver) = find(stages, DELIVER) else {
+                return Ok(Progress::Next(self.deliver_stage(driver.len(), other, matches)));
+            };
+            delivered = Some(whole(stages, deliver));
+        }
+        let Some(merge) = find(stages, MERGE) else {
+            return self.merge_stage(driver, other, matches, delivered, stages).map(Progress::Next);
+        };
+        let made = made_shards(merge, stages)?;
+        Ok(Progress::Finished(made.into_iter().map(|s| s.entry).filter(|s| s.rows() > 0).collect()))
+    }
+
+    fn hash_stage(&self, left: &[ShardAt], right: &[ShardAt]) -> Next {
+        let partitions = self.partitions();
+        let hash = |side: u32, shards: &[ShardAt]| {
+            let (keys, schema) = match side {
+                0 => (&self.left_keys, &self.left.schema),
+                _ => (&self.right_keys, &self.right.schema),
+            };
+            let with_row_hash = side == 1 && self.right_has_row_hash;
+            let plan = HashPlan { columns: Some(keys.clone()), with_row_hash, partitions };
+            hash_tasks(shards, schema, &plan, (!self.nulls_equal).then_some(side))
+        };
+        let mut tasks = hash(0, left);
+        tasks.extend(hash(1, right));
+        Next::stage(HASH, tasks, Vec::new())
+    }
+
+    fn match_stage(
+        &self,
+        left_shards: &[ShardAt],
+        (left, right): (TaskRange, TaskRange),
+        stages: &[StageView<'_>],
+    ) -> Result<Next, Failure> {
+        let drops = matches!(self.matching, Matching::Semi | Matching::Anti);
+        let groups = if drops { groups_of(left_shards) } else { Vec::new() };
+        let (of_left, of_right) = (outputs(stages, left)?, outputs(stages, right)?);
+        let reads: Vec<TaskRange> = [left, right].into_iter().filter(|r| r.to > r.from).collect();
+        let tasks = coalesce(of_left.into_iter().chain(of_right), self.partitions(), reduce_target(self.rows()))
+            .into_iter()
+            .map(|(from, to, rows)| TaskSpec {
+                kind: TaskKind::Match(MatchTask {
+                    left,
+                    right,
+                    partitions: (from, to),
+                    matching: self.matching,
+                    how: self.how,
+                    validate: self.validate,
+                    right_has_row_hash: self.right_has_row_hash,
+                    deliver: !self.payload.is_empty(),
+                    groups: groups.clone(),
+                    left_first_rows: first_rows(self.left),
+                    right_first_rows: first_rows(self.right),
+                }),
+                reads: reads.clone(),
+                objects: Vec::new(),
+                memory: rows * 120 + (4 << 20),
+            })
+            .collect();
+        Ok(Next::stage(MATCH, tasks, vec![left.stage]))
+    }
+
+    fn deliver_stage(&self, drivers: usize, other: &[ShardAt], matches: TaskRange) -> Next {
+        let schema = if self.driver_is_left { &self.right.schema } else { &self.left.schema };
+        let tasks = other
+            .iter()
+            .enumerate()
+            .map(|(n, shard)| {
+                let task = DeliverTask {
+                    input: shard.input(n),
+                    schema: schema.clone(),
+                    columns: self.payload.clone(),
+                    matches,
+                    partition: (drivers + other.len() + n) as u32,
+                    targets: drivers as u32,
+                };
+                shard.task(TaskKind::Deliver(task), vec![matches])
+            })
+            .collect();
+        Next::stage(DELIVER, tasks, vec![matches.stage])
+    }
+
+    fn merge_stage(
+        &self,
+        driver: &[ShardAt],
+        other: &[ShardAt],
+        matches: TaskRange,
+        delivered: Option<TaskRange>,
+        stages: &[StageView<'_>],
+    ) -> Result<Next, Failure> {
+        let (driver_schema, other_schema) = match self.driver_is_left {
+            true => (&self.left.schema, &self.right.schema),
+            false => (&self.right.schema, &self.left.schema),
+        };
+        let sent = delivered.map_or(Ok(Vec::new()), |range| outputs(stages, range))?;
+        let arrived = partition_sums(sent, driver.len(), |size| size.bytes);
+        let emit = |n: usize, shard: &ShardAt, is_driver: bool| {
+            let task = EmitTask {
+                input: shard.input(n),
+                schema: if is_driver { driver_schema.clone() } else { other_schema.clone() },
+                columns: self.columns.clone(),
+                is_driver,
+                driver_is_left: self.driver_is_left,
+                matches,
+                partition: (if is_driver { n } else { driver.len() + n }) as u32,
+                delivered: delivered.filter(|_| is_driver),
+                changes: self.changes,
+                indicator: self.indicator,
+            };
+            let mut reads = vec![matches];
+            reads.extend(delivered.filter(|_| is_driver));
+            let mut task = shard.task(TaskKind::Emit(task), reads);
+            // What was delivered is compressed; a task that cannot hold it works in passes.
+            let arrived = arrived.get(n).copied().filter(|_| is_driver).unwrap_or(0);
+            task.memory = task.memory.saturating_mul(2).saturating_add(arrived.saturating_mul(4).min(1 << 30));
+            task
+        };
+        let mut tasks: Vec<TaskSpec> = driver.iter().enumerate().map(|(n, s)| emit(n, s, true)).collect();
+        if self.how == How::Outer && self.changes.is_none() {
+            tasks.extend(other.iter().enumerate().map(|(n, s)| emit(n, s, false)));
+        }
+        let mut keeps = vec![matches.stage];
+        keeps.extend(delivered.map(|d| d.stage));
+        Ok(Next::stage(MERGE, tasks, keeps))
+    }
+}
+
+fn first_rows(manifest: &Manifest) -> Vec<u64> {
+    let mut sum = 0;
+    manifest
+        .shards
+        .iter()
+        .map(|s| {
+            let first = sum;
+            sum += s.rows();
+            first
+        })
+        .collect()
+}

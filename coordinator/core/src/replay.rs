@@ -1,0 +1,112 @@
+//! From rows back to a core.
+
+use std::collections::BTreeMap;
+
+use shardmill_common::ids::JobId;
+use shardmill_common::time::Timestamp;
+
+use crate::core::Core;
+use crate::rows::{Kept, Key, Table, decode};
+use crate::scheduler::{Done, SchedulerOptions};
+use crate::tables::{
+    Counters, Endpoints, Evaluations, JobRow, Jobs, ModelNames, Models, Names, StageRow, Stages, Taken, Tasks, Versions,
+};
+
+/// A row that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    pub table: String,
+    pub key: String,
+    pub why: String,
+}
+
+impl std::fmt::Display for Damaged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the row `{}` [{}] cannot be read: {}", self.table, self.key, self.why)
+    }
+}
+
+/// A key as people can read most of it.
+pub fn show_key(key: &[u8]) -> String {
+    key.escape_ascii().to_string()
+}
+
+/// A core in the making. The rows of every table that is in memory are given to it, in any order.
+pub struct Replay {
+    core: Core,
+    jobs: BTreeMap<JobId, JobRow>,
+    stages: BTreeMap<(JobId, u32), StageRow>,
+    tasks: BTreeMap<(JobId, u32, u32), Done>,
+}
+
+fn take<T: Table>(rows: &mut BTreeMap<T::Key, T::Value>, key: &[u8], value: &[u8]) -> Result<(), String> {
+    let key = T::Key::decoded(key).ok_or("its key cannot be read")?;
+    rows.insert(key, decode::<T>(value)?);
+    Ok(())
+}
+
+impl Replay {
+    pub fn new(options: SchedulerOptions, epoch: u64) -> Self {
+        Self { core: Core::new(options, epoch), jobs: BTreeMap::new(), stages: BTreeMap::new(), tasks: BTreeMap::new() }
+    }
+
+    /// Takes a row.
+    pub fn row(&mut self, table: &str, key: &[u8], value: &[u8]) -> Result<(), Damaged> {
+        fn load<T: Table>(kept: &mut Kept<T>, key: &[u8], value: &[u8]) -> Result<(), String> {
+            kept.load(key, value)
+        }
+        let core = &mut self.core;
+        let taken = match table {
+            Counters::NAME => load(&mut core.counters, key, value),
+            Names::NAME => load(&mut core.catalog.names, key, value),
+            Taken::NAME => load(&mut core.catalog.taken, key, value),
+            Versions::NAME => load(&mut core.catalog.versions, key, value),
+            ModelNames::NAME => load(&mut core.registry.names, key, value),
+            Models::NAME => load(&mut core.registry.models, key, value),
+            Evaluations::NAME => load(&mut core.registry.evaluations, key, value),
+            Endpoints::NAME => load(&mut core.endpoints.all, key, value),
+            Jobs::NAME => take::<Jobs>(&mut self.jobs, key, value),
+            Stages::NAME => take::<Stages>(&mut self.stages, key, value),
+            Tasks::NAME => take::<Tasks>(&mut self.tasks, key, value),
+            _ => Err("this program does not know the table".into()),
+        };
+        taken.map_err(|why| Damaged { table: table.to_owned(), key: show_key(key), why })
+    }
+
+    /// The core as its rows say. `now` is when: workers that had work are given time to come back.
+    pub fn finish(mut self, now: Timestamp) -> Core {
+        let mut core = self.core;
+        core.now = now;
+        core.scheduler.restore_published(core.catalog.objects().collect::<Vec<_>>());
+        let mut stages: BTreeMap<JobId, Vec<(StageRow, Vec<(u32, Done)>)>> = BTreeMap::new();
+        for ((job, number), row) in self.stages {
+            let later = self.tasks.split_off(&(job, number + 1, 0));
+            let done = std::mem::replace(&mut self.tasks, later);
+            let done = done.into_iter().filter(|((j, n, _), _)| (*j, *n) == (job, number));
+            stages.entry(job).or_default().push((row, done.map(|((_, _, task), done)| (task, done)).collect()));
+        }
+        for (id, row) in self.jobs {
+            core.scheduler.restore_job(now.0, id, row, stages.remove(&id).unwrap_or_default());
+        }
+        if core.shadow.is_some() {
+            core.shadow = Some(core.durable());
+        }
+        core
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::TABLES;
+
+    #[test]
+    fn every_table_that_is_in_memory_is_replayed_and_damage_is_named() {
+        for table in TABLES {
+            let mut replay = Replay::new(SchedulerOptions::default(), 1);
+            let refused = replay.row(table.name, b"", b"\xff").unwrap_err();
+            assert_eq!(refused.why.contains("does not know"), !table.in_memory, "{}", table.name);
+            assert!(refused.to_string().starts_with(&format!("the row `{}`", table.name)), "{refused}");
+        }
+    }
+}
