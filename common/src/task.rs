@@ -105,10 +105,10 @@ pub struct MergeStatisticsTask {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HashTask {
-    /// Shards that follow each other in their dataset.
+    /// Shards that follow each other in their dataset: a group, whose rows are numbered as if they were one shard.
     pub inputs: Vec<ShardInput>,
-    /// Some task of the stage hashes several shards: each row then says which it is of.
-    pub grouped: bool,
+    /// The group's number on its side.
+    pub group: u32,
     pub schema: Schema,
     pub plan: HashPlan,
     /// Rows without a value in a key column get hashes of their own, by this number of their side and their position, so that
@@ -117,20 +117,18 @@ pub struct HashTask {
     pub nulls_apart: Option<u32>,
 }
 
-/// Finds duplicates among the hashes of partitions `partitions.0..partitions.1`; puts out the rows to drop (`shard`, `row`), a
-/// partition for each group of shards.
+/// Finds duplicates among the hashes of partitions `partitions.0..partitions.1`; puts out the rows to drop, a partition for each
+/// group of shards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DuplicatesTask {
-    /// The tasks that hashed the shards, in shard order.
+    /// The tasks that hashed the groups, in their order.
     pub hashes: Vec<TaskRange>,
     pub partitions: (u32, u32),
     pub keep: Keep,
-    /// Where each group of neighbouring shards ends.
-    pub groups: Vec<u32>,
 }
 
-/// Drops the rows that an earlier stage named from some shards that follow each other: by a deletion vector, or by rewriting a
-/// shard when a third of it is gone. Puts out those that have rows left, in order.
+/// Drops the rows that an earlier stage named from a group of shards: by a deletion vector, or by rewriting a shard when a third of
+/// it is gone. Puts out those that have rows left, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DropTask {
     pub inputs: Vec<ShardInput>,
@@ -154,10 +152,10 @@ pub enum Matching {
     Anti,
 }
 
-/// Matches left and right hashes of some partitions. Its own output has a partition for each shard of the driving side
-/// (the rows it keeps, in no order, with the number of their partners), then one for each shard of the other side (rows only
-/// it has), and, when rows are delivered, one more for each shard of the other side: its rows that have partners with the
-/// group of rows of one key that they belong to, and which shards of the driving side want which group.
+/// Matches left and right hashes of some partitions. Its own output has a partition for each group of shards of the driving side
+/// (the rows it keeps, in no order, with the number of their partners), then one for each of the other side (rows only it has),
+/// and, when rows are delivered, one more for each of the other side: its rows that have partners with the set of rows of one key
+/// that they belong to, and which groups of the driving side want which set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MatchTask {
     pub left: TaskRange,
@@ -172,24 +170,21 @@ pub struct MatchTask {
     pub right_has_row_hash: bool,
     /// Tell the other side's shards which of their rows are wanted where; they then send their columns.
     pub deliver: bool,
-    /// For semi and anti joins: where each group of neighbouring shards of the driving side ends. The rows to drop are put out a
-    /// partition a group.
-    pub groups: Vec<u32>,
-    /// Rows of each left shard before it, then of each right shard: for messages that name rows.
+    /// Rows before each left group, then before each right one: for messages that name rows.
     pub left_first_rows: Vec<u64>,
     pub right_first_rows: Vec<u64>,
 }
 
-/// Sends the columns of matched rows of one shard of the other side to the shards of the driving side.
+/// Sends the columns of matched rows of a group of shards of the other side to the groups of the driving side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeliverTask {
-    pub input: ShardInput,
+    pub inputs: Vec<ShardInput>,
     pub schema: Schema,
     pub columns: Vec<String>,
     pub matches: TaskRange,
-    /// The partition of the match output that says which of this shard's rows are wanted where.
+    /// The partition of the match output that says which of these rows are wanted where.
     pub partition: u32,
-    /// Shards of the driving side.
+    /// Groups of the driving side.
     pub targets: u32,
 }
 
@@ -204,20 +199,22 @@ pub struct MergedColumn {
     pub other: Option<String>,
 }
 
-/// Writes the merged rows of one shard.
+/// Writes the merged rows of a group of shards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EmitTask {
-    pub input: ShardInput,
+    pub inputs: Vec<ShardInput>,
+    /// The group's number on its side.
+    pub group: u32,
     pub schema: Schema,
     pub columns: Vec<MergedColumn>,
-    /// This shard belongs to the driving side (whose order the output keeps) or supplies the rows only the other side has.
+    /// The group belongs to the driving side (whose order the output keeps) or supplies the rows only the other side has.
     pub is_driver: bool,
     /// The driving side is the left one.
     pub driver_is_left: bool,
     pub matches: TaskRange,
-    /// The partition of the match output that holds this shard's rows.
+    /// The partition of the match output that holds the group's rows.
     pub partition: u32,
-    /// The deliver tasks, where columns of the other side are needed; this shard's rows are in the partition of its ordinal.
+    /// The deliver tasks, where columns of the other side are needed; the group's rows are in the partition of its number.
     pub delivered: Option<TaskRange>,
     /// Report differing cells instead of merged rows: key columns first in `columns`, this many.
     pub changes: Option<u32>,

@@ -98,7 +98,7 @@ fn outcome(launch: &Launch) -> TaskOutput {
             counters.add("rows_in", ROWS);
         }
         TaskKind::Duplicates(task) => {
-            output.shuffle = sizes(task.groups.len());
+            output.shuffle = sizes(task.hashes.iter().map(|r| (r.to - r.from) as usize).sum());
             counters.add("duplicates", 1);
         }
         TaskKind::Drop(task) => {

@@ -34,10 +34,12 @@ pub struct SortSpec {
 /// Puts a sample of a shard's keys with their positions into the shuffle, one partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SampleTask {
-    pub input: ShardInput,
+    /// Shards that follow each other in their dataset.
+    pub inputs: Vec<ShardInput>,
     pub schema: Schema,
     pub order: SortOrder,
-    /// The first row to take, and how far it is to the next: rows are taken evenly over the whole dataset.
+    /// The first row to take, counted over all of these shards, and how far it is to the next: rows are taken evenly over the
+    /// whole dataset.
     pub first: u64,
     pub step: u64,
     /// Bytes of keys to send at most; of long ones fewer are sent.
@@ -51,10 +53,11 @@ pub struct BoundsTask {
     pub partitions: u32,
 }
 
-/// Puts a shard's rows into the shuffle by range.
+/// Puts the rows of some shards into the shuffle by range.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RangeTask {
-    pub input: ShardInput,
+    /// Shards that follow each other in their dataset.
+    pub inputs: Vec<ShardInput>,
     pub schema: Schema,
     pub order: SortOrder,
     /// The bounds task.

@@ -142,6 +142,30 @@ impl Context {
         self.open_columns(input, schema, None)
     }
 
+    /// The rows of some shards, one after another.
+    pub fn open_all(
+        &self,
+        inputs: &[ShardInput],
+        schema: &Schema,
+        columns: Option<&[String]>,
+    ) -> Result<DataFrame, Failure> {
+        let mut whole: Option<DataFrame> = None;
+        for input in inputs {
+            let frame = self.open_columns(input, schema, columns)?;
+            match &mut whole {
+                None => whole = Some(frame),
+                Some(whole) => {
+                    whole.vstack_mut(&frame).map_err(Failure::internal)?;
+                }
+            }
+        }
+        let mut whole = whole.unwrap_or_default();
+        if inputs.len() > 1 {
+            whole.rechunk_mut();
+        }
+        Ok(whole)
+    }
+
     pub fn open_columns(
         &self,
         input: &ShardInput,

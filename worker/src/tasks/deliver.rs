@@ -37,7 +37,7 @@ pub fn run(context: &Context, task: &DeliverTask) -> Result<TaskOutput, Failure>
         }
         return Ok(TaskOutput { shuffle: Some(writer.finish()?), ..Default::default() });
     }
-    let frame = context.open_columns(&task.input, &task.schema, Some(&task.columns))?;
+    let frame = context.open_all(&task.inputs, &task.schema, Some(&task.columns))?;
     if rows.iter().any(|(_, row)| *row as usize >= frame.height()) {
         return Err(Failure::internal("the match stage names a row that is not there"));
     }

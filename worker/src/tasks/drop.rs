@@ -1,7 +1,5 @@
 //! Dropping rows from shards: by a deletion vector, or by writing the shard anew when a third of it is gone.
 
-use std::collections::BTreeMap;
-
 use polars::prelude::{BooleanChunked, NewChunkedArray};
 use roaring::RoaringBitmap;
 use shardmill_common::failure::Failure;
@@ -15,22 +13,24 @@ use crate::shard::deletions;
 
 pub fn run(context: &Context, task: &DropTask) -> Result<TaskOutput, Failure> {
     // Rows are numbered as the version shows them, so what was dropped before does not count.
-    let mut drops: BTreeMap<u32, RoaringBitmap> = BTreeMap::new();
+    let mut drops = RoaringBitmap::new();
     for data in context.partitions(task.found, task.partition) {
         for frame in crate::shuffle::frames(data?) {
-            let frame = frame?;
-            for (shard, row) in u32s(&frame, "shard")?.into_iter().zip(u32s(&frame, "row")?) {
-                drops.entry(shard).or_default().insert(row);
-            }
+            drops.extend(u32s(&frame?, "row")?);
         }
     }
     let mut kept = Vec::new();
+    // The group's rows are numbered as if it were one shard.
+    let mut first = 0;
     for input in &task.inputs {
         let entry = context.entry(input)?;
-        match drops.get(&input.ordinal) {
-            None => kept.push(entry),
-            Some(all) if all.len() == entry.rows() => {}
-            Some(some) => kept.push(drop_rows(context, input, &task.schema, some)?),
+        let end = first + entry.rows() as u32;
+        let here: RoaringBitmap = drops.range(first..end).map(|row| row - first).collect();
+        first = end;
+        match here.len() {
+            0 => kept.push(entry),
+            all if all == entry.rows() => {}
+            _ => kept.push(drop_rows(context, input, &task.schema, &here)?),
         }
     }
     let mut kept = kept.into_iter();

@@ -1,10 +1,10 @@
-//! Finding duplicates among hashes. Shards come in order and rows in order, so the first of equals is the first of the dataset.
+//! Finding duplicates among hashes. Groups of shards come in order and rows in order, so the first of equals is the first of the dataset.
 
 use hashbrown::HashMap;
 use polars::prelude::{DataFrame, NamedFrom, Series};
 use shardmill_common::failure::Failure;
 use shardmill_common::spec::Keep;
-use shardmill_common::task::{DuplicatesTask, PartitionSize, TaskOutput};
+use shardmill_common::task::{DuplicatesTask, TaskOutput};
 
 use super::Context;
 use super::hash::read_hashes;
@@ -30,11 +30,12 @@ impl std::hash::Hasher for Identity {
 pub type ByHash<T> = HashMap<u128, T, std::hash::BuildHasherDefault<Identity>>;
 
 pub fn run(context: &Context, task: &DuplicatesTask) -> Result<TaskOutput, Failure> {
-    let mut drops = Drops::new(&task.groups);
+    let groups: u32 = task.hashes.iter().map(|r| r.to - r.from).sum();
+    let mut drops: Vec<Vec<u32>> = vec![Vec::new(); groups as usize];
     let (from, to) = task.partitions;
     let mut inputs: Vec<_> = task.hashes.iter().map(|r| (r.to - r.from, context.shuffle(*r, from, to))).collect();
     for _ in from..to {
-        let mut sets = Vec::new();
+        let mut sets = Vec::with_capacity(groups as usize);
         for (tasks, input) in &mut inputs {
             for data in input.take(*tasks as usize) {
                 sets.push(read_hashes(data?)?);
@@ -45,20 +46,20 @@ pub fn run(context: &Context, task: &DuplicatesTask) -> Result<TaskOutput, Failu
         match task.keep {
             Keep::First => {
                 let mut seen: ByHash<()> = ByHash::with_capacity_and_hasher(total, Default::default());
-                for (shard, set) in walk {
-                    for (hash, place) in set.hashes.iter().zip(set.places(shard)) {
+                for (group, set) in walk {
+                    for (hash, row) in set.hashes.iter().zip(&set.rows) {
                         if seen.insert(*hash, ()).is_some() {
-                            drops.push(place)?;
+                            drops[group as usize].push(*row);
                         }
                     }
                 }
             }
             Keep::Last => {
                 let mut seen: ByHash<()> = ByHash::with_capacity_and_hasher(total, Default::default());
-                for (shard, set) in walk.into_iter().rev() {
-                    for (hash, place) in set.hashes.iter().zip(set.places(shard)).rev() {
+                for (group, set) in walk.into_iter().rev() {
+                    for (hash, row) in set.hashes.iter().zip(&set.rows).rev() {
                         if seen.insert(*hash, ()).is_some() {
-                            drops.push(place)?;
+                            drops[group as usize].push(*row);
                         }
                     }
                 }
@@ -68,10 +69,10 @@ pub fn run(context: &Context, task: &DuplicatesTask) -> Result<TaskOutput, Failu
                 for hash in sets.iter().flat_map(|s| &s.hashes) {
                     *count.entry(*hash).or_insert(0) += 1;
                 }
-                for (shard, set) in walk {
-                    for (hash, place) in set.hashes.iter().zip(set.places(shard)) {
+                for (group, set) in walk {
+                    for (hash, row) in set.hashes.iter().zip(&set.rows) {
                         if count.get(hash).is_some_and(|n| *n > 1) {
-                            drops.push(place)?;
+                            drops[group as usize].push(*row);
                         }
                     }
                 }
@@ -79,50 +80,17 @@ pub fn run(context: &Context, task: &DuplicatesTask) -> Result<TaskOutput, Failu
         }
         context.advance(total as u64, 0);
     }
+    let mut writer = context.shuffle_writer(false)?;
     let mut output = TaskOutput::default();
-    output.counters.add("duplicates", drops.len());
-    output.shuffle = Some(drops.write(context)?);
-    Ok(output)
-}
-
-/// Rows that are to be dropped, by groups of neighbouring shards.
-pub struct Drops {
-    /// Where each group ends.
-    ends: Vec<u32>,
-    /// Shards and rows of each.
-    groups: Vec<(Vec<u32>, Vec<u32>)>,
-}
-
-impl Drops {
-    pub fn new(ends: &[u32]) -> Self {
-        Self { ends: ends.to_vec(), groups: vec![Default::default(); ends.len()] }
-    }
-
-    pub fn push(&mut self, (shard, row): (u32, u32)) -> Result<(), Failure> {
-        let group = self.ends.partition_point(|end| *end <= shard);
-        let (shards, rows) =
-            self.groups.get_mut(group).ok_or_else(|| Failure::internal(format!("there is no shard {shard}")))?;
-        shards.push(shard);
-        rows.push(row);
-        Ok(())
-    }
-
-    pub fn len(&self) -> u64 {
-        self.groups.iter().map(|(shards, _)| shards.len() as u64).sum()
-    }
-
-    /// Puts them out, a partition a group.
-    pub fn write(self, context: &Context) -> Result<Vec<PartitionSize>, Failure> {
-        let mut writer = context.shuffle_writer(false)?;
-        for (shards, rows) in self.groups {
-            if rows.is_empty() {
-                writer.partition(&mut [])?;
-                continue;
-            }
-            let height = rows.len();
-            let columns = vec![Series::new("shard".into(), shards).into(), Series::new("row".into(), rows).into()];
-            writer.partition(&mut [DataFrame::new(height, columns).map_err(Failure::internal)?])?;
+    for rows in &drops {
+        output.counters.add("duplicates", rows.len() as u64);
+        if rows.is_empty() {
+            writer.partition(&mut [])?;
+        } else {
+            let column = Series::new("row".into(), rows.as_slice()).into();
+            writer.partition(&mut [DataFrame::new(rows.len(), vec![column]).map_err(Failure::internal)?])?;
         }
-        writer.finish()
     }
+    output.shuffle = Some(writer.finish()?);
+    Ok(output)
 }

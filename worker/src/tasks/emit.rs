@@ -28,7 +28,7 @@ pub fn run(context: &Context, task: &EmitTask) -> Result<TaskOutput, Failure> {
         return other_only(context, task);
     }
     let kept = kept_rows(context, task)?;
-    let delivered = task.delivered.map(|range| Delivered { context, range, partition: task.input.ordinal });
+    let delivered = task.delivered.map(|range| Delivered { context, range, partition: task.group });
     match (task.changes, delivered) {
         (Some(keys), delivered) => changes(context, task, &kept, delivered, keys as usize),
         (None, delivered) => driver(context, task, &kept, delivered),
@@ -69,7 +69,7 @@ fn other_only(context: &Context, task: &EmitTask) -> Result<TaskOutput, Failure>
         return Ok(output);
     }
     rows.sort_unstable();
-    let frame = context.open(&task.input, &task.schema)?;
+    let frame = context.open_all(&task.inputs, &task.schema, None)?;
     let height = rows.len();
     let whole = height == frame.height();
     let rows = IdxCa::from_vec("i".into(), rows);
@@ -102,7 +102,7 @@ fn driver(
     if kept.is_empty() {
         return Ok(output);
     }
-    let frame = context.open(&task.input, &task.schema)?;
+    let frame = context.open_all(&task.inputs, &task.schema, None)?;
     if kept.last().is_some_and(|last| last.row as usize >= frame.height()) {
         return Err(Failure::internal("the match stage names a row that is not there"));
     }
@@ -219,7 +219,7 @@ fn changes(
     let matched = kept.iter().filter(|k| k.partners > 0);
     let order: Vec<(u32, u32)> =
         matched.flat_map(|k| grouped.places(k.group).iter().map(|place| (k.row, *place))).collect();
-    let frame = context.open(&task.input, &task.schema)?;
+    let frame = context.open_all(&task.inputs, &task.schema, None)?;
     let rows = IdxCa::from_vec("i".into(), order.iter().map(|(row, _)| *row).collect());
     let places = IdxCa::from_vec("i".into(), order.iter().map(|(_, place)| *place).collect());
     let mut found: Vec<(u32, u32)> = Vec::new();

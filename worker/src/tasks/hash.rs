@@ -14,40 +14,34 @@ pub fn run(context: &Context, task: &HashTask) -> Result<TaskOutput, Failure> {
         _ => None,
     };
     let mut hashes = RowHashes { keys: Vec::new(), rows: None };
-    let mut places = Places { shards: task.grouped.then(Vec::new), rows: Vec::new() };
     let mut output = TaskOutput::default();
     for input in &task.inputs {
         let frame = context.open_columns(input, &task.schema, columns.as_deref())?;
         let mut here = hash_frame(&frame, &task.plan)?;
         if let (Some(side), Some(columns)) = (task.nulls_apart, &task.plan.columns) {
-            set_nulls_apart(&frame, columns, (side, input.ordinal), &mut here.keys)?;
+            let first = (side, task.group, hashes.keys.len() as u32);
+            set_nulls_apart(&frame, columns, first, &mut here.keys)?;
         }
-        let rows = frame.height();
-        output.counters.add("rows_in", rows as u64);
-        if let Some(shards) = &mut places.shards {
-            shards.extend(std::iter::repeat_n(input.ordinal, rows));
+        output.counters.add("rows_in", frame.height() as u64);
+        if hashes.keys.is_empty() {
+            hashes = here;
+            continue;
         }
-        places.rows.extend(0..rows as u32);
         hashes.keys.append(&mut here.keys);
         if let Some(mut rows) = here.rows {
             hashes.rows.get_or_insert_default().append(&mut rows);
         }
     }
-    output.shuffle = Some(write_hashes(context, &hashes, &places, task.plan.partitions)?);
+    output.shuffle = Some(write_hashes(context, &hashes, task.plan.partitions)?);
     Ok(output)
 }
 
-/// Where rows lie: each one's number in its shard, and its shard where there are several.
-struct Places {
-    shards: Option<Vec<u32>>,
-    rows: Vec<u32>,
-}
-
-/// Rows without a value in one of the columns get hashes that follow from where they are, and equal no other.
+/// Rows without a value in one of the columns get hashes that follow from where they are, and equal no other. `first` is where the
+/// first of them is: side, group, and number there.
 pub fn set_nulls_apart(
     frame: &DataFrame,
     columns: &[HashColumn],
-    (side, ordinal): (u32, u32),
+    (side, group, first): (u32, u32, u32),
     hashes: &mut [u128],
 ) -> Result<(), Failure> {
     for column in columns {
@@ -57,7 +51,7 @@ pub fn set_nulls_apart(
         }
         for (row, (hash, is_null)) in (0u32..).zip(hashes.iter_mut().zip(column.is_null().iter())) {
             if is_null == Some(true) {
-                *hash = hash_of_place(side, ordinal, row);
+                *hash = hash_of_place(side, group, first + row);
             }
         }
     }
@@ -75,16 +69,10 @@ fn hash_of_place(side: u32, ordinal: u32, row: u32) -> u128 {
 
 /// Writes (hash, row) of every row of a frame to the attempt's shuffle file, partition by partition, rows in order.
 pub fn shuffle_hashes(context: &Context, frame: &DataFrame, plan: &HashPlan) -> Result<Vec<PartitionSize>, Failure> {
-    let places = Places { shards: None, rows: (0..frame.height() as u32).collect() };
-    write_hashes(context, &hash_frame(frame, plan)?, &places, plan.partitions)
+    write_hashes(context, &hash_frame(frame, plan)?, plan.partitions)
 }
 
-fn write_hashes(
-    context: &Context,
-    hashes: &RowHashes,
-    places: &Places,
-    count: u32,
-) -> Result<Vec<PartitionSize>, Failure> {
+fn write_hashes(context: &Context, hashes: &RowHashes, count: u32) -> Result<Vec<PartitionSize>, Failure> {
     let RowHashes { keys, rows } = hashes;
     let partitions = count.max(1) as usize;
     let mut starts = vec![0usize; partitions + 1];
@@ -114,11 +102,7 @@ fn write_hashes(
             [Series::new(hi.into(), high).into(), Series::new(lo.into(), low).into()]
         };
         let mut columns = halves(keys, "hi", "lo").to_vec();
-        let placed = |of: &[u32]| members.iter().map(|r| of[*r as usize]).collect::<Vec<u32>>();
-        columns.push(Series::new("row".into(), placed(&places.rows)).into());
-        if let Some(shards) = &places.shards {
-            columns.push(Series::new("shard".into(), placed(shards)).into());
-        }
+        columns.push(Series::new("row".into(), members).into());
         if let Some(rows) = rows {
             columns.extend(halves(rows, "row_hi", "row_lo"));
         }
@@ -127,32 +111,20 @@ fn write_hashes(
     writer.finish()
 }
 
-/// One task's hashes of one partition, as they were shuffled.
+/// The hashes of one group in one partition, as they were shuffled.
 pub struct HashedRows {
     pub hashes: Vec<u128>,
-    /// The shard of each row; none where the task is that of one shard, which has its number.
-    pub shards: Option<Vec<u32>>,
     pub rows: Vec<u32>,
     pub row_hashes: Option<Vec<u128>>,
 }
 
-impl HashedRows {
-    /// Where its rows lie, as (shard, row), where the task was number `task`.
-    pub fn places(&self, task: u32) -> impl DoubleEndedIterator<Item = (u32, u32)> + ExactSizeIterator + '_ {
-        self.rows.iter().enumerate().map(move |(n, row)| (self.shards.as_ref().map_or(task, |shards| shards[n]), *row))
-    }
-}
-
 /// Reads what [`shuffle_hashes`] wrote.
 pub fn read_hashes(data: bytes::Bytes) -> Result<HashedRows, Failure> {
-    let mut out = HashedRows { hashes: Vec::new(), shards: None, rows: Vec::new(), row_hashes: None };
+    let mut out = HashedRows { hashes: Vec::new(), rows: Vec::new(), row_hashes: None };
     for frame in crate::shuffle::frames(data) {
         let frame = frame?;
         join_halves(&frame, "hi", "lo", &mut out.hashes)?;
         out.rows.extend(u32s(&frame, "row")?);
-        if frame.column("shard").is_ok() {
-            out.shards.get_or_insert_default().extend(u32s(&frame, "shard")?);
-        }
         if frame.column("row_hi").is_ok() {
             join_halves(&frame, "row_hi", "row_lo", out.row_hashes.get_or_insert_default())?;
         }
@@ -194,7 +166,7 @@ mod tests {
         assert_eq!(plain[1], plain[2]);
         let apart = |side, ordinal| {
             let mut keys = plain.clone();
-            set_nulls_apart(&frame, &columns, (side, ordinal), &mut keys).unwrap();
+            set_nulls_apart(&frame, &columns, (side, ordinal, 0), &mut keys).unwrap();
             keys
         };
         let mut all = [apart(0, 0), apart(0, 1), apart(1, 0)].concat();

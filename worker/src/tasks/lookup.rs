@@ -169,7 +169,8 @@ fn hash_keys(
     let plan = HashPlan { columns: Some(keys.to_vec()), with_row_hash: false, partitions: 1 };
     let mut hashes = hash_frame(frame, &plan)?.keys;
     if !nulls_equal {
-        set_nulls_apart(frame, keys, place, &mut hashes)?;
+        let (side, ordinal) = place;
+        set_nulls_apart(frame, keys, (side, ordinal, 0), &mut hashes)?;
     }
     Ok(hashes)
 }

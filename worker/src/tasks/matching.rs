@@ -1,4 +1,5 @@
-//! Matching the hashes of two datasets: which rows of each side have partners on the other.
+//! Matching the hashes of two datasets: which rows of each side have partners on the other. Where this file says shard, it means a
+//! group of shards that were hashed by one task and count as one.
 //!
 //! Rows of one key are a group. A row of the driving side is told the group of its partners, not the partners, and the other
 //! side's rows are told who wants their group: what is written grows with the rows, not with the pairs.
@@ -12,7 +13,7 @@ use shardmill_common::spec::{How, Validate};
 use shardmill_common::task::{MatchTask, Matching, PartitionSize, TaskOutput, TaskRange};
 
 use super::Context;
-use super::duplicates::{ByHash, Drops};
+use super::duplicates::ByHash;
 use super::hash::read_hashes;
 
 /// Rows of one side within a partition, in dataset order.
@@ -76,20 +77,19 @@ struct Outgoing {
     left_only: u64,
     right_only: u64,
     both: u64,
-    /// In a semi or anti join: all that is put out.
-    drops: Drops,
+    dropped: u64,
 }
 
 pub fn run(context: &Context, task: &MatchTask) -> Result<TaskOutput, Failure> {
     let driver_is_left = task.how != How::Right;
-    // One entry a shard.
-    let (left_shards, right_shards) = (task.left_first_rows.len(), task.right_first_rows.len());
-    let (drivers, others) = if driver_is_left { (left_shards, right_shards) } else { (right_shards, left_shards) };
+    let (driver_range, other_range) = if driver_is_left { (task.left, task.right) } else { (task.right, task.left) };
+    let count = |r: TaskRange| (r.to - r.from) as usize;
+    let (drivers, others) = (count(driver_range), count(other_range));
     let mut out = Outgoing {
         driver: vec![Kept::default(); drivers],
         other_only: vec![Vec::new(); others],
         wanted: vec![Wanted::default(); if task.deliver { others } else { 0 }],
-        drops: Drops::new(&task.groups),
+        dropped: 0,
         left_only: 0,
         right_only: 0,
         both: 0,
@@ -107,17 +107,14 @@ pub fn run(context: &Context, task: &MatchTask) -> Result<TaskOutput, Failure> {
         context.advance((left.hashes.len() + right.hashes.len()) as u64, 0);
         let (driver, other) = if driver_is_left { (&left, &right) } else { (&right, &left) };
         match task.matching {
-            Matching::Semi => drop_by_partner(&mut out.drops, driver, &Groups::of(other), false)?,
-            Matching::Anti => drop_by_partner(&mut out.drops, driver, &Groups::of(other), true)?,
+            Matching::Semi => drop_by_partner(&mut out, driver, &Groups::of(other), false),
+            Matching::Anti => drop_by_partner(&mut out, driver, &Groups::of(other), true),
             Matching::Comparison | Matching::Join => pair(&mut out, task, partition, driver, other),
         }
     }
     let mut counters = Counters::default();
     match task.matching {
-        Matching::Semi | Matching::Anti => {
-            counters.add("rows_dropped", out.drops.len());
-            return Ok(TaskOutput { shuffle: Some(out.drops.write(context)?), counters, ..Default::default() });
-        }
+        Matching::Semi | Matching::Anti => counters.add("rows_dropped", out.dropped),
         Matching::Comparison | Matching::Join => {
             counters.add("left_only", out.left_only);
             counters.add("right_only", out.right_only);
@@ -128,13 +125,13 @@ pub fn run(context: &Context, task: &MatchTask) -> Result<TaskOutput, Failure> {
 }
 
 /// Puts out the rows that have a partner, or those that have none.
-fn drop_by_partner(drops: &mut Drops, driver: &Side, groups: &Groups, with_partner: bool) -> Result<(), Failure> {
-    for (hash, place) in driver.hashes.iter().zip(&driver.positions) {
+fn drop_by_partner(out: &mut Outgoing, driver: &Side, groups: &Groups, with_partner: bool) {
+    for (hash, (shard, row)) in driver.hashes.iter().zip(&driver.positions) {
         if groups.firsts.contains_key(hash) == with_partner {
-            drops.push(*place)?;
+            out.driver[*shard as usize].rows.push(*row);
+            out.dropped += 1;
         }
     }
-    Ok(())
 }
 
 /// Finds the partners of one partition's rows. Pairs are counted, never listed: there may be more of them than fit anywhere.
@@ -212,8 +209,8 @@ fn read_side(
     let mut side = Side { hashes: Vec::new(), positions: Vec::new(), row_hashes: None };
     for (task, data) in (0u32..).zip(input.take((range.to - range.from) as usize)) {
         let read = read_hashes(data?)?;
-        side.positions.extend(read.places(task));
         side.hashes.extend(read.hashes);
+        side.positions.extend(read.rows.iter().map(|row| (task, *row)));
         if let Some(rows) = read.row_hashes {
             side.row_hashes.get_or_insert_default().extend(rows);
         }

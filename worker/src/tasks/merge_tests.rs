@@ -25,7 +25,8 @@ fn sorted(shards: &[DataFrame], order: &SortOrder, partitions: u32, key_bytes: u
         let input = ShardInput { shard: ShardRef::Stored(entry), ordinal: n };
         inputs.push(input.clone());
         let (schema, order) = (schema.clone(), order.clone());
-        sample::run(&context, &SampleTask { input, schema, order, first: 1, step: 3, bytes: key_bytes }).unwrap();
+        sample::run(&context, &SampleTask { inputs: vec![input], schema, order, first: 1, step: 3, bytes: key_bytes })
+            .unwrap();
         samples.push(bench.place(0, n, Vec::new()));
     }
     let task = BoundsTask { samples: stage(0, count), partitions };
@@ -35,7 +36,7 @@ fn sorted(shards: &[DataFrame], order: &SortOrder, partitions: u32, key_bytes: u
     for (n, input) in (0u32..).zip(inputs) {
         let context = bench.context_with(2, n, found.clone());
         let (schema, order) = (schema.clone(), order.clone());
-        let task = RangeTask { input, schema, order, bounds: stage(1, 1), partitions };
+        let task = RangeTask { inputs: vec![input], schema, order, bounds: stage(1, 1), partitions };
         let output = range::run(&context, &task).unwrap();
         sizes.iter_mut().zip(output.shuffle.unwrap()).for_each(|(sum, size)| sum.rows += size.rows);
         ranges.push(bench.place(2, n, Vec::new()));

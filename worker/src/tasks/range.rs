@@ -1,5 +1,6 @@
-//! Sending a shard's rows to the ranges they belong to.
+//! Sending the rows of some shards to the ranges they belong to.
 
+use polars::prelude::DataFrame;
 use shardmill_common::failure::Failure;
 use shardmill_common::mapreduce::RangeTask;
 use shardmill_common::task::TaskOutput;
@@ -12,19 +13,29 @@ use crate::spill::KeyColumns;
 
 pub fn run(context: &Context, task: &RangeTask) -> Result<TaskOutput, Failure> {
     let bounds = Bounds::read(context, task)?;
-    let frame = context.open(&task.input, &task.schema)?;
-    let columns = KeyColumns::of(&frame, &task.order)?;
+    let mut output = TaskOutput::default();
+    let mut whole: Option<DataFrame> = None;
+    let mut of: Vec<u32> = Vec::new();
     let mut key = Vec::new();
-    let of: Vec<u32> = (0..frame.height())
-        .map(|row| {
+    for input in &task.inputs {
+        let frame = context.open(input, &task.schema)?;
+        let columns = KeyColumns::of(&frame, &task.order)?;
+        of.extend((0..frame.height()).map(|row| {
             key.clear();
             columns.put(row, &mut key);
-            bounds.range_of(&key, (task.input.ordinal, row as u32))
-        })
-        .collect();
-    context.check()?;
-    let mut output = TaskOutput::default();
-    output.counters.add("rows_in", frame.height() as u64);
+            bounds.range_of(&key, (input.ordinal, row as u32))
+        }));
+        output.counters.add("rows_in", frame.height() as u64);
+        match &mut whole {
+            None => whole = Some(frame),
+            Some(whole) => {
+                whole.vstack_mut(&frame).map_err(Failure::internal)?;
+            }
+        }
+        context.check()?;
+    }
+    let mut frame = whole.unwrap_or_default();
+    frame.rechunk_mut();
     let rows = partition_rows(&frame, &of, task.partitions)?;
     drop(frame);
     let mut writer = context.shuffle_writer(true)?;

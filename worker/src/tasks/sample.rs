@@ -1,4 +1,4 @@
-//! A sample of a shard's sort keys, with their positions and what share of the rows each stands for.
+//! A sample of the sort keys of some shards, with their positions and what share of the rows each stands for.
 
 use polars::prelude::{BinaryChunked, DataFrame, IntoColumn, NamedFrom, NewChunkedArray, Series};
 use shardmill_common::failure::Failure;
@@ -18,27 +18,35 @@ pub const WEIGHT: &str = "weight";
 
 pub fn run(context: &Context, task: &SampleTask) -> Result<TaskOutput, Failure> {
     let names: Vec<String> = task.order.by.iter().map(|key| key.column.clone()).collect();
-    let frame = context.open_columns(&task.input, &task.schema, Some(&names))?;
-    let columns = KeyColumns::of(&frame, &task.order)?;
-    let mut rows: Vec<u64> =
-        (task.first..frame.height() as u64).step_by(usize::try_from(task.step.max(1)).unwrap_or(usize::MAX)).collect();
+    // Of each sampled row: its key, and its shard and number there.
     let mut keys = Keys::default();
+    let mut places: Vec<(u32, u32)> = Vec::new();
     let mut key = Vec::new();
-    for row in &rows {
-        key.clear();
-        columns.put(*row as usize, &mut key);
-        keys.push(&key[..key.len().min(KEY_BYTES)]);
+    let (step, mut first) = (task.step.max(1), task.first);
+    for input in &task.inputs {
+        let frame = context.open_columns(input, &task.schema, Some(&names))?;
+        let columns = KeyColumns::of(&frame, &task.order)?;
+        let rows = frame.height() as u64;
+        for row in (first..rows).step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
+            key.clear();
+            columns.put(row as usize, &mut key);
+            keys.push(&key[..key.len().min(KEY_BYTES)]);
+            places.push((input.ordinal, row as u32));
+        }
+        first += rows.saturating_sub(first).div_ceil(step) * step;
+        first -= rows;
     }
-    let mut weight = task.step.max(1);
+    let mut weight = step;
     // Each key then stands for more rows.
     while keys.bytes() as u64 > task.bytes && keys.len() > 1 {
         let mut fewer = Keys::default();
         (0..keys.len()).step_by(2).for_each(|n| fewer.push(keys.get(n)));
-        rows = rows.into_iter().step_by(2).collect();
+        places = places.into_iter().step_by(2).collect();
         keys = fewer;
         weight *= 2;
     }
-    let frame = positions(&keys, vec![task.input.ordinal; keys.len()], rows.iter().map(|r| *r as u32).collect())?;
+    let (ordinals, rows) = places.into_iter().unzip();
+    let frame = positions(&keys, ordinals, rows)?;
     let weights = Series::new(WEIGHT.into(), vec![weight; keys.len()]);
     let frame = frame.hstack(&[weights.into_column()]).map_err(Failure::internal)?;
     let mut writer = context.shuffle_writer(true)?;

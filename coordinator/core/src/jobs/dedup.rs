@@ -53,7 +53,7 @@ pub fn next(spec: &DedupSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Re
         return Ok(hash_stage(&shards, &input.schema, spec.options.keys.as_deref(), Vec::new()));
     };
     let hashes: Vec<(u32, u32)> = whole(stages, hash_stage).tasks().collect();
-    match drop_duplicates(&shards, &hashes, &input.schema, spec.options.keep, stages)? {
+    match drop_duplicates(&shards, &groups_of(&shards), &hashes, &input.schema, spec.options.keep, stages)? {
         Progress::Next(next) => Ok(next),
         Progress::Finished(shards) => Ok(Next::Publish(Box::new(Publication {
             drafts: vec![Draft {
@@ -77,13 +77,12 @@ pub fn hash_stage(shards: &[ShardAt], schema: &Schema, keys: Option<&[String]>, 
 /// The tasks that hash these shards.
 pub fn hash_tasks(shards: &[ShardAt], schema: &Schema, plan: &HashPlan, nulls_apart: Option<u32>) -> Vec<TaskSpec> {
     let ends = groups_of(shards);
-    let grouped = ends.len() < shards.len();
-    let task = |(first, group): (usize, &[ShardAt])| {
-        let (schema, plan) = (schema.clone(), plan.clone());
-        let task = HashTask { inputs: inputs_of(first, group), grouped, schema, plan, nulls_apart };
+    let task = |(number, (first, group)): (u32, (usize, &[ShardAt]))| {
+        let (inputs, schema, plan) = (inputs_of(first, group), schema.clone(), plan.clone());
+        let task = HashTask { inputs, group: number, schema, plan, nulls_apart };
         task_of(group, TaskKind::Hash(task), Vec::new())
     };
-    each_group(shards, &ends).map(task).collect()
+    (0u32..).zip(each_group(shards, &ends)).map(task).collect()
 }
 
 /// How far the dropping of duplicates has come.
@@ -92,18 +91,19 @@ pub enum Progress {
     Finished(Vec<ShardAt>),
 }
 
-/// The stages after hashing: `hashes` are the tasks that hashed `shards`, in their order.
+/// The stages after hashing: `hashes` are the tasks that hashed `shards`, one for each of the groups that end at `ends`.
 pub fn drop_duplicates(
     shards: &[ShardAt],
+    ends: &[u32],
     hashes: &[(u32, u32)],
     schema: &Schema,
     keep: Keep,
     stages: &[StageView<'_>],
 ) -> Result<Progress, Failure> {
     let Some(found) = find(stages, FIND) else {
-        return Ok(Progress::Next(find_stage(hashes, groups_of(shards), keep, stages)?));
+        return Ok(Progress::Next(find_stage(hashes, keep, stages)?));
     };
-    drop_rows(DROP, shards, schema, whole(stages, found), stages)
+    drop_rows(DROP, shards, ends, schema, whole(stages, found), stages)
 }
 
 /// The stage `name`, which drops the rows that `found` put out, a partition for each group of shards. Shards that lose nothing
@@ -111,15 +111,15 @@ pub fn drop_duplicates(
 pub fn drop_rows(
     name: &str,
     shards: &[ShardAt],
+    ends: &[u32],
     schema: &Schema,
     found: TaskRange,
     stages: &[StageView<'_>],
 ) -> Result<Progress, Failure> {
-    let ends = groups_of(shards);
     let dropped = partition_sums(outputs(stages, found)?, ends.len(), |size| size.rows);
     // Of each group: what is dropped, and its shards.
     let groups: Vec<(u64, usize, &[ShardAt])> =
-        dropped.into_iter().zip(each_group(shards, &ends)).map(|(n, (first, group))| (n, first, group)).collect();
+        dropped.into_iter().zip(each_group(shards, ends)).map(|(n, (first, group))| (n, first, group)).collect();
     let is_touched = |(dropped, _, group): &(u64, usize, &[ShardAt])| {
         *dropped > 0 && *dropped < group.iter().map(|s| s.entry.rows()).sum()
     };
@@ -145,7 +145,7 @@ pub fn drop_rows(
     Ok(Progress::Finished(kept))
 }
 
-fn find_stage(hashes: &[(u32, u32)], groups: Vec<u32>, keep: Keep, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+fn find_stage(hashes: &[(u32, u32)], keep: Keep, stages: &[StageView<'_>]) -> Result<Next, Failure> {
     let outputs: Vec<_> = hashes.iter().map(|(s, t)| output(stages, *s, *t)).collect::<Result<_, _>>()?;
     let partitions = outputs.first().and_then(|o| o.shuffle.as_ref()).map_or(1, Vec::len) as u32;
     let total: u64 = outputs.iter().flat_map(|o| o.shuffle.iter().flatten()).map(|p| p.rows).sum();
@@ -153,12 +153,7 @@ fn find_stage(hashes: &[(u32, u32)], groups: Vec<u32>, keep: Keep, stages: &[Sta
     let tasks = coalesce(outputs.into_iter(), partitions, reduce_target(total))
         .into_iter()
         .map(|(from, to, rows)| TaskSpec {
-            kind: TaskKind::Duplicates(DuplicatesTask {
-                hashes: ranges.clone(),
-                partitions: (from, to),
-                keep,
-                groups: groups.clone(),
-            }),
+            kind: TaskKind::Duplicates(DuplicatesTask { hashes: ranges.clone(), partitions: (from, to), keep }),
             reads: ranges.clone(),
             objects: Vec::new(),
             memory: rows * 80 + (4 << 20),

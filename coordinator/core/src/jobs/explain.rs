@@ -111,8 +111,11 @@ fn listed(names: &[String]) -> String {
 
 /// Tasks that read small shards of an input together and large ones alone.
 fn groups(job: &ResolvedJob) -> usize {
-    let of = |m: &Manifest| groups_of(&m.shards.iter().map(ShardAt::stored).collect::<Vec<_>>()).len();
-    job.inputs.iter().map(of).sum()
+    job.inputs.iter().map(groups_in).sum()
+}
+
+fn groups_in(manifest: &Manifest) -> usize {
+    groups_of(&manifest.shards.iter().map(ShardAt::stored).collect::<Vec<_>>()).len()
 }
 
 fn shards(job: &ResolvedJob) -> usize {

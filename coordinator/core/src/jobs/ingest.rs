@@ -128,7 +128,9 @@ fn finish(
                 Some(hash) => whole(stages, hash).tasks().collect(),
             }
         };
-        match drop_duplicates(&all, &hashes, &schema, dedup.keep, stages)? {
+        // A chunk is hashed by the task that parses it, and so is a group of its own.
+        let ends: Vec<u32> = (1..=all.len() as u32).collect();
+        match drop_duplicates(&all, &ends, &hashes, &schema, dedup.keep, stages)? {
             Progress::Next(next) => return Ok(next),
             Progress::Finished(kept) => all = kept,
         }

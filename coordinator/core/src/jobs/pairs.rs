@@ -13,8 +13,8 @@ use shardmill_common::task::{
 
 use super::dedup::{self, drop_rows, hash_tasks};
 use super::plan::{
-    Next, ShardAt, StageView, coalesce, find, groups_of, made_shards, outputs, partition_sums, partitions_for,
-    reduce_target, whole,
+    Next, ShardAt, StageView, coalesce, each_group, find, groups_of, inputs_of, made_shards, outputs, partition_sums,
+    partitions_for, reduce_target, task_of, whole,
 };
 
 pub const HASH: &str = "hash";
@@ -45,6 +45,13 @@ pub struct Pairs<'a> {
     pub changes: Option<u32>,
     /// Add the column `_merge`.
     pub indicator: bool,
+}
+
+/// The shards of a side, in the groups that end there.
+#[derive(Clone, Copy)]
+struct Side<'a> {
+    shards: &'a [ShardAt],
+    ends: &'a [u32],
 }
 
 /// How far it has come.
@@ -130,26 +137,29 @@ impl Pairs<'_> {
         let Some(hash) = find(stages, HASH) else {
             return Ok(Progress::Next(self.hash_stage(&left, &right)));
         };
-        let (l, r) = (groups_of(&left).len() as u32, groups_of(&right).len() as u32);
+        let (left_ends, right_ends) = (groups_of(&left), groups_of(&right));
+        let (l, r) = (left_ends.len() as u32, right_ends.len() as u32);
         let left_hashes = TaskRange { stage: hash, from: 0, to: l };
         let right_hashes = TaskRange { stage: hash, from: l, to: l + r };
         let Some(matching) = find(stages, MATCH) else {
-            return self.match_stage(&left, (left_hashes, right_hashes), stages).map(Progress::Next);
+            let first_rows = (first_rows(&left, &left_ends), first_rows(&right, &right_ends));
+            return self.match_stage((left_hashes, right_hashes), first_rows, stages).map(Progress::Next);
         };
         let matches = whole(stages, matching);
         if matches!(self.matching, Matching::Semi | Matching::Anti) {
-            return Ok(match drop_rows(DROP, &left, &self.left.schema, matches, stages)? {
+            return Ok(match drop_rows(DROP, &left, &left_ends, &self.left.schema, matches, stages)? {
                 dedup::Progress::Next(next) => Progress::Next(next),
                 dedup::Progress::Finished(kept) => {
                     Progress::Finished(kept.into_iter().map(|s| s.entry).filter(|s| s.rows() > 0).collect())
                 }
             });
         }
-        let (driver, other) = if self.driver_is_left { (&left, &right) } else { (&right, &left) };
+        let (left, right) = (Side { shards: &left, ends: &left_ends }, Side { shards: &right, ends: &right_ends });
+        let (driver, other) = if self.driver_is_left { (left, right) } else { (right, left) };
         let mut delivered = None;
         if !self.payload.is_empty() {
             let Some(deliver) = find(stages, DELIVER) else {
-                return Ok(Progress::Next(self.deliver_stage(driver.len(), other, matches)));
+                return Ok(Progress::Next(self.deliver_stage(driver.ends.len(), other, matches)));
             };
             delivered = Some(whole(stages, deliver));
         }
@@ -178,12 +188,10 @@ impl Pairs<'_> {
 
     fn match_stage(
         &self,
-        left_shards: &[ShardAt],
         (left, right): (TaskRange, TaskRange),
+        (left_first_rows, right_first_rows): (Vec<u64>, Vec<u64>),
         stages: &[StageView<'_>],
     ) -> Result<Next, Failure> {
-        let drops = matches!(self.matching, Matching::Semi | Matching::Anti);
-        let groups = if drops { groups_of(left_shards) } else { Vec::new() };
         let (of_left, of_right) = (outputs(stages, left)?, outputs(stages, right)?);
         let reads: Vec<TaskRange> = [left, right].into_iter().filter(|r| r.to > r.from).collect();
         let tasks = coalesce(of_left.into_iter().chain(of_right), self.partitions(), reduce_target(self.rows()))
@@ -198,9 +206,8 @@ impl Pairs<'_> {
                     validate: self.validate,
                     right_has_row_hash: self.right_has_row_hash,
                     deliver: !self.payload.is_empty(),
-                    groups: groups.clone(),
-                    left_first_rows: first_rows(self.left),
-                    right_first_rows: first_rows(self.right),
+                    left_first_rows: left_first_rows.clone(),
+                    right_first_rows: right_first_rows.clone(),
                 }),
                 reads: reads.clone(),
                 objects: Vec::new(),
@@ -210,30 +217,27 @@ impl Pairs<'_> {
         Ok(Next::stage(MATCH, tasks, vec![left.stage]))
     }
 
-    fn deliver_stage(&self, drivers: usize, other: &[ShardAt], matches: TaskRange) -> Next {
+    fn deliver_stage(&self, drivers: usize, other: Side<'_>, matches: TaskRange) -> Next {
         let schema = if self.driver_is_left { &self.right.schema } else { &self.left.schema };
-        let tasks = other
-            .iter()
-            .enumerate()
-            .map(|(n, shard)| {
-                let task = DeliverTask {
-                    input: shard.input(n),
-                    schema: schema.clone(),
-                    columns: self.payload.clone(),
-                    matches,
-                    partition: (drivers + other.len() + n) as u32,
-                    targets: drivers as u32,
-                };
-                shard.task(TaskKind::Deliver(task), vec![matches])
-            })
-            .collect();
+        let task = |(n, (first, group)): (usize, (usize, &[ShardAt]))| {
+            let task = DeliverTask {
+                inputs: inputs_of(first, group),
+                schema: schema.clone(),
+                columns: self.payload.clone(),
+                matches,
+                partition: (drivers + other.ends.len() + n) as u32,
+                targets: drivers as u32,
+            };
+            task_of(group, TaskKind::Deliver(task), vec![matches])
+        };
+        let tasks = each_group(other.shards, other.ends).enumerate().map(task).collect();
         Next::stage(DELIVER, tasks, vec![matches.stage])
     }
 
     fn merge_stage(
         &self,
-        driver: &[ShardAt],
-        other: &[ShardAt],
+        driver: Side<'_>,
+        other: Side<'_>,
         matches: TaskRange,
         delivered: Option<TaskRange>,
         stages: &[StageView<'_>],
@@ -243,31 +247,35 @@ impl Pairs<'_> {
             false => (&self.right.schema, &self.left.schema),
         };
         let sent = delivered.map_or(Ok(Vec::new()), |range| outputs(stages, range))?;
-        let arrived = partition_sums(sent, driver.len(), |size| size.bytes);
-        let emit = |n: usize, shard: &ShardAt, is_driver: bool| {
+        let arrived = partition_sums(sent, driver.ends.len(), |size| size.bytes);
+        let emit = |n: usize, (first, group): (usize, &[ShardAt]), is_driver: bool| {
             let task = EmitTask {
-                input: shard.input(n),
+                inputs: inputs_of(first, group),
+                group: n as u32,
                 schema: if is_driver { driver_schema.clone() } else { other_schema.clone() },
                 columns: self.columns.clone(),
                 is_driver,
                 driver_is_left: self.driver_is_left,
                 matches,
-                partition: (if is_driver { n } else { driver.len() + n }) as u32,
+                partition: (if is_driver { n } else { driver.ends.len() + n }) as u32,
                 delivered: delivered.filter(|_| is_driver),
                 changes: self.changes,
                 indicator: self.indicator,
             };
             let mut reads = vec![matches];
             reads.extend(delivered.filter(|_| is_driver));
-            let mut task = shard.task(TaskKind::Emit(task), reads);
+            let mut task = task_of(group, TaskKind::Emit(task), reads);
             // What was delivered is compressed; a task that cannot hold it works in passes.
             let arrived = arrived.get(n).copied().filter(|_| is_driver).unwrap_or(0);
             task.memory = task.memory.saturating_mul(2).saturating_add(arrived.saturating_mul(4).min(1 << 30));
             task
         };
-        let mut tasks: Vec<TaskSpec> = driver.iter().enumerate().map(|(n, s)| emit(n, s, true)).collect();
+        let groups = |side: Side<'_>, is_driver: bool| -> Vec<TaskSpec> {
+            each_group(side.shards, side.ends).enumerate().map(|(n, group)| emit(n, group, is_driver)).collect()
+        };
+        let mut tasks = groups(driver, true);
         if self.how == How::Outer && self.changes.is_none() {
-            tasks.extend(other.iter().enumerate().map(|(n, s)| emit(n, s, false)));
+            tasks.extend(groups(other, false));
         }
         let mut keeps = vec![matches.stage];
         keeps.extend(delivered.map(|d| d.stage));
@@ -275,15 +283,12 @@ impl Pairs<'_> {
     }
 }
 
-fn first_rows(manifest: &Manifest) -> Vec<u64> {
-    let mut sum = 0;
-    manifest
-        .shards
-        .iter()
-        .map(|s| {
-            let first = sum;
-            sum += s.rows();
-            first
-        })
-        .collect()
+/// Rows before each group.
+fn first_rows(shards: &[ShardAt], ends: &[u32]) -> Vec<u64> {
+    let before = |sum: &mut u64, (_, group): (usize, &[ShardAt])| {
+        let first = *sum;
+        *sum += group.iter().map(|shard| shard.entry.rows()).sum::<u64>();
+        Some(first)
+    };
+    each_group(shards, ends).scan(0, before).collect()
 }

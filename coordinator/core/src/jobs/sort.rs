@@ -10,8 +10,8 @@ use shardmill_common::task::{TaskKind, TaskRange, TaskSpec};
 
 use super::dedup::Progress;
 use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, frame_memory, made_shards, outputs,
-    partition_sums, whole,
+    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, each_group, find, frame_memory, groups_of, inputs_of,
+    made_shards, outputs, partition_sums, task_of, whole,
 };
 
 const SORT: &str = "sort";
@@ -98,11 +98,11 @@ pub fn sort_stages(
     };
     let Some(range) = find(stages, RANGE) else {
         let bounds = whole(stages, bounds);
-        let task = |(n, shard): (usize, &ShardAt)| {
-            let (input, schema, order) = (shard.input(n), schema.clone(), order.clone());
-            shard.task(TaskKind::Range(RangeTask { input, schema, order, bounds, partitions }), vec![bounds])
+        let task = |(first, group): (usize, &[ShardAt])| {
+            let (inputs, schema, order) = (inputs_of(first, group), schema.clone(), order.clone());
+            task_of(group, TaskKind::Range(RangeTask { inputs, schema, order, bounds, partitions }), vec![bounds])
         };
-        let tasks = shards.iter().enumerate().map(task).collect();
+        let tasks = each_group(&shards, &groups_of(&shards)).map(task).collect();
         return Ok(Progress::Next(Next::stage(RANGE, tasks, vec![bounds.stage])));
     };
     let Some(merge) = find(stages, MERGE) else {
@@ -136,11 +136,13 @@ fn sample_stage(shards: &[ShardAt], schema: &Schema, order: &SortOrder) -> Next 
     let bytes = (SAMPLE_BYTES / shards.len().max(1) as u64).max(16 << 10);
     // Counted over the whole dataset, so that many small shards are not all sampled at their first row.
     let mut first = step / 2;
-    let mut tasks = Vec::with_capacity(shards.len());
-    for (n, shard) in shards.iter().enumerate() {
-        let (input, schema, order) = (shard.input(n), schema.clone(), order.clone());
-        tasks.push(shard.task(TaskKind::Sample(SampleTask { input, schema, order, first, step, bytes }), Vec::new()));
-        let rows = shard.entry.rows();
+    let ends = groups_of(shards);
+    let mut tasks = Vec::with_capacity(ends.len());
+    for (n, group) in each_group(shards, &ends) {
+        let (inputs, schema, order) = (inputs_of(n, group), schema.clone(), order.clone());
+        let kind = TaskKind::Sample(SampleTask { inputs, schema, order, first, step, bytes });
+        tasks.push(task_of(group, kind, Vec::new()));
+        let rows: u64 = group.iter().map(|shard| shard.entry.rows()).sum();
         let taken = rows.saturating_sub(first).div_ceil(step);
         first = first + taken * step - rows;
     }

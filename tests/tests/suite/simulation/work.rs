@@ -190,7 +190,7 @@ impl Sim {
             }
             TaskKind::Hash(task) => output.shuffle = sizes(task.plan.partitions as usize),
             TaskKind::Duplicates(task) => {
-                output.shuffle = sizes(task.groups.len());
+                output.shuffle = sizes(task.hashes.iter().map(|r| (r.to - r.from) as usize).sum());
             }
             TaskKind::Drop(task) => {
                 for (n, input) in (0u32..).zip(&task.inputs) {

@@ -8,7 +8,7 @@ use shardmill_common::units::show_bytes;
 use super::super::pairs::{DELIVER, DROP, HASH, MATCH, MERGE, Pairs};
 use super::super::plan::{ResolvedJob, partitions_for};
 use super::super::{compare as comparing, join as joining};
-use super::{Outline, groups, listed, number, read_all, shards};
+use super::{Outline, groups, groups_in, listed, number, read_all, shards};
 
 pub fn clean(spec: &CleanSpec, job: &ResolvedJob, outline: &mut Outline) {
     let rules = &spec.rules.rules;
@@ -128,7 +128,7 @@ fn shuffled(pairs: &Pairs<'_>, job: &ResolvedJob, outline: &mut Outline, does: &
             if !pairs.payload.is_empty() {
                 outline.stage(
                     DELIVER,
-                    other.shards.len(),
+                    groups_in(other),
                     format!(
                         "send {} of the rows of {} that have partners to where these lie",
                         number(pairs.payload.len(), "column"),
@@ -137,7 +137,7 @@ fn shuffled(pairs: &Pairs<'_>, job: &ResolvedJob, outline: &mut Outline, does: &
                 );
             }
             let both = pairs.how == shardmill_common::spec::How::Outer && pairs.changes.is_none();
-            let tasks = driver.shards.len() + if both { other.shards.len() } else { 0 };
+            let tasks = groups_in(driver) + if both { groups_in(other) } else { 0 };
             outline.stage(MERGE, tasks, format!("{does}, in the order of {}", driver.reference()));
         }
     }

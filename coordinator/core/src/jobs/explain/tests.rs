@@ -58,11 +58,11 @@ fn a_join_says_whether_and_why_it_is_broadcast() {
     // The driving side of a right join is the right one.
     let right = plan(joining(JoinHow::Right, 200), inputs());
     // Small shards are hashed together.
-    let large: &[(&str, Option<u64>)] = &[("hash", Some(2)), ("match", None), ("deliver", Some(3)), ("merge", Some(2))];
+    let large: &[(&str, Option<u64>)] = &[("hash", Some(2)), ("match", None), ("deliver", Some(1)), ("merge", Some(1))];
     assert_eq!(stages(&right), large);
     assert!(right.notes[0].contains("a@1 has") && right.notes[0].contains("shuffled"), "{:?}", right.notes);
     let outer = plan(joining(JoinHow::Outer, 1 << 30), inputs());
-    assert_eq!(stages(&outer)[3], ("merge", Some(5)));
+    assert_eq!(stages(&outer)[3], ("merge", Some(2)));
     let semi = plan(joining(JoinHow::Semi, 0), inputs());
     assert_eq!(stages(&semi), [("hash", Some(2)), ("match", None), ("drop rows", None)]);
 }
@@ -90,7 +90,7 @@ fn other_kinds_name_the_stages_that_they_plan() {
         replicas: None,
     };
     let compare = plan(JobSpec::Compare(compare), vec![manifest("a", 1, 10), manifest("b", 2, 10)]);
-    assert_eq!(stages(&compare), [("hash", Some(2)), ("match", None), ("merge", Some(3))]);
+    assert_eq!(stages(&compare), [("hash", Some(2)), ("match", None), ("merge", Some(2))]);
     let split = |stratify: Option<&str>| SplitSpec {
         input: "a".parse().unwrap(),
         into: ["x", "y"].map(|n| SplitSide { output: n.parse().unwrap(), share: 0.5 }).to_vec(),
