@@ -20,6 +20,9 @@ pub enum Failure {
     /// The worker that ran the attempt is gone.
     #[error("worker {worker} was lost")]
     WorkerLost { worker: WorkerId },
+    /// The worker that was to run the attempt does not: a message was lost.
+    #[error("worker {worker} does not run it")]
+    AttemptLost { worker: WorkerId },
     /// The attempt was told to stop.
     #[error("stopped")]
     Killed,
@@ -54,9 +57,11 @@ impl Failure {
             Failure::Internal { .. } | Failure::DiskFull { .. } | Failure::ProgramFailed { .. } => true,
             // A bad copy is dropped and another one read; a holder that is away is waited for.
             Failure::ObjectUnavailable { bad_copies, .. } => !bad_copies.is_empty(),
-            Failure::BadInput { .. } | Failure::FetchFailed { .. } | Failure::WorkerLost { .. } | Failure::Killed => {
-                false
-            }
+            Failure::BadInput { .. }
+            | Failure::FetchFailed { .. }
+            | Failure::WorkerLost { .. }
+            | Failure::AttemptLost { .. }
+            | Failure::Killed => false,
         }
     }
 }

@@ -61,16 +61,63 @@ pub struct Agent {
     attempts: Mutex<HashMap<AttemptId, RunningAttempt>>,
     /// Where the outputs of stages are that many attempts read, by job and stage; they go with the job.
     places: Mutex<HashMap<(JobId, u32), StageList>>,
-    /// The session's outgoing side, while there is one.
-    out: Mutex<Option<mpsc::UnboundedSender<FromWorker>>>,
-    /// Reports that found no session: said again in the next one.
-    unsent: Mutex<Vec<FromWorker>>,
-    /// The start count of the coordinator that the running attempts belong to.
-    epoch: Mutex<Option<u64>>,
+    link: Mutex<Link>,
     cluster: Mutex<Option<ClusterId>>,
     pub joined: watch::Sender<bool>,
     /// Told when endpoints may have changed: a session began, or the coordinator says so.
     pub deployments: watch::Sender<u64>,
+}
+
+/// Whether there is somebody to talk to. All of it changes at once, so that nothing that is said falls between two sessions.
+///
+/// ```text
+///          welcomed: what was not heard is said
+///   Down ---------------------------------------> Up
+///     ^                                            |
+///     +------------------- broken -----------------+
+/// ```
+enum Link {
+    Down {
+        /// Reports that found no session: said again in the next one.
+        unsent: Vec<FromWorker>,
+        /// The start count of the coordinator of the session before, to which the running attempts belong.
+        epoch: Option<u64>,
+    },
+    Up {
+        out: mpsc::UnboundedSender<FromWorker>,
+        epoch: u64,
+    },
+}
+
+impl Link {
+    fn say(&mut self, message: FromWorker) {
+        match self {
+            Link::Up { out, epoch } => {
+                if let Err(unsent) = out.send(message) {
+                    *self = Link::Down { unsent: vec![unsent.0], epoch: Some(*epoch) };
+                }
+            }
+            Link::Down { unsent, .. } => unsent.push(message),
+        }
+    }
+
+    /// A session began. A coordinator that restarted does not know of attempts from before; it stops them itself, and reports on
+    /// them would be of no use to it.
+    fn welcomed(&mut self, out: mpsc::UnboundedSender<FromWorker>, epoch: u64) {
+        if let Link::Down { unsent, epoch: before } = self
+            && before.is_none_or(|before| before == epoch)
+        {
+            // One that breaks at once is dialled again; what it did not hear is found out by its heartbeats.
+            unsent.drain(..).for_each(|message| drop(out.send(message)));
+        }
+        *self = Link::Up { out, epoch };
+    }
+
+    fn broken(&mut self) {
+        if let Link::Up { epoch, .. } = self {
+            *self = Link::Down { unsent: Vec::new(), epoch: Some(*epoch) };
+        }
+    }
 }
 
 /// How a session ended.
@@ -102,9 +149,7 @@ impl Agent {
             sessions,
             attempts: Mutex::default(),
             places: Mutex::default(),
-            out: Mutex::default(),
-            unsent: Mutex::default(),
-            epoch: Mutex::default(),
+            link: Mutex::new(Link::Down { unsent: Vec::new(), epoch: None }),
             cluster,
             joined: watch::Sender::new(false),
             deployments: watch::Sender::new(0),
@@ -113,15 +158,7 @@ impl Agent {
 
     /// Says something to the coordinator, now or in the next session.
     pub fn say(&self, message: FromWorker) {
-        let out = locked(&self.out);
-        match out.as_ref() {
-            Some(sender) => {
-                if let Err(unsent) = sender.send(message) {
-                    locked(&self.unsent).push(unsent.0);
-                }
-            }
-            None => locked(&self.unsent).push(message),
-        }
+        locked(&self.link).say(message);
     }
 
     /// Dials until told to stop; fails with the coordinator's reason if it refuses this worker.
@@ -129,7 +166,7 @@ impl Agent {
         let mut wait = FIRST_RETRY;
         loop {
             let end = self.session(stop.clone()).await;
-            *locked(&self.out) = None;
+            locked(&self.link).broken();
             let was_joined = self.joined.send_replace(false);
             match end {
                 SessionEnd::Stopped => return Ok(()),
@@ -218,7 +255,7 @@ impl Agent {
                     drop(out.send(FromWorker::Leaving));
                     // Long enough for the word to reach a coordinator that listens.
                     drop(out);
-                    *locked(&self.out) = None;
+                    locked(&self.link).broken();
                     drop(tokio::time::timeout(Duration::from_millis(200), incoming.message()).await);
                     return SessionEnd::Stopped;
                 }
@@ -249,17 +286,7 @@ impl Agent {
             self.facts.identity.join(cluster, &self.fetch.store.layout)?;
             *locked(&self.cluster) = Some(cluster);
         }
-        // A coordinator that restarted does not know of attempts from before; it stops them itself, and reports on them
-        // would be of no use to it.
-        let restarted = locked(&self.epoch).replace(epoch).is_some_and(|before| before != epoch);
-        let mut unsent = std::mem::take(&mut *locked(&self.unsent));
-        if restarted {
-            unsent.clear();
-        }
-        for message in unsent {
-            drop(out.send(message));
-        }
-        *locked(&self.out) = Some(out.clone());
+        locked(&self.link).welcomed(out.clone(), epoch);
         self.joined.send_replace(true);
         self.deployments.send_modify(|n| *n += 1);
         tracing::info!(coordinator = self.facts.coordinator, %cluster, epoch, "joined");
@@ -388,5 +415,41 @@ impl Agent {
 
     pub fn stored(&self, object: ObjectId, bytes: u64) {
         self.say(FromWorker::Stored { object, bytes });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(n: u64) -> FromWorker {
+        FromWorker::Serving { url: String::new(), revision: n }
+    }
+
+    fn heard(receiver: &mut mpsc::UnboundedReceiver<FromWorker>) -> Vec<FromWorker> {
+        std::iter::from_fn(|| receiver.try_recv().ok()).collect()
+    }
+
+    #[test]
+    fn what_was_said_without_a_session_is_said_in_the_next_one_of_the_same_coordinator() {
+        let mut link = Link::Down { unsent: Vec::new(), epoch: None };
+        link.say(said(1));
+        let (out, mut first) = mpsc::unbounded_channel();
+        link.welcomed(out, 7);
+        link.say(said(2));
+        assert_eq!(heard(&mut first), [said(1), said(2)]);
+        drop(first);
+        // The session is over before anybody noticed.
+        link.say(said(3));
+        link.broken();
+        link.say(said(4));
+        let (out, mut second) = mpsc::unbounded_channel();
+        link.welcomed(out, 7);
+        assert_eq!(heard(&mut second), [said(3), said(4)]);
+        link.broken();
+        link.say(said(5));
+        let (out, mut third) = mpsc::unbounded_channel();
+        link.welcomed(out, 8);
+        assert_eq!(heard(&mut third), [], "another coordinator does not know the attempts");
     }
 }

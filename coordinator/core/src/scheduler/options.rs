@@ -7,6 +7,9 @@ pub struct SchedulerOptions {
     pub reconnect_grace_ms: i64,
     /// A worker that says nothing for this long is gone.
     pub heartbeat_timeout_ms: i64,
+    /// How long a worker may leave out of its heartbeats what it was told to run before that counts as lost: longer than a launch
+    /// or a report is on its way.
+    pub unconfirmed_ms: i64,
     /// How long a holder must be gone before its objects are copied again.
     pub repair_after_ms: i64,
     /// How long a job waits for any worker, or for the only holder of an object it needs.
@@ -32,6 +35,7 @@ impl Default for SchedulerOptions {
         Self {
             reconnect_grace_ms: 2_000,
             heartbeat_timeout_ms: 20_000,
+            unconfirmed_ms: 10_000,
             repair_after_ms: 60_000,
             starvation_ms: 60_000,
             max_attempts: 4,

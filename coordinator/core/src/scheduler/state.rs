@@ -161,6 +161,7 @@ impl Scheduler {
                     last_seen: now,
                     draining: false,
                     running: BTreeMap::new(),
+                    unconfirmed: BTreeMap::new(),
                     stored_bytes: 0,
                 });
                 if stage.task(number).is_some_and(|t| t.state == TaskState::Waiting) {

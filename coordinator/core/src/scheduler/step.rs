@@ -1,5 +1,7 @@
 //! `step`: one event in, the actions it causes out.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::{AttemptId, Incarnation, ObjectId, TaskId, WorkerId};
 use shardmill_common::manifest::ShardEntry;
@@ -147,6 +149,7 @@ impl Scheduler {
                 last_seen: self.now,
                 draining,
                 running,
+                unconfirmed: BTreeMap::new(),
             },
         );
         for attempt in forgotten {
@@ -185,6 +188,21 @@ impl Scheduler {
             return;
         }
         w.last_seen = now;
+        // What either side believes to run and the other does not is settled: no lost message may hang a task.
+        let said: BTreeSet<AttemptId> = progress.iter().map(|p| p.attempt).collect();
+        let strays: Vec<AttemptId> = said.iter().filter(|attempt| !w.running.contains_key(attempt)).copied().collect();
+        w.unconfirmed.retain(|attempt, _| w.running.contains_key(attempt) && !said.contains(attempt));
+        for attempt in w.running.keys().filter(|attempt| !said.contains(attempt)) {
+            w.unconfirmed.entry(*attempt).or_insert(now);
+        }
+        let overdue = |since: &i64| now - since >= self.options.unconfirmed_ms;
+        let lost: Vec<AttemptId> = w.unconfirmed.iter().filter(|(_, since)| overdue(since)).map(|(a, _)| *a).collect();
+        for attempt in strays {
+            self.actions.push(Action::Do(Effect::Kill { worker, attempt }));
+        }
+        for attempt in lost {
+            self.attempt_failed(attempt, Failure::AttemptLost { worker });
+        }
         for p in progress {
             if let Some(task) = self.jobs.get_mut(&p.attempt.task.job).and_then(|j| j.task_mut(p.attempt.task))
                 && let TaskState::Running(attempts) = &mut task.state

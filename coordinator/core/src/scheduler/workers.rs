@@ -38,6 +38,8 @@ pub struct Worker {
     pub draining: bool,
     /// Attempts sent to it and not yet ended, with the memory each may need.
     pub running: BTreeMap<AttemptId, u64>,
+    /// Of these, the ones that it does not say it runs, and since when: a launch or a report was lost on the way.
+    pub unconfirmed: BTreeMap<AttemptId, i64>,
     /// Bytes of objects it holds: new copies go where there is least.
     pub stored_bytes: u64,
 }

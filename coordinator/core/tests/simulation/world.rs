@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use shardmill_common::failure::Refusal;
 use shardmill_common::ids::{AttemptId, Incarnation, JobId, ObjectId, TaskId, WorkerId};
 use shardmill_common::manifest::{Manifest, ObjectRef, ShardEntry};
-use shardmill_common::message::StoredObject;
+use shardmill_common::message::{AttemptProgress, StoredObject};
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::spec::{JobSpec, RegisterSpec, Submission};
 use shardmill_common::status::{JobState, JobStatus};
@@ -90,6 +90,10 @@ pub struct Sim {
     /// Kinds of tasks that were carried out.
     pub kinds: BTreeSet<String>,
     pub faults: u64,
+    /// Objects of lost messages: they lie about until their worker joins again and they are old.
+    pub litter: BTreeSet<ObjectId>,
+    /// Kinds of messages that were lost.
+    pub lost: BTreeSet<&'static str>,
     /// What the scrub asked for.
     pub verified: BTreeSet<(WorkerId, ObjectId)>,
 }
@@ -125,6 +129,8 @@ impl Sim {
             failed_programs: None,
             kinds: BTreeSet::new(),
             faults: 0,
+            litter: BTreeSet::new(),
+            lost: BTreeSet::new(),
             verified: BTreeSet::new(),
         }
     }
@@ -254,7 +260,30 @@ impl Sim {
         }
     }
 
+    /// Whether a message of this kind is lost now.
+    fn loses(&mut self, kind: &'static str, one_in: u32) -> bool {
+        let lost = self.may_crash && self.rng.random_ratio(1, one_in);
+        if lost {
+            self.faults += 1;
+            self.lost.insert(kind);
+        }
+        lost
+    }
+
     fn perform(&mut self, effect: Effect) {
+        let kind = match &effect {
+            Effect::Launch { .. } => Some("launch"),
+            Effect::Kill { .. } => Some("kill"),
+            Effect::Delete { .. } => Some("delete"),
+            Effect::Forget { .. } => Some("forget"),
+            _ => None,
+        };
+        if kind.is_some_and(|kind| self.loses(kind, 100)) {
+            if let Effect::Delete { objects, .. } = effect {
+                self.litter.extend(objects);
+            }
+            return;
+        }
         match effect {
             Effect::Launch { worker, launch, places } => {
                 let versions: Vec<(u32, u64)> = places.iter().map(|(stage, list)| (*stage, list.version)).collect();
@@ -359,8 +388,13 @@ impl Sim {
             }
             Mail::Say(worker, event) => {
                 // Without a session nobody hears it.
-                if self.workers.get(&worker).is_some_and(|w| w.connected) {
+                if !self.workers.get(&worker).is_some_and(|w| w.connected) {
+                    return;
+                }
+                if !self.loses("report", 100) {
                     self.step(event);
+                } else if let Event::Succeeded { output, .. } = event {
+                    self.litter.extend(output.wrote.iter().map(|o| o.id));
                 }
             }
             Mail::Join(worker) => {
@@ -422,8 +456,14 @@ impl Sim {
     pub fn heartbeats(&mut self) {
         let ids: Vec<WorkerId> = self.workers.iter().filter(|(_, w)| w.up && w.connected).map(|(id, _)| *id).collect();
         for worker in ids {
-            let incarnation = self.workers[&worker].incarnation;
-            self.step(Event::Heartbeat { worker, incarnation, running: vec![] });
+            let w = &self.workers[&worker];
+            let progress = |attempt: &AttemptId| AttemptProgress { attempt: *attempt, rows: 0, bytes: 0, status: None };
+            let running = w.running.keys().map(progress).collect();
+            let incarnation = w.incarnation;
+            // Some are late, and some never come.
+            if !self.loses("heartbeat", 50) {
+                self.step(Event::Heartbeat { worker, incarnation, running });
+            }
         }
     }
 
