@@ -49,7 +49,12 @@ impl CoordinatorLayout {
 
     /// The files of the model version that a job made.
     pub fn model(&self, job: JobId) -> PathBuf {
-        self.root.join("models").join(job.to_string())
+        self.models().join(job.to_string())
+    }
+
+    /// Files of model versions, a folder for each job that made one.
+    pub fn models(&self) -> PathBuf {
+        self.root.join("models")
     }
 
     /// Files of imported models.

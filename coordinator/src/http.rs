@@ -68,11 +68,12 @@ async fn ready(State(handle): State<Handle>) -> Response {
 async fn metrics(handle: Handle, live: Arc<Live>) -> Response {
     let facts = handle.ask(|d| {
         let core = d.core();
-        Ok((core.nodes(), core.catalog().summaries().len(), core.scheduler().under_replicated()))
+        let running = core.scheduler().jobs().filter(|job| job.is_journalled()).count();
+        Ok((core.nodes(), core.catalog().summaries().len(), core.scheduler().under_replicated(), running))
     });
     let facts = (facts.await, history::jobs(&handle, Page::default()).await);
-    let (nodes, datasets, lacking, jobs) = match facts {
-        (Ok((nodes, datasets, lacking)), Ok(jobs)) => (nodes, datasets, lacking, jobs.items),
+    let (nodes, datasets, lacking, running, jobs) = match facts {
+        (Ok((nodes, datasets, lacking, running)), Ok(jobs)) => (nodes, datasets, lacking, running, jobs.items),
         (Err(refusal), _) | (_, Err(refusal)) => {
             return (StatusCode::SERVICE_UNAVAILABLE, format!("{refusal}\n")).into_response();
         }
@@ -95,12 +96,12 @@ async fn metrics(handle: Handle, live: Arc<Live>) -> Response {
     };
     gauge("shardmill_worker_running_attempts", "Attempts running on a worker.", &per_node(|n| u64::from(n.running)));
     gauge("shardmill_worker_stored_bytes", "Bytes of published objects on a worker.", &per_node(|n| n.bytes));
-    let states = [JobState::Running, JobState::Done, JobState::Failed, JobState::Cancelled];
-    let by_state: Vec<(String, u64)> = states
-        .iter()
-        .map(|s| (format!("{{state=\"{}\"}}", s.name()), jobs.iter().filter(|j| j.state == *s).count() as u64))
-        .collect();
-    gauge("shardmill_jobs", "Jobs by state, of the newest thousand.", &by_state);
+    let ended = |state: JobState| jobs.iter().filter(|j| j.state == state).count();
+    let by_state: Vec<(String, u64)> = [JobState::Running, JobState::Done, JobState::Failed, JobState::Cancelled]
+        .map(|state| (state.name(), if state == JobState::Running { running } else { ended(state) }))
+        .map(|(state, count)| (format!("{{state=\"{state}\"}}"), count as u64))
+        .to_vec();
+    gauge("shardmill_jobs", "Jobs that run, and those of the newest thousand that are over, by state.", &by_state);
     gauge("shardmill_datasets", "Datasets.", &[(String::new(), datasets as u64)]);
     gauge(
         "shardmill_under_replicated_objects",

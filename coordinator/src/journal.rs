@@ -164,7 +164,8 @@ fn table_of(write: &Write) -> &'static str {
 
 fn commit(mut tx: WriteTransaction, promised: bool) -> Result<(), JournalError> {
     if promised {
-        tx.set_two_phase_commit(true);
+        // With what a start after a crash needs, so that it need not walk the whole file; that takes two phases as well.
+        tx.set_quick_repair(true);
     } else {
         tx.set_durability(Durability::None).map_err(|e| JournalError::Unwritable(e.to_string()))?;
     }
@@ -231,11 +232,27 @@ impl Reader {
         Ok(read)
     }
 
-    /// The rows with the lowest keys, at most so many.
-    pub fn oldest<T: Table>(&self, rows: usize) -> Result<Vec<Read<T>>, JournalError> {
+    /// The lowest keys, at most so many.
+    pub fn oldest_keys<T: Table>(&self, rows: usize) -> Result<Vec<T::Key>, JournalError> {
         let table = self.0.begin_read()?.open_table(Rows::new(T::NAME))?;
-        let all = table.iter()?.take(rows);
-        all.map(|row| row.map_err(JournalError::from).and_then(|(k, v)| read_row::<T>(k.value(), v.value()))).collect()
+        let keys = table.iter()?.take(rows).map(|row| Ok(T::Key::decoded(row?.0.value())));
+        Ok(keys.collect::<Result<Vec<_>, JournalError>>()?.into_iter().flatten().collect())
+    }
+
+    /// Hands out rows, the lowest keys first, until that is enough.
+    pub fn each_from_the_oldest<T: Table>(
+        &self,
+        mut goes_on: impl FnMut(T::Key, Result<T::Value, String>) -> bool,
+    ) -> Result<(), JournalError> {
+        let table = self.0.begin_read()?.open_table(Rows::new(T::NAME))?;
+        for row in table.iter()? {
+            let (key, value) = row?;
+            let (key, value) = read_row::<T>(key.value(), value.value())?;
+            if !goes_on(key, value) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The rows whose encoded keys are in `from..to`, in their order.
@@ -313,7 +330,15 @@ mod tests {
         assert_eq!(numbers(reader.newest::<Counters>(None, 2, 1 << 20).unwrap()), [299, 298]);
         assert_eq!(numbers(reader.newest::<Counters>(Some(&"003".to_owned()), 10, 1 << 20).unwrap()), [2, 1, 0]);
         assert_eq!(numbers(reader.newest::<Counters>(None, 100, 3).unwrap()).len(), 1, "the bytes are bounded");
-        assert_eq!(numbers(reader.oldest::<Counters>(2).unwrap()), [0, 1]);
+        assert_eq!(reader.oldest_keys::<Counters>(2).unwrap(), ["000", "001"]);
+        let mut seen = Vec::new();
+        reader
+            .each_from_the_oldest::<Counters>(|_, n| {
+                seen.push(n.unwrap());
+                seen.len() < 3
+            })
+            .unwrap();
+        assert_eq!(seen, [0, 1, 2]);
         assert_eq!(reader.count::<Counters>().unwrap(), 300);
     }
 

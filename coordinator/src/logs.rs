@@ -46,7 +46,7 @@ impl LeftOut {
 
 enum Order {
     Keep(JobId, Box<AttemptLog>),
-    Remove(JobId),
+    Remove(Vec<JobId>),
     /// Answered when everything before it is in the files.
     Settle(SyncSender<()>),
 }
@@ -84,8 +84,8 @@ impl Logs {
     }
 
     /// A log that is not removed now is swept at the next start.
-    pub fn remove(&self, job: JobId) {
-        let _ = self.orders.try_send(Order::Remove(job));
+    pub fn remove(&self, jobs: Vec<JobId>) {
+        let _ = self.orders.try_send(Order::Remove(jobs));
     }
 
     /// What is kept of a job, the newest included. Waits for the disk.
@@ -165,10 +165,12 @@ impl Writer {
         loop {
             match queue.recv_timeout(IDLE) {
                 Ok(Order::Keep(job, entry)) => self.keep(job, *entry),
-                Ok(Order::Remove(job)) => {
-                    self.files.remove(&job);
-                    // There may be none.
-                    let _ = std::fs::remove_file(self.layout.job_log(job));
+                Ok(Order::Remove(jobs)) => {
+                    for job in jobs {
+                        self.files.remove(&job);
+                        // There may be none.
+                        let _ = std::fs::remove_file(self.layout.job_log(job));
+                    }
                 }
                 Ok(Order::Settle(done)) => {
                     self.settle();
@@ -285,7 +287,7 @@ mod tests {
         let read = logs.read(job).unwrap();
         assert_eq!(read.attempts.iter().map(|a| a.task).collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!((read.left_out, logs.read(JobId(4)).unwrap()), (0, JobLogs::default()));
-        logs.remove(job);
+        logs.remove(vec![job]);
         assert_eq!(logs.read(job).unwrap(), JobLogs::default());
     }
 

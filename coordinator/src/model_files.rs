@@ -12,6 +12,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
+use shardmill_common::ids::JobId;
 use shardmill_common::model::{Curvature, Model, Packed};
 
 const MODEL: &str = "model.json";
@@ -48,6 +49,22 @@ pub fn remove(folder: &Path) -> io::Result<()> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
     }
+}
+
+/// Removes the folders of jobs that are not needed, and what is left of folders in the making.
+pub fn sweep(models: &Path, is_needed: impl Fn(JobId) -> bool) -> io::Result<()> {
+    let entries = match fs::read_dir(models) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let job = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<JobId>().ok());
+        if job.is_some_and(|job| !is_needed(job)) || path.extension().is_some_and(|e| e == "tmp") {
+            remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// The upper triangle, row by row: `row`, `column`, `value`.
@@ -102,6 +119,22 @@ mod tests {
     use shardmill_common::model::example;
 
     use super::*;
+
+    #[test]
+    fn folders_that_nobody_needs_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        for job in ["j7", "j8"] {
+            write(&dir.path().join(job), &example().unwrap()).unwrap();
+        }
+        fs::create_dir(dir.path().join("j9.tmp")).unwrap();
+        fs::create_dir(dir.path().join("of-somebody-else")).unwrap();
+        sweep(dir.path(), |job| job == JobId(8)).unwrap();
+        sweep(&dir.path().join("none"), |_| false).unwrap();
+        let mut left: Vec<String> =
+            fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        assert_eq!(left, ["j8", "of-somebody-else"]);
+    }
 
     #[test]
     fn what_is_written_is_read_to_the_bit_and_removed() {

@@ -58,19 +58,25 @@ fn outdated<T: Table<Key = JobId>>(
     now: Timestamp,
     ended: impl Fn(&T::Value) -> Option<Timestamp>,
 ) -> Result<Vec<JobId>, JournalError> {
-    let oldest = |count: u64| reader.oldest::<T>(count.min(AT_ONCE as u64) as usize);
     Ok(match keep {
         Keep::All => Vec::new(),
         Keep::Newest(kept) => match reader.count::<T>()?.saturating_sub(kept) {
             0 => Vec::new(),
-            excess => oldest(excess)?.into_iter().map(|(job, _)| job).collect(),
+            excess => reader.oldest_keys::<T>(excess.min(AT_ONCE as u64) as usize)?,
         },
         Keep::For(age) => {
             let since = now.0.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
-            let is_old = |value: &Result<T::Value, String>| {
-                value.as_ref().is_ok_and(|v| ended(v).is_some_and(|ended| ended.0 < since))
-            };
-            oldest(AT_ONCE as u64)?.into_iter().filter(|(_, value)| is_old(value)).map(|(job, _)| job).collect()
+            let mut old = Vec::new();
+            // Jobs end about in the order of their numbers: the first that is not old ends the search.
+            reader.each_from_the_oldest::<T>(|job, value| {
+                match value.as_ref().map(&ended) {
+                    Ok(Some(ended)) if ended.0 >= since => return false,
+                    Ok(Some(_)) => old.push(job),
+                    Ok(None) | Err(_) => {}
+                }
+                old.len() < AT_ONCE
+            })?;
+            old
         }
     })
 }

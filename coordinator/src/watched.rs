@@ -33,9 +33,10 @@ pub fn windows_since(
         if endpoint.is_some_and(|wanted| *wanted != key.2) {
             continue;
         }
-        let shown = show_key(&key.encoded());
-        let damaged = |why| JournalError::Damaged(Damaged { table: "windows".into(), key: shown.clone(), why });
-        let found = window(key, tally.map_err(damaged)?).ok_or_else(|| damaged("its key names no model".into()))?;
+        let damaged =
+            |why| JournalError::Damaged(Damaged { table: "windows".into(), key: show_key(&key.encoded()), why });
+        let tally = tally.map_err(damaged)?;
+        let found = window(key.clone(), tally).ok_or_else(|| damaged("its key names no model".into()))?;
         match windows.last_mut() {
             Some(last) if is_same(last, &found) => last.tally.merge(&found.tally),
             _ => windows.push(found),

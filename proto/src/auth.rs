@@ -77,7 +77,8 @@ impl Interceptor for CheckProtocol {
             return Ok(request);
         }
         let theirs = said.map_or("does not say which it speaks".to_owned(), |v| format!("speaks {}", v.escape_debug()));
-        Err(Status::failed_precondition(format!(
+        // Nothing else that a peer refuses has this code: it does not mend itself.
+        Err(Status::out_of_range(format!(
             "this cluster speaks protocol {PROTOCOL_VERSION}, the caller {theirs}: run the same version of shardmill everywhere"
         )))
     }

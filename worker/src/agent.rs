@@ -221,7 +221,7 @@ impl Agent {
         let mut incoming = match client.session(outgoing).await {
             Ok(answer) => answer.into_inner(),
             // Neither a wrong token nor another version of the program mends itself.
-            Err(s) if matches!(s.code(), tonic::Code::Unauthenticated | tonic::Code::FailedPrecondition) => {
+            Err(s) if matches!(s.code(), tonic::Code::Unauthenticated | tonic::Code::OutOfRange) => {
                 return SessionEnd::Refused(s.message().to_owned());
             }
             Err(s) => return SessionEnd::Broken(s.message().to_owned()),

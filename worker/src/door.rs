@@ -15,7 +15,7 @@ use shardmill_serving::capture::Sink;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::agent::Agent;
-use crate::shuffle::{LocalFile, LocalPartitions, Piece};
+use crate::shuffle::{LocalPartitions, Piece};
 use crate::store::{ReadError, Store};
 
 /// Bytes in one message.
@@ -39,7 +39,11 @@ impl Door {
     }
 }
 
-/// Partitions on their way to whoever asked, read as they are taken: neither memory nor a thread waits for a slow receiver.
+/// Bytes that a stream reads ahead: many of them may be open at once, each waiting for its turn at the receiver.
+const AHEAD: u64 = 1 << 20;
+
+/// Partitions on their way to whoever asked, read as they are taken: no thread waits for a slow receiver, and no more than a window
+/// of each stream is in memory.
 struct Outgoing {
     partitions: LocalPartitions,
     buffer: BytesMut,
@@ -49,12 +53,10 @@ struct Outgoing {
 
 impl Outgoing {
     fn new(store: &Store, attempts: &[AttemptId], from: u32, to: u32) -> Self {
-        let file = |attempt: &AttemptId| {
-            let path = store.layout.shuffle_file(*attempt);
-            LocalFile { index: store.indexes.get(*attempt, &path), path }
-        };
-        let partitions = LocalPartitions::new(attempts.iter().map(file).collect(), from, to);
-        Self { partitions, buffer: BytesMut::with_capacity(MESSAGE), failed: None }
+        let file = |attempt: &AttemptId| store.indexes.file(*attempt, store.layout.shuffle_file(*attempt), from, to);
+        let files = attempts.iter().map(file).collect();
+        let partitions = LocalPartitions::new(files, to.saturating_sub(from), AHEAD);
+        Self { partitions, buffer: BytesMut::new(), failed: None }
     }
 
     /// The next message; reads files.
@@ -92,10 +94,17 @@ impl Worker for Door {
         let object = match request {
             FetchRequest::Object { object } => object,
             FetchRequest::Partitions { attempts, from, to } => {
-                let open = tokio::task::spawn_blocking(move || Outgoing::new(&store, &attempts, from, to));
-                let outgoing = open.await.map_err(|e| Status::internal(e.to_string()))?;
-                let messages = futures::stream::unfold(outgoing, |mut outgoing| async {
-                    let read = tokio::task::spawn_blocking(move || (outgoing.next(), outgoing)).await;
+                // Opened with the first message: indexes of many files take a moment.
+                let first: Box<dyn FnOnce() -> Outgoing + Send> =
+                    Box::new(move || Outgoing::new(&store, &attempts, from, to));
+                let messages = futures::stream::unfold(first, |open| async {
+                    let read = tokio::task::spawn_blocking(move || {
+                        let mut outgoing = open();
+                        let message = outgoing.next();
+                        let next: Box<dyn FnOnce() -> Outgoing + Send> = Box::new(move || outgoing);
+                        (message, next)
+                    });
+                    let read = read.await;
                     // Only a panic ends it so; the receiver finds the answer cut short.
                     let (message, outgoing) = read.ok()?;
                     Some((message?, outgoing))

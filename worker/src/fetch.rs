@@ -178,8 +178,14 @@ impl Fetcher {
         Ok(data)
     }
 
-    /// The shuffle files of a worker's attempts, if they can be read here.
-    pub fn files_here(&self, worker: WorkerId, attempts: &[AttemptId], place: &Where) -> Option<Vec<LocalFile>> {
+    /// The shuffle files of a worker's attempts, for some of their partitions, if they can be read here.
+    pub fn files_here(
+        &self,
+        worker: WorkerId,
+        attempts: &[AttemptId],
+        (from, to): (u32, u32),
+        place: &Where,
+    ) -> Option<Vec<LocalFile>> {
         let peer_layout;
         let layout = if worker == self.me {
             &self.store.layout
@@ -191,10 +197,7 @@ impl Fetcher {
             }
             &peer_layout
         };
-        let file = |attempt: &AttemptId| {
-            let path = layout.shuffle_file(*attempt);
-            LocalFile { index: self.store.indexes.get(*attempt, &path), path }
-        };
+        let file = |attempt: &AttemptId| self.store.indexes.file(*attempt, layout.shuffle_file(*attempt), from, to);
         Some(attempts.iter().map(file).collect())
     }
 

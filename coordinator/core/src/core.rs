@@ -99,9 +99,9 @@ impl Core {
         self.counter(counter::ENDPOINTS)
     }
 
-    /// Takes one command. `now` never goes back, or is taken as what it was.
+    /// Takes one command. A clock that is set back is believed in what is shown and counted; for waiting, time stands still.
     pub fn step(&mut self, now: Timestamp, command: Command) -> Step {
-        self.now = self.now.max(now);
+        self.now = now;
         let answer = self.take(command);
         let mut rows = std::mem::take(&mut self.ledger);
         rows.append(&mut self.scheduler.ledger);
@@ -120,7 +120,12 @@ impl Core {
                 }
             }
             Command::Submit { submission, facts } => return self.submit(*submission, *facts).map(Answer::Job),
-            Command::Cancel(job) => self.happened(Event::Cancel { job }),
+            Command::Cancel(id) => {
+                if self.scheduler.job(id).is_some_and(|job| job.publishing) {
+                    return Err(Refusal::Conflict(format!("job {id} is done already: it is being published")));
+                }
+                self.happened(Event::Cancel { job: id });
+            }
             Command::Drain(worker) => {
                 if self.scheduler.worker(worker).is_none() {
                     let known: Vec<String> = self.scheduler.workers().map(|w| w.id().to_string()).collect();

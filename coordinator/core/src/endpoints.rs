@@ -87,7 +87,7 @@ impl Endpoints {
         })
     }
 
-    /// The endpoint that uses a version of this model (or any, without a number), if there is one.
+    /// The endpoint that uses a version of this model , if there is one.
     pub fn user_of_model(&self, name: &ModelName, versions: &[u32]) -> Option<(&Endpoint, &ModelRef)> {
         let wanted: Vec<ModelRef> = versions.iter().map(|v| ModelRef::version(name.clone(), *v)).collect();
         self.all.values().find_map(|e| Some((e, e.variants.iter().map(|v| &v.model).find(|m| wanted.contains(m))?)))

@@ -106,6 +106,10 @@ impl Registry {
         Ok(ModelDetail { model: model.clone(), aliases, evaluations })
     }
 
+    pub fn models(&self) -> impl Iterator<Item = &Model> {
+        self.models.values()
+    }
+
     /// The graphs of all imported models.
     pub fn graphs(&self) -> impl Iterator<Item = &OnnxGraph> {
         self.models.values().filter_map(Model::graph)

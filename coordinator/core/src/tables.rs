@@ -1,5 +1,5 @@
-//! The tables of the core: every kind of row that lasts, with its key, its value and its version. What each looked like in
-//! earlier formats is beside it, as its converter.
+//! The tables of the core: every kind of row that lasts, with its key, its value and its version. Whoever changes what a value looks
+//! like raises the version and gives the table a converter ([`Table::convert`]); golden files of earlier versions see to that.
 
 use serde::{Deserialize, Serialize};
 use shardmill_common::endpoint::{Endpoint, EndpointName};

@@ -196,6 +196,7 @@ impl Driver {
             ending: BTreeMap::new(),
         };
         driver.sweep_graphs();
+        driver.sweep_models();
         Ok((driver, handle, Mailbox(rx)))
     }
 
@@ -213,7 +214,7 @@ impl Driver {
                 },
                 _ = tick.tick() => {
                     self.step(CoreCommand::Event(Event::Tick));
-                    self.sweep()?;
+                    self.sweep();
                 }
                 () = async { drop(stop.wait_for(|s| *s).await) } => return self.close(mailbox).await,
             }
@@ -232,9 +233,9 @@ impl Driver {
         let wait = if self.serving.is_empty() { Duration::ZERO } else { LAST_WORDS };
         let end = tokio::time::Instant::now() + wait;
         while let Ok(Some(command)) = tokio::time::timeout_at(end, mailbox.recv()).await {
-            if let Command::Ask(ask) = command {
-                let reply = ask(&mut self);
-                self.replies.push(reply);
+            // Nobody gets any more work.
+            if matches!(command, Command::Ask(_) | Command::Do(CoreCommand::Counted(_))) {
+                self.take(command);
                 self.flush()?;
             }
         }
@@ -247,7 +248,10 @@ impl Driver {
         match command {
             Command::Join { joined, session, out } => {
                 let session = Session { number: session, out, places: HashMap::new() };
-                self.sessions.insert(joined.peer.worker, session);
+                // An order to hang up that was not carried out yet is about the session before.
+                let id = joined.peer.worker;
+                self.effects.retain(|effect| !matches!(effect, Effect::Hangup { worker } if *worker == id));
+                self.sessions.insert(id, session);
                 self.step(CoreCommand::Event(Event::Joined(joined)));
             }
             Command::Disconnected { worker, session } => {
@@ -295,18 +299,21 @@ impl Driver {
     }
 
     /// Removes what is not kept any longer, now and then.
-    fn sweep(&mut self) -> Result<(), JournalError> {
+    fn sweep(&mut self) {
         if self.swept.is_some_and(|swept| swept.elapsed() < SWEEP_EVERY) {
-            return Ok(());
+            return;
         }
         self.swept = Some(Instant::now());
         let (reader, now) = (self.journal.reader(), Timestamp::now());
-        if let Some(command) = tokio::task::block_in_place(|| retention::sweep(&reader, self.retention, now))? {
-            self.step(command);
-            // There may be more.
-            self.swept = None;
+        match tokio::task::block_in_place(|| retention::sweep(&reader, self.retention, now)) {
+            Ok(None) => {}
+            Ok(Some(command)) => {
+                self.step(command);
+                // There may be more.
+                self.swept = None;
+            }
+            Err(e) => tracing::warn!(error = %e, "finished jobs and records cannot be swept; trying again later"),
         }
-        Ok(())
     }
 
     /// Tells those who watch jobs where they stand, now and then, so that watching costs a small part of the work. The end of a

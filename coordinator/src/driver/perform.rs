@@ -56,6 +56,7 @@ impl Driver {
                 self.send(worker, ToWorker::Forget { job });
             }
             Effect::Deploy { revision } => {
+                tracing::info!(revision, "endpoints changed");
                 let workers: Vec<WorkerId> = self.sessions.keys().copied().collect();
                 workers.into_iter().for_each(|worker| self.send(worker, ToWorker::Deploy { revision }));
                 self.deployed.send_replace(revision);
@@ -67,11 +68,13 @@ impl Driver {
                     tracing::warn!(path = %folder.display(), error = %e, "the files of a removed model are left over");
                 }
             }
-            Effect::RemoveGraphs { digests } => {
+            Effect::RemoveGraphs { mut digests } => {
+                // A job that was accepted since may need one of them.
+                digests.retain(|digest| !self.core.graphs_in_use().any(|graph| graph.digest == *digest));
                 let files = self.graph_files();
                 tokio::task::block_in_place(|| digests.iter().for_each(|digest| files.remove(digest)));
             }
-            Effect::RemoveLogs { jobs } => jobs.into_iter().for_each(|job| self.logs.remove(job)),
+            Effect::RemoveLogs { jobs } => self.logs.remove(jobs),
             Effect::Over { status } => {
                 let error = status.error.as_deref().unwrap_or_default();
                 match status.state {

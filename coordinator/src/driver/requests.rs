@@ -113,6 +113,15 @@ impl Driver {
         }
     }
 
+    /// Removes the files of models that are neither in the registry nor about to be; for the start.
+    pub(super) fn sweep_models(&self) {
+        let models = self.core.registry().models().map(|model| model.job);
+        let needed: HashSet<JobId> = models.chain(self.core.scheduler().jobs().map(|job| job.id)).collect();
+        if let Err(e) = model_files::sweep(&self.layout.models(), |job| needed.contains(&job)) {
+            tracing::warn!(error = %e, "files of removed models are left over");
+        }
+    }
+
     /// The last change of endpoints that is on disk, now and whenever there is one.
     pub fn deployments(&self) -> watch::Receiver<u64> {
         self.deployed.subscribe()

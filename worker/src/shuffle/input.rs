@@ -9,7 +9,7 @@ use shardmill_common::ids::{AttemptId, WorkerId};
 use shardmill_common::task::TaskPlace;
 use tokio::task::JoinHandle;
 
-use super::{LocalPartitions, RemotePartitions};
+use super::{LocalPartitions, RemotePartitions, WINDOW};
 use crate::fetch::{Fetcher, PartitionStream, PeerError, Where};
 
 /// Where pieces come from.
@@ -50,8 +50,8 @@ impl ShuffleInput {
             numbered.push((place.attempt, place.worker, number));
         }
         let source = |(worker, attempts): (WorkerId, Vec<AttemptId>)| {
-            if let Some(files) = fetch.files_here(worker, &attempts, known) {
-                return Source::Here(LocalPartitions::new(files, from, to));
+            if let Some(files) = fetch.files_here(worker, &attempts, (from, to), known) {
+                return Source::Here(LocalPartitions::new(files, to.saturating_sub(from), WINDOW));
             }
             match known.url(worker) {
                 None => Source::Nowhere("its address is not known".into()),

@@ -11,17 +11,17 @@ use bytes::Bytes;
 use shardmill_common::ids::{AttemptId, JobId};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::read::{Index, bad};
+use super::read::{Index, IndexEntry, bad};
 
-/// Bytes of neighbouring partitions that are read at once, over all files.
-const WINDOW: u64 = 8 << 20;
+/// Bytes of neighbouring partitions that a task reads ahead, over all files.
+pub const WINDOW: u64 = 8 << 20;
 /// Bytes of indexes that are kept.
 const INDEXES: usize = 64 << 20;
 
-/// A shuffle file and its index, or why that cannot be read.
+/// A shuffle file, and the places of the partitions that are to be read, or why they cannot be known.
 pub struct LocalFile {
     pub path: PathBuf,
-    pub index: Result<Arc<Index>, String>,
+    pub entries: Result<Vec<IndexEntry>, String>,
 }
 
 /// Indexes of files that were read lately, so that each is read and checked once and not for every task that reads it.
@@ -31,7 +31,13 @@ pub struct Indexes {
 }
 
 impl Indexes {
-    pub fn get(&self, attempt: AttemptId, path: &Path) -> Result<Arc<Index>, String> {
+    /// An attempt's file at this path, for its partitions `from..to`.
+    pub fn file(&self, attempt: AttemptId, path: PathBuf, from: u32, to: u32) -> LocalFile {
+        let entries = self.get(attempt, &path).and_then(|index| index.entries(from, to).map(<[IndexEntry]>::to_vec));
+        LocalFile { path, entries }
+    }
+
+    fn get(&self, attempt: AttemptId, path: &Path) -> Result<Arc<Index>, String> {
         let locked = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(index) = locked().0.get(&attempt) {
             return Ok(index.clone());
@@ -60,37 +66,48 @@ impl Indexes {
     }
 }
 
-/// The partitions `from..to` of some files: partition after partition, in each the files in their order. An error is that of the
-/// file whose turn it is, and ends the reading.
+/// Neighbouring partitions of some files: partition after partition, in each the files in their order. An error is that of the file
+/// whose turn it is, and ends the reading.
 pub struct LocalPartitions {
     files: Vec<LocalFile>,
-    to: u32,
+    partitions: usize,
+    /// Bytes that may be read ahead.
+    most: u64,
     /// Whose turn it is.
-    partition: u32,
+    partition: usize,
     file: usize,
     /// What was read ahead of each file: the partitions up to here, the first of them at this offset.
-    window_to: u32,
+    window_to: usize,
     window: Vec<(u64, Bytes)>,
     failed: bool,
 }
 
 impl LocalPartitions {
-    pub fn new(files: Vec<LocalFile>, from: u32, to: u32) -> Self {
-        let to = if files.is_empty() { from } else { to };
-        Self { files, to, partition: from, file: 0, window_to: from, window: Vec::new(), failed: false }
+    /// `partitions` of each file, of which at most about `most` bytes are held.
+    pub fn new(files: Vec<LocalFile>, partitions: u32, most: u64) -> Self {
+        let partitions = if files.is_empty() { 0 } else { partitions as usize };
+        Self { files, partitions, most, partition: 0, file: 0, window_to: 0, window: Vec::new(), failed: false }
     }
 
-    /// Bytes of the partitions `from..to` in all files together.
-    fn size(&self, from: u32, to: u32) -> u64 {
-        let of = |file: &LocalFile| file.index.as_ref().ok().and_then(|index| index.span(from, to).ok());
-        self.files.iter().filter_map(of).map(|(_, bytes)| bytes).sum()
+    /// Where the partitions `from..to` of a file lie, side by side.
+    fn span(file: &LocalFile, from: usize, to: usize) -> Option<(u64, u64)> {
+        let entries = file.entries.as_ref().ok()?.get(from..to)?;
+        let (first, last) = (entries.first()?, entries.last()?);
+        Some((first.offset, (last.offset + last.bytes).checked_sub(first.offset)?))
     }
 
-    /// Reads as many partitions ahead as fit in a window; none, if one alone does not.
+    /// Reads as many partitions ahead as may be held; none, if one alone is too large.
     fn fill(&mut self) {
         self.window.clear();
         self.window_to = self.partition;
-        while self.window_to < self.to && self.size(self.partition, self.window_to + 1) <= WINDOW {
+        let mut held = 0;
+        while self.window_to < self.partitions {
+            let next = (self.window_to, self.window_to + 1);
+            held +=
+                self.files.iter().filter_map(|f| Self::span(f, next.0, next.1)).map(|(_, bytes)| bytes).sum::<u64>();
+            if held > self.most {
+                break;
+            }
             self.window_to += 1;
         }
         if self.window_to == self.partition {
@@ -98,30 +115,35 @@ impl LocalPartitions {
         }
         for file in &self.files {
             // What cannot be read now is an error when its turn comes.
-            let span = file.index.as_ref().ok().and_then(|i| i.span(self.partition, self.window_to).ok());
-            let (offset, bytes) = span.unwrap_or_default();
+            let (offset, bytes) = Self::span(file, self.partition, self.window_to).unwrap_or_default();
             let data = if bytes == 0 { Ok(Bytes::new()) } else { read_at(&file.path, offset, bytes) };
             self.window.push((offset, data.unwrap_or_default()));
         }
     }
 
-    fn read(&self) -> Result<Bytes, String> {
+    fn read(&mut self) -> Result<Bytes, String> {
         let file = self.files.get(self.file).ok_or("there is no such file")?;
-        let entry = file.index.as_ref().map_err(String::clone)?.entry(self.partition)?;
+        let entries = file.entries.as_ref().map_err(String::clone)?;
+        let entry = entries.get(self.partition).ok_or_else(|| bad("a partition is missing"))?;
         if entry.bytes == 0 {
             return Ok(Bytes::new());
         }
-        let ahead = self.window.get(self.file).and_then(|(offset, data)| {
+        let ahead = self.window.get_mut(self.file).and_then(|(offset, data)| {
             let from = entry.offset.checked_sub(*offset)? as usize;
             let to = from.checked_add(entry.bytes as usize)?;
-            (to <= data.len()).then(|| data.slice(from..to))
+            let found = (to <= data.len()).then(|| data.slice(from..to));
+            if self.partition + 1 == self.window_to {
+                // Its last: what was read goes as soon as nobody uses it.
+                *data = Bytes::new();
+            }
+            found
         });
         let data = match ahead {
             Some(data) => data,
             None => read_at(&file.path, entry.offset, entry.bytes)?,
         };
         if xxh3_64(&data) != entry.checksum {
-            return Err(bad(format!("partition {}", self.partition)));
+            return Err(bad(format!("{}: a partition", file.path.display())));
         }
         Ok(data)
     }
@@ -138,7 +160,7 @@ impl Iterator for LocalPartitions {
     type Item = Result<Bytes, String>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed || self.partition >= self.to {
+        if self.failed || self.partition >= self.partitions {
             return None;
         }
         if self.file == 0 && self.partition >= self.window_to {
@@ -164,8 +186,8 @@ mod tests {
     use super::*;
     use shardmill_common::ids::TaskId;
 
-    /// Files of four partitions each; what partition p of file f holds follows from both.
-    fn files(dir: &Path, count: usize) -> Vec<LocalFile> {
+    /// Files of four partitions each, to be read from one on; what partition p of file f holds follows from both.
+    fn files(dir: &Path, count: usize, from: u32) -> Vec<LocalFile> {
         let write = |f: usize| {
             let path = dir.join(f.to_string());
             let mut writer = ShuffleWriter::create(&path, false).unwrap();
@@ -175,7 +197,7 @@ mod tests {
                 writer.partition(&mut [frame]).unwrap();
             }
             writer.finish().unwrap();
-            LocalFile { index: Index::of(&path).map(Arc::new), path }
+            LocalFile { entries: Index::of(&path).and_then(|i| i.entries(from, 4).map(<[IndexEntry]>::to_vec)), path }
         };
         (0..count).map(write).collect()
     }
@@ -188,25 +210,28 @@ mod tests {
     #[test]
     fn partitions_come_in_order_each_from_all_files() {
         let dir = tempfile::tempdir().unwrap();
-        let read: Vec<Vec<i64>> =
-            LocalPartitions::new(files(dir.path(), 3), 1, 4).map(|data| numbers(data.unwrap())).collect();
         let expected: Vec<Vec<i64>> =
             (1..4).flat_map(|p| (0..3).map(move |f| vec![(f * 10 + p) as i64; (f + p) % 3])).collect();
-        assert_eq!(read, expected);
-        assert_eq!(LocalPartitions::new(Vec::new(), 0, 4).count(), 0);
+        // All at once, some partitions at a time, and piece by piece.
+        for most in [WINDOW, 1200, 0] {
+            let read = LocalPartitions::new(files(dir.path(), 3, 1), 3, most);
+            let read: Vec<Vec<i64>> = read.map(|data| numbers(data.unwrap())).collect();
+            assert_eq!(read, expected, "{most}");
+        }
+        assert_eq!(LocalPartitions::new(Vec::new(), 4, WINDOW).count(), 0);
     }
 
     #[test]
     fn a_damaged_file_is_told_when_its_turn_comes() {
         let dir = tempfile::tempdir().unwrap();
-        let mut all = files(dir.path(), 3);
+        let mut all = files(dir.path(), 3, 0);
         let mut bytes = std::fs::read(&all[1].path).unwrap();
         bytes[3] ^= 1;
         std::fs::write(&all[1].path, bytes).unwrap();
-        all[2].index = Err("its index".into());
+        all[2].entries = Err("its index".into());
         // File 1 begins with its partition 0, which is the first that it fails over; file 2 is not reached.
-        let read: Vec<Result<Bytes, String>> = LocalPartitions::new(all, 0, 4).collect();
-        assert!(read[0].is_ok() && read[1].as_ref().is_err_and(|e| e.contains("partition 0")));
+        let read: Vec<Result<Bytes, String>> = LocalPartitions::new(all, 4, WINDOW).collect();
+        assert!(read[0].is_ok() && read[1].as_ref().is_err_and(|e| e.contains("a partition")));
         assert_eq!(read.len(), 2, "an error is the end");
     }
 
@@ -214,7 +239,7 @@ mod tests {
     fn an_index_is_read_once_until_its_job_is_forgotten() {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let dir = tempfile::tempdir().unwrap();
-        let file = files(dir.path(), 1).remove(0);
+        let file = files(dir.path(), 1, 0).remove(0);
         let attempt = AttemptId {
             task: TaskId { job: JobId(7), stage: 0, task: 0 },
             epoch: 1,

@@ -8,7 +8,7 @@ mod rows;
 mod write;
 
 pub use input::ShuffleInput;
-pub use local::{Indexes, LocalFile, LocalPartitions};
+pub use local::{Indexes, LocalFile, LocalPartitions, WINDOW};
 pub use read::frames;
 #[cfg(test)]
 pub use read::{partition_in_file, to_frame};

@@ -36,7 +36,7 @@ impl IndexEntry {
     }
 }
 
-/// The index of a shuffle file, and the length of the file.
+/// The index of a shuffle file.
 pub struct Index {
     entries: Vec<IndexEntry>,
 }
@@ -52,16 +52,10 @@ impl Index {
         Self::read(&mut file)
     }
 
-    /// A partition's place.
-    pub fn entry(&self, partition: u32) -> Result<IndexEntry, String> {
-        self.entries.get(partition as usize).copied().ok_or_else(|| bad(format!("it has no partition {partition}")))
-    }
-
-    /// Where the partitions `from..to` lie, side by side.
-    pub fn span(&self, from: u32, to: u32) -> Result<(u64, u64), String> {
-        let (first, last) = (self.entry(from)?, self.entry(to.saturating_sub(1).max(from))?);
-        let end = last.offset.checked_add(last.bytes).filter(|end| *end >= first.offset);
-        Ok((first.offset, end.ok_or_else(|| bad("its index"))? - first.offset))
+    /// The places of the partitions `from..to`.
+    pub fn entries(&self, from: u32, to: u32) -> Result<&[IndexEntry], String> {
+        let missing = || bad(format!("it has no partition {}", to.saturating_sub(1)));
+        self.entries.get(from as usize..to as usize).ok_or_else(missing)
     }
 
     /// Bytes that it takes in memory.
@@ -117,8 +111,9 @@ pub fn frames(data: Bytes) -> impl Iterator<Item = Result<DataFrame, Failure>> {
 /// The bytes of one partition of a file, checked.
 #[cfg(test)]
 pub fn partition_in_file(path: &Path, partition: u32) -> Result<Bytes, String> {
-    let files = vec![super::LocalFile { path: path.to_owned(), index: Index::of(path).map(std::sync::Arc::new) }];
-    let mut read = super::LocalPartitions::new(files, partition, partition + 1);
+    let entries = Index::of(path).and_then(|index| index.entries(partition, partition + 1).map(<[IndexEntry]>::to_vec));
+    let files = vec![super::LocalFile { path: path.to_owned(), entries }];
+    let mut read = super::LocalPartitions::new(files, 1, 0);
     read.next().unwrap_or_else(|| Err("nothing was read".into()))
 }
 

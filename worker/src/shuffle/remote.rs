@@ -1,4 +1,4 @@
-//! Partitions of another worker's shuffle files as they come over the wire: each piece is checked as it arrives, and no more is
+//! Partitions of another worker's shuffle files as they come over the wire: each piece is checked as it arrives, and little more is
 //! held than one piece and what the connection's window lets through.
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -32,6 +32,10 @@ impl RemotePartitions {
         let (length, sum) = head.split_at(8);
         let number = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
         let (length, sum) = (number(length), number(sum));
+        // Room for the whole piece at once, instead of growing to twice its size; a length that is nonsense gets none.
+        if self.buffer.capacity() < HEAD + length.min(1 << 30) as usize {
+            self.buffer.reserve(HEAD + length.min(1 << 30) as usize - self.buffer.len());
+        }
         if (self.buffer.len() - HEAD) as u64 >= length {
             self.buffer.advance(HEAD);
             let data = self.buffer.split_to(length as usize).freeze();

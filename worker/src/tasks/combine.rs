@@ -11,11 +11,9 @@ use crate::sql;
 
 pub fn run(context: &Context, task: &CombineTask) -> Result<TaskOutput, Failure> {
     let mut frames = Vec::new();
-    for range in &task.runs {
-        for data in context.partitions(*range, 0) {
-            for frame in crate::shuffle::frames(data?) {
-                frames.push(conform(frame?, &task.schema, None)?);
-            }
+    for data in context.shuffle(&task.runs, 0, 1) {
+        for frame in crate::shuffle::frames(data?) {
+            frames.push(conform(frame?, &task.schema, None)?);
         }
     }
     let mut output = TaskOutput::default();

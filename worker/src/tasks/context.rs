@@ -188,27 +188,27 @@ impl Context {
 
     /// One partition of what each task of a range wrote, in task order.
     pub fn partitions(&self, range: TaskRange, partition: u32) -> impl Iterator<Item = Result<Bytes, Failure>> + '_ {
-        self.shuffle(range, partition, partition + 1)
+        self.shuffle(&[range], partition, partition + 1)
     }
 
-    /// The partitions `from..to` of what each task of a range wrote: partition after partition, in each the tasks in their order.
-    /// What is to be read is best asked for at once: each worker that has some of it is asked once.
+    /// The partitions `from..to` of what each task of these ranges wrote: partition after partition, in each the tasks in their
+    /// order. What is to be read is best asked for at once: each worker that has some of it is asked once.
     pub fn shuffle(
         &self,
-        range: TaskRange,
+        ranges: &[TaskRange],
         from: u32,
         to: u32,
     ) -> impl Iterator<Item = Result<Bytes, Failure>> + use<'_> {
-        let shared = self.stages.iter().find(|(stage, _)| *stage == range.stage).map(|(_, places)| places.as_slice());
-        let places: Vec<&TaskPlace> = shared
-            .unwrap_or(&self.places)
-            .iter()
-            .filter(|p| {
+        let mut places: Vec<&TaskPlace> = Vec::new();
+        for range in ranges {
+            let shared = self.stages.iter().find(|(stage, _)| *stage == range.stage);
+            let known = shared.map_or(self.places.as_slice(), |(_, places)| places.as_slice());
+            places.extend(known.iter().filter(|p| {
                 let task = p.attempt.task;
                 task.stage == range.stage && (range.from..range.to).contains(&task.task)
-            })
-            .collect();
-        let complete = places.len() as u32 == range.to - range.from;
+            }));
+        }
+        let complete = places.len() as u32 == ranges.iter().map(|range| range.to - range.from).sum::<u32>();
         let missing = (!complete).then(|| Err(Failure::internal("the place of an earlier task was not sent along")));
         let input = complete.then(|| ShuffleInput::open(&self.fetch, &places, from, to, &self.place));
         missing.into_iter().chain(input.into_iter().flatten().map(move |piece| {

@@ -33,13 +33,11 @@ pub fn run(context: &Context, task: &DuplicatesTask) -> Result<TaskOutput, Failu
     let groups: u32 = task.hashes.iter().map(|r| r.to - r.from).sum();
     let mut drops: Vec<Vec<u32>> = vec![Vec::new(); groups as usize];
     let (from, to) = task.partitions;
-    let mut inputs: Vec<_> = task.hashes.iter().map(|r| (r.to - r.from, context.shuffle(*r, from, to))).collect();
+    let mut input = context.shuffle(&task.hashes, from, to);
     for _ in from..to {
         let mut sets = Vec::with_capacity(groups as usize);
-        for (tasks, input) in &mut inputs {
-            for data in input.take(*tasks as usize) {
-                sets.push(read_hashes(data?)?);
-            }
+        for data in input.by_ref().take(groups as usize) {
+            sets.push(read_hashes(data?)?);
         }
         let total: usize = sets.iter().map(|s| s.hashes.len()).sum();
         let walk: Vec<(u32, &crate::tasks::hash::HashedRows)> = (0u32..).zip(&sets).collect();

@@ -95,8 +95,8 @@ pub fn run(context: &Context, task: &MatchTask) -> Result<TaskOutput, Failure> {
         both: 0,
     };
     let (from, to) = task.partitions;
-    let mut left_input = context.shuffle(task.left, from, to);
-    let mut right_input = context.shuffle(task.right, from, to);
+    let mut left_input = context.shuffle(&[task.left], from, to);
+    let mut right_input = context.shuffle(&[task.right], from, to);
     for partition in from..to {
         let left = read_side(task.left, &mut left_input)?;
         let mut right = read_side(task.right, &mut right_input)?;

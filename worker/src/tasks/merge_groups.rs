@@ -163,11 +163,9 @@ impl Batch {
             }
             frame
         };
-        (from..to).flat_map(move |partition| {
-            context
-                .partitions(task.runs, table as u32 * task.of + partition)
-                .map(move |data| Ok(Box::new(frames(data?).map(seen)) as Frames<'a>))
-        })
+        let first = table as u32 * task.of;
+        let pieces = context.shuffle(&[task.runs], first + from, first + to);
+        pieces.map(move |data| Ok(Box::new(frames(data?).map(seen)) as Frames<'a>))
     }
 
     /// Merges a shard's states; returns what its groups are numbered here, of those that belong to this pass.

@@ -35,7 +35,9 @@ pub fn run(context: &Context, task: &RangeTask) -> Result<TaskOutput, Failure> {
         context.check()?;
     }
     let mut frame = whole.unwrap_or_default();
-    frame.rechunk_mut();
+    if task.inputs.len() > 1 {
+        frame.rechunk_mut();
+    }
     let rows = partition_rows(&frame, &of, task.partitions)?;
     drop(frame);
     let mut writer = context.shuffle_writer(true)?;

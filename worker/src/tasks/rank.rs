@@ -9,9 +9,11 @@ use super::assess::Tie;
 
 pub fn run(context: &Context, task: &RankTask) -> Result<TaskOutput, Failure> {
     let mut walk = Walk::new(task);
-    for partition in task.partitions.0..task.partitions.1 {
+    let (from, to) = task.partitions;
+    let mut input = context.shuffle(&[task.runs], from, to);
+    for _ in from..to {
         let mut ties = Vec::new();
-        for data in context.partitions(task.runs, partition) {
+        for data in input.by_ref().take((task.runs.to - task.runs.from) as usize) {
             for frame in crate::shuffle::frames(data?) {
                 Tie::read(&frame?, &mut ties)?;
             }

@@ -14,8 +14,8 @@ use shardmill_common::task::{HashColumn, HashPlan, ParseResult, ParseTask, TaskK
 use super::clean::{Statistics, gather_statistics, schema_after};
 use super::dedup::{Progress, check_keys, drop_duplicates, hash_stage};
 use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, joined_schema, partitions_for, rejects_schema,
-    whole,
+    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, groups_of, joined_schema, partitions_for,
+    rejects_schema, whole,
 };
 
 const PARSE: &str = "parse";
@@ -23,6 +23,9 @@ const PARSE: &str = "parse";
 const BYTES_PER_ROW: u64 = 50;
 
 pub fn check(spec: &IngestSpec) -> Result<(), String> {
+    if let Some(odd) = spec.sources.iter().find(|s| !s.checksum.bytes().all(|b| b.is_ascii_alphanumeric())) {
+        return Err(format!("the checksum of {} is none: `{}`", odd.name, odd.checksum.escape_debug()));
+    }
     if spec.schema.is_empty() {
         return Err("the sources have no columns".into());
     }
@@ -128,8 +131,8 @@ fn finish(
                 Some(hash) => whole(stages, hash).tasks().collect(),
             }
         };
-        // A chunk is hashed by the task that parses it, and so is a group of its own.
-        let ends: Vec<u32> = (1..=all.len() as u32).collect();
+        // A chunk that was hashed by the task that parsed it is a group of its own.
+        let ends: Vec<u32> = if fused { (1..=all.len() as u32).collect() } else { groups_of(&all) };
         match drop_duplicates(&all, &ends, &hashes, &schema, dedup.keep, stages)? {
             Progress::Next(next) => return Ok(next),
             Progress::Finished(kept) => all = kept,

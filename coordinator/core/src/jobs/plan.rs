@@ -138,12 +138,17 @@ impl ShardAt {
 /// work.
 const GROUP_BYTES: u64 = 2 << 20;
 
+/// The size of a shard for grouping. Rows that compress very well still take memory, and their numbers room.
+fn size_of(shard: &ShardAt) -> u64 {
+    shard.entry.object.bytes.max(shard.entry.stored_rows.saturating_mul(8))
+}
+
 /// Where each group of neighbouring shards ends that one task reads. Follows from their sizes alone.
 pub fn groups_of(shards: &[ShardAt]) -> Vec<u32> {
     let mut ends: Vec<u32> = Vec::new();
     let mut bytes = 0;
     for (n, shard) in (1u32..).zip(shards) {
-        let size = shard.entry.object.bytes;
+        let size = size_of(shard);
         match ends.last_mut() {
             Some(end) if bytes + size <= GROUP_BYTES => {
                 *end = n;
@@ -171,7 +176,7 @@ pub fn inputs_of(first: usize, group: &[ShardAt]) -> Vec<ShardInput> {
 
 /// A task that reads these shards, one after another (and `reads` besides).
 pub fn task_of(group: &[ShardAt], kind: TaskKind, reads: Vec<TaskRange>) -> TaskSpec {
-    let bytes = group.iter().map(|s| s.entry.object.bytes).sum();
+    let bytes = group.iter().map(size_of).sum();
     let mut task = TaskSpec { kind, reads, objects: Vec::new(), memory: frame_memory(bytes) };
     for shard in group {
         match &shard.shard {

@@ -133,10 +133,10 @@ fn one_task(shards: &[ShardAt], schema: &Schema, order: &SortOrder) -> Next {
 fn sample_stage(shards: &[ShardAt], schema: &Schema, order: &SortOrder) -> Next {
     let rows: u64 = shards.iter().map(|shard| shard.entry.rows()).sum();
     let step = rows.div_ceil(SAMPLES).max(1);
-    let bytes = (SAMPLE_BYTES / shards.len().max(1) as u64).max(16 << 10);
     // Counted over the whole dataset, so that many small shards are not all sampled at their first row.
     let mut first = step / 2;
     let ends = groups_of(shards);
+    let bytes = (SAMPLE_BYTES / ends.len().max(1) as u64).max(16 << 10);
     let mut tasks = Vec::with_capacity(ends.len());
     for (n, group) in each_group(shards, &ends) {
         let (inputs, schema, order) = (inputs_of(n, group), schema.clone(), order.clone());

@@ -5,6 +5,7 @@ mod parts;
 mod program;
 mod statement;
 
+use bytes::Bytes;
 use polars::prelude::DataFrame;
 use shardmill_common::failure::Failure;
 use shardmill_common::mapreduce::{ReduceSide, ReduceTask, Step};
@@ -29,21 +30,47 @@ pub fn run(context: &Context, task: &ReduceTask) -> Result<TaskOutput, Failure> 
     Ok(output)
 }
 
-/// The rows of one side in one partition: map after map, as the reduce sees them.
+/// What one side has in the partitions of a task: asked for at once, taken partition after partition.
+struct SideInput<'a> {
+    context: &'a Context,
+    side: &'a ReduceSide,
+    pieces: Box<dyn Iterator<Item = Result<Bytes, Failure>> + 'a>,
+}
+
+impl<'a> SideInput<'a> {
+    fn open(context: &'a Context, side: &'a ReduceSide, (from, to): (u32, u32)) -> Self {
+        Self { context, side, pieces: Box::new(context.shuffle(&side.runs, from, to)) }
+    }
+
+    /// The rows of the next partition: map after map, as the reduce sees them.
+    fn partition(&mut self) -> impl Iterator<Item = Result<DataFrame, Failure>> + '_ {
+        let (context, side) = (self.context, self.side);
+        let tasks: u32 = side.runs.iter().map(|range| range.to - range.from).sum();
+        self.pieces.by_ref().take(tasks as usize).flat_map(move |data| frames_of(context, side, data))
+    }
+}
+
+/// The rows of one side in one partition.
 fn rows_of<'a>(
     context: &'a Context,
     side: &'a ReduceSide,
     partition: u32,
 ) -> impl Iterator<Item = Result<DataFrame, Failure>> + 'a {
-    let pieces = side.runs.iter().flat_map(move |range| context.partitions(*range, partition));
-    pieces.flat_map(move |data| -> Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'a> {
-        match data {
-            Err(failure) => Box::new(std::iter::once(Err(failure))),
-            Ok(data) => Box::new(crate::shuffle::frames(data).map(move |frame| {
-                let frame = conform(frame?, &side.schema, None)?;
-                context.advance(frame.height() as u64, 0);
-                Ok(frame)
-            })),
-        }
-    })
+    let pieces = context.shuffle(&side.runs, partition, partition + 1);
+    pieces.flat_map(move |data| frames_of(context, side, data))
+}
+
+fn frames_of<'a>(
+    context: &'a Context,
+    side: &'a ReduceSide,
+    data: Result<Bytes, Failure>,
+) -> Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'a> {
+    match data {
+        Err(failure) => Box::new(std::iter::once(Err(failure))),
+        Ok(data) => Box::new(crate::shuffle::frames(data).map(move |frame| {
+            let frame = conform(frame?, &side.schema, None)?;
+            context.advance(frame.height() as u64, 0);
+            Ok(frame)
+        })),
+    }
 }

@@ -7,9 +7,9 @@ use shardmill_common::mapreduce::{ReduceSide, ReduceTask, SortOrder};
 use shardmill_common::schema::Schema;
 use shardmill_common::task::{HashPlan, TaskOutput};
 
+use super::SideInput;
 use super::order::{Sorting, passes, sorted};
 use super::parts::{Loaded, Loader, Sides, key_shown};
-use super::rows_of;
 use crate::hash::hash_frame;
 use crate::spill::concat;
 use crate::sql;
@@ -30,14 +30,13 @@ pub fn reduce(
     let mut loader = Loader { context, keys: &task.keys, limit: context.budget / 5, spilled: 0 };
     // Bits of the hash that tell the shuffle's partitions apart; parts of one differ in those below.
     let skip_bits = task.of.max(1).next_power_of_two().trailing_zeros();
-    for partition in task.partitions.0..task.partitions.1 {
+    let mut inputs: Vec<SideInput<'_>> =
+        task.sides.iter().map(|side| SideInput::open(context, side, task.partitions)).collect();
+    for _ in task.partitions.0..task.partitions.1 {
         context.check()?;
-        let sources = task
-            .sides
-            .iter()
-            .map(|side| -> Box<dyn Iterator<Item = Result<DataFrame, Failure>> + '_> {
-                Box::new(rows_of(context, side, partition))
-            })
+        let sources = inputs
+            .iter_mut()
+            .map(|input| -> Box<dyn Iterator<Item = Result<DataFrame, Failure>> + '_> { Box::new(input.partition()) })
             .collect();
         match loader.load(sources, skip_bits)? {
             Loaded::Whole(sides) => {

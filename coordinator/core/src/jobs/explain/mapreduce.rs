@@ -68,9 +68,9 @@ pub fn sort(spec: &SortSpec, job: &ResolvedJob, outline: &mut Outline) {
         outline.note("one task sorts it all: it is small");
         return;
     }
-    outline.stage("sample", shards(job), format!("take a sample of the keys ({order}) of {}", read_all(job)));
+    outline.stage("sample", groups(job), format!("take a sample of the keys ({order}) of {}", read_all(job)));
     outline.stage("bounds", 1, "cut the keys into ranges of equal share; a key that repeats is cut too");
-    outline.stage("range", shards(job), format!("send every row of {} to its range", read_all(job)));
+    outline.stage("range", groups(job), format!("send every row of {} to its range", read_all(job)));
     outline.later("merge", "sort each range; what does not fit in memory is spilled and merged");
 }
 
