@@ -145,6 +145,20 @@ impl Journal {
         Ok(())
     }
 
+    /// Every row as it is, for tests.
+    #[cfg(test)]
+    pub fn rows(&self) -> Result<shardmill_core::rows::Store, JournalError> {
+        let (mut store, tx) = (shardmill_core::rows::Store::default(), self.db.begin_read()?);
+        for table in TABLES {
+            for row in tx.open_table(Rows::new(table.name))?.iter()? {
+                let (key, value) = row?;
+                let (key, value) = (key.value().to_vec(), value.value().to_vec());
+                store.apply(&Write::Put { table: table.name, key, value });
+            }
+        }
+        Ok(store)
+    }
+
     /// Brings everything that was written to the disk.
     pub fn sync(&self) -> Result<(), JournalError> {
         commit(self.db.begin_write()?, true)

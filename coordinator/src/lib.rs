@@ -4,6 +4,8 @@ mod config;
 mod drift_metrics;
 mod driver;
 mod flight;
+#[cfg(test)]
+mod golden;
 mod graph_files;
 mod grpc;
 mod history;
