@@ -1,7 +1,5 @@
 //! The client library: every call a cluster answers, with typed errors.
 
-use std::time::Duration;
-
 use futures::{Stream, StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,12 +15,13 @@ use shardmill_common::spec::Submission;
 use shardmill_common::status::{DatasetSummary, Explanation, JobLogs, JobStatus, NodeStatus};
 use shardmill_common::task::Peer;
 use shardmill_proto::auth::AddToken;
+use shardmill_proto::dial::dial;
 use shardmill_proto::v1::coordinator_client::CoordinatorClient;
 use shardmill_proto::v1::worker_client::WorkerClient;
 use shardmill_proto::v1::{Bytes, Json};
 use shardmill_proto::{MAX_MESSAGE_BYTES, decode, encode, status_to_refusal};
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 type Door = InterceptedService<Channel, AddToken>;
@@ -51,32 +50,9 @@ pub struct Client {
     coordinator: CoordinatorClient<Door>,
 }
 
-/// A channel to `url`, kept alive, or why there is none.
+/// A channel to `url`, or why there is none.
 async fn open(url: &str) -> Result<Channel, ClientError> {
-    let unreachable = |message: String| ClientError::Unreachable { url: url.to_owned(), message };
-    let endpoint = Endpoint::from_shared(url.to_owned())
-        .map_err(|e| unreachable(format!("{e}; write it as http://host:port")))?
-        .connect_timeout(Duration::from_secs(5))
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(10))
-        .initial_stream_window_size(4 << 20)
-        .initial_connection_window_size(16 << 20)
-        .tcp_nodelay(true);
-    endpoint.connect().await.map_err(|e| unreachable(shown(&e)))
-}
-
-/// An error with its causes, without repeating any.
-fn shown(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = cause.source();
-    }
-    text
+    dial(url).await.map_err(|e| ClientError::Unreachable { url: url.to_owned(), message: e.to_string() })
 }
 
 impl Client {

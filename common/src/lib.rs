@@ -18,6 +18,7 @@ pub mod prediction;
 pub mod record;
 pub mod rules;
 pub mod schema;
+mod sizes;
 pub mod spec;
 pub mod status;
 pub mod task;

@@ -503,7 +503,7 @@ pub struct TaskOutput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Schema>,
     /// Sizes of the partitions it wrote to the shuffle, if it did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::sizes")]
     pub shuffle: Option<Vec<PartitionSize>>,
     #[serde(default)]
     pub counters: Counters,

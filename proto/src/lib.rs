@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod convert;
+pub mod dial;
 
 /// Generated from `proto/shardmill/v1/shardmill.proto`.
 pub mod v1 {

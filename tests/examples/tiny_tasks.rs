@@ -3,6 +3,7 @@
 //!
 //! `--shape flat` is one stage of that many tasks (a clean); `--shape shuffle` is a map stage of that many tasks, reduces that
 //! each read all of it, and as many tasks again that each read all the reduces (a deduplication).
+//! `--shape history` is that many jobs instead, each over at once, and then how long a coordinator takes to start over what they left.
 //! `bench/tiny_tasks.py` starts it. It prints one JSON object.
 
 use std::collections::BTreeSet;
@@ -14,13 +15,13 @@ use serde_json::json;
 use shardmill_common::counters::Counters;
 use shardmill_common::ids::{AttemptId, Incarnation, JobId, ObjectId, WorkerId};
 use shardmill_common::manifest::{DeletionVector, ObjectRef, ShardEntry};
-use shardmill_common::message::{FromWorker, Hello, PROTOCOL_VERSION, StoredObject, ToWorker};
+use shardmill_common::message::{FromWorker, Hello, PROTOCOL_VERSION, Page, Paged, StoredObject, ToWorker};
 use shardmill_common::rules::RuleSet;
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::spec::{CleanSpec, DedupOptions, DedupSpec, JobSpec, RegisterSpec, Submission};
 use shardmill_common::status::{JobState, JobStatus};
 use shardmill_common::task::{Launch, PartitionSize, ShardRef, TaskKind, TaskOutput};
-use shardmill_coordinator::{Config, Options, start};
+use shardmill_coordinator::{Config, Keep, Options, Retention, Running, start};
 use shardmill_proto::auth::AddToken;
 use shardmill_proto::v1::Json;
 use shardmill_proto::v1::coordinator_client::CoordinatorClient;
@@ -56,7 +57,9 @@ fn arguments() -> Arguments {
             "--slots" => arguments.slots = number(),
             "--shape" => arguments.shape = value,
             "--dir" => arguments.dir = Some(value),
-            _ => panic!("unknown option {name}: there are --tasks --workers --slots --shape flat|shuffle --dir"),
+            _ => {
+                panic!("unknown option {name}: there are --tasks --workers --slots --shape flat|shuffle|history --dir")
+            }
         }
     }
     arguments
@@ -185,6 +188,53 @@ async fn longest_wait(url: String, stop: tokio::sync::watch::Receiver<bool>) -> 
     longest
 }
 
+/// Jobs that are over as soon as they are accepted, many at a time; then the start of another coordinator over their journal.
+async fn history(arguments: &Arguments, coordinator: Running, config: Config) -> serde_json::Value {
+    let url = format!("http://{}", coordinator.grpc);
+    let client = connect(&url).await;
+    let begun = Instant::now();
+    let submit = |n: usize| {
+        let mut client = client.clone();
+        let output = format!("d{}", n % 1000).parse().unwrap();
+        let spec = JobSpec::Register(RegisterSpec { output, schema: schema(), shards: Vec::new(), replicas: None });
+        let submission = Submission { spec, who: "bench@here".into(), priority: 0, deadline_seconds: None };
+        async move {
+            let request = encode(&submission).unwrap();
+            // The worker may not have joined yet.
+            while client.submit(Json { json: request.json.clone() }).await.is_err() {
+                assert!(begun.elapsed() < PATIENCE, "jobs are refused");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    };
+    for from in (0..arguments.tasks).step_by(500) {
+        let together: Vec<_> = (from..arguments.tasks.min(from + 500)).map(|n| tokio::spawn(submit(n))).collect();
+        for job in together {
+            job.await.unwrap();
+        }
+    }
+    let submitted = begun.elapsed().as_secs_f64();
+    drop(client);
+    coordinator.stop().await;
+    let begun = Instant::now();
+    let coordinator = start(config).await.unwrap();
+    let started = begun.elapsed().as_secs_f64();
+    let mut client = connect(&format!("http://{}", coordinator.grpc)).await;
+    let begun = Instant::now();
+    let page = Page { before: None, limit: Some(1000) };
+    let page: Paged<JobStatus> = decode(client.list_jobs(encode(&page).unwrap()).await.unwrap().get_ref()).unwrap();
+    let listed = begun.elapsed().as_secs_f64();
+    assert_eq!(page.items.len(), 1000.min(arguments.tasks));
+    coordinator.stop().await;
+    json!({
+        "shape": "history",
+        "jobs": arguments.tasks,
+        "submitted_per_second": (arguments.tasks as f64 / submitted).round(),
+        "start_seconds": (started * 1000.0).round() / 1000.0,
+        "page_of_1000_seconds": (listed * 1000.0).round() / 1000.0,
+    })
+}
+
 async fn measure(arguments: &Arguments, dir: &Path) -> serde_json::Value {
     let listen: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let config = Config {
@@ -194,12 +244,16 @@ async fn measure(arguments: &Arguments, dir: &Path) -> serde_json::Value {
         token: None,
         default_replicas: 1,
         options: Options::default(),
-        retention: Default::default(),
+        retention: Retention { jobs: Keep::All, records: Keep::All },
         limits: Default::default(),
         capture: None,
     };
-    let coordinator = start(config).await.unwrap();
+    let coordinator = start(config.clone()).await.unwrap();
     let url = format!("http://{}", coordinator.grpc);
+    if arguments.shape == "history" {
+        tokio::spawn(work(url.clone(), arguments.slots, Vec::new()));
+        return history(arguments, coordinator, config).await;
+    }
     let shards: Vec<ShardEntry> =
         (0..arguments.tasks).map(|_| ShardEntry { object: object(), stored_rows: ROWS, deletions: None }).collect();
     for n in 0..arguments.workers {

@@ -11,13 +11,13 @@ use shardmill_common::manifest::ObjectRef;
 use shardmill_common::message::{AttemptProgress, FromWorker, Hello, PROTOCOL_VERSION, ToWorker};
 use shardmill_common::task::{Launch, TaskPlace};
 use shardmill_proto::auth::AddToken;
+use shardmill_proto::dial::{DialError, dial};
 use shardmill_proto::v1::Json;
 use shardmill_proto::v1::coordinator_client::CoordinatorClient;
 use shardmill_proto::{MAX_MESSAGE_BYTES, decode, encode};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::transport::Endpoint;
 
 use crate::fetch::{Fetcher, Where};
 use crate::server::Identity;
@@ -190,22 +190,10 @@ impl Agent {
         if *stop.borrow() {
             return SessionEnd::Stopped;
         }
-        let channel = match Endpoint::from_shared(self.facts.coordinator.clone()) {
-            Ok(endpoint) => {
-                endpoint
-                    .connect_timeout(Duration::from_secs(5))
-                    .http2_keep_alive_interval(Duration::from_secs(5))
-                    .keep_alive_timeout(Duration::from_secs(10))
-                    .keep_alive_while_idle(true)
-                    .tcp_nodelay(true)
-                    .connect()
-                    .await
-            }
-            Err(e) => return SessionEnd::Refused(format!("`{}` is not a URL: {e}", self.facts.coordinator)),
-        };
-        let channel = match channel {
+        let channel = match dial(&self.facts.coordinator).await {
             Ok(channel) => channel,
-            Err(e) => return SessionEnd::Broken(format!("cannot connect: {e}")),
+            Err(e @ DialError::Url { .. }) => return SessionEnd::Refused(e.to_string()),
+            Err(e @ DialError::Unreachable { .. }) => return SessionEnd::Broken(format!("cannot connect: {e}")),
         };
         let mut client = CoordinatorClient::with_interceptor(channel, self.facts.token.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)

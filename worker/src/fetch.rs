@@ -15,13 +15,14 @@ use shardmill_common::message::FetchRequest;
 use shardmill_common::model::OnnxGraph;
 use shardmill_common::task::Peer;
 use shardmill_proto::auth::AddToken;
+use shardmill_proto::dial::{dial, dial_lazily};
 use shardmill_proto::encode;
 use shardmill_proto::v1::Bytes as Piece;
 use shardmill_proto::v1::coordinator_client::CoordinatorClient;
 use shardmill_proto::v1::worker_client::WorkerClient;
 use shardmill_serving::model::onnx::Graphs;
 use tokio::task::JoinHandle;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Streaming};
 
 use crate::shuffle::LocalFile;
@@ -88,17 +89,7 @@ impl Fetcher {
         if let Some(channel) = channels.get(url) {
             return Ok(channel.clone());
         }
-        let channel = Endpoint::from_shared(url.to_owned())
-            .map_err(|e| e.to_string())?
-            .connect_timeout(Duration::from_secs(5))
-            .http2_keep_alive_interval(Duration::from_secs(5))
-            .keep_alive_timeout(Duration::from_secs(10))
-            // What a stream that nobody reads just now may hold. Streams of one task wait for each other, so that all of them
-            // together must never be held up by the connection.
-            .initial_stream_window_size(2 << 20)
-            .initial_connection_window_size(1 << 30)
-            .tcp_nodelay(true)
-            .connect_lazy();
+        let channel = dial_lazily(url).map_err(|e| e.to_string())?;
         channels.insert(url.to_owned(), channel.clone());
         Ok(channel)
     }
@@ -228,9 +219,7 @@ impl Fetcher {
 /// The file of an imported model.
 async fn graph_file(coordinator: &str, token: AddToken, wanted: &OnnxGraph) -> Result<Bytes, String> {
     let failed = |why: String| format!("the file of the imported model {} cannot be had: {why}", wanted.file);
-    let endpoint = Endpoint::from_shared(coordinator.to_owned()).map_err(|e| failed(e.to_string()))?;
-    let channel =
-        endpoint.connect_timeout(Duration::from_secs(5)).connect().await.map_err(|e| failed(e.to_string()))?;
+    let channel = dial(coordinator).await.map_err(|e| failed(e.to_string()))?;
     let mut client = CoordinatorClient::with_interceptor(channel, token).max_decoding_message_size(64 << 20);
     let shown = |s: tonic::Status| failed(s.message().to_owned());
     let stalled = |_| failed(format!("{coordinator} sent nothing for {} s", STALL.as_secs()));

@@ -26,9 +26,9 @@ use shardmill_common::spec::{Chunk, ChunkPlace, JobSpec, RegisterSpec, SourceFor
 use shardmill_common::status::{JobState, JobStatus};
 use shardmill_common::task::ParseTask;
 use shardmill_proto::auth::AddToken;
+use shardmill_proto::dial::dial;
 use shardmill_proto::v1::coordinator_client::CoordinatorClient;
 use shardmill_proto::{MAX_MESSAGE_BYTES, decode, encode};
-use tonic::transport::Endpoint;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::agent::Agent;
@@ -134,9 +134,7 @@ impl FlightDoor {
 
     /// Has the coordinator publish the shards, and waits until it has.
     async fn register(&self, spec: RegisterSpec) -> Result<JobStatus, Status> {
-        let channel = Endpoint::from_shared(self.coordinator.clone())
-            .map_err(|e| Status::internal(e.to_string()))?
-            .connect()
+        let channel = dial(&self.coordinator)
             .await
             .map_err(|e| Status::unavailable(format!("the coordinator cannot be reached: {e}")))?;
         let mut client = CoordinatorClient::with_interceptor(channel, self.token.clone())

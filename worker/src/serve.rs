@@ -13,6 +13,7 @@ use axum::routing::get;
 use shardmill_common::endpoint::{Deployment, EndpointRequest};
 use shardmill_common::message::FromWorker;
 use shardmill_proto::auth::AddToken;
+use shardmill_proto::dial::dial;
 use shardmill_proto::v1::coordinator_client::CoordinatorClient;
 use shardmill_proto::{MAX_MESSAGE_BYTES, decode, encode};
 use shardmill_serving::http;
@@ -21,7 +22,6 @@ use shardmill_serving::node::Node;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tonic::transport::Endpoint;
 
 use crate::agent::Agent;
 
@@ -98,8 +98,7 @@ impl Serving {
 }
 
 async fn ask(coordinator: &str, token: &AddToken) -> Result<Deployment, String> {
-    let endpoint = Endpoint::from_shared(coordinator.to_owned()).map_err(|e| e.to_string())?;
-    let channel = endpoint.connect_timeout(Duration::from_secs(5)).connect().await.map_err(|e| e.to_string())?;
+    let channel = dial(coordinator).await.map_err(|e| e.to_string())?;
     let mut client = CoordinatorClient::with_interceptor(channel, token.clone())
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);

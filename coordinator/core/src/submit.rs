@@ -1,5 +1,7 @@
 //! Accepting a job: versions in the place of names, checks before anything runs, and then a row.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use shardmill_common::failure::Refusal;
 use shardmill_common::ids::JobId;
 use shardmill_common::message::UploadTargets;
@@ -12,7 +14,7 @@ use shardmill_common::time::Timestamp;
 use crate::command::Facts;
 use crate::core::Core;
 use crate::jobs::ResolvedJob;
-use crate::scheduler::{Event, Worker};
+use crate::scheduler::{Event, Worker, message_of};
 use crate::tables::{JobRow, counter};
 
 const NO_WORKER: &str =
@@ -20,10 +22,18 @@ const NO_WORKER: &str =
 
 const NO_PROGRAMS: &str = "no worker that is alive runs programs of users: start workers with --allow-programs";
 
+/// A planner that panics over a job refuses it; it must not end the coordinator.
+fn guarded<T>(job: &ResolvedJob, plan: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
+    catch_unwind(AssertUnwindSafe(plan)).unwrap_or_else(|cause| {
+        let kind = job.spec.kind();
+        Err(Refusal::Internal(format!("the planner of {kind} panicked over the job: {}", message_of(&*cause))))
+    })
+}
+
 impl Core {
     pub(crate) fn submit(&mut self, submission: Submission, facts: Facts) -> Result<JobId, Refusal> {
         let resolved = self.resolve(submission.spec, facts)?;
-        crate::jobs::check(&resolved)?;
+        guarded(&resolved, || crate::jobs::check(&resolved))?;
         let job = JobId(self.count_up(counter::JOB));
         let after = |seconds: u64| Timestamp(self.now.0.saturating_add((seconds as i64).saturating_mul(1000)));
         let row = JobRow {
@@ -40,8 +50,7 @@ impl Core {
     /// What a job would do. It is checked as if it were to run.
     pub fn explain(&self, submission: Submission, facts: Facts) -> Result<Explanation, Refusal> {
         let resolved = self.resolve(submission.spec, facts)?;
-        crate::jobs::check(&resolved)?;
-        crate::jobs::explain(&resolved)
+        guarded(&resolved, || crate::jobs::check(&resolved).and_then(|()| crate::jobs::explain(&resolved)))
     }
 
     /// The model whose curvature a training needs: that of the version it updates.

@@ -261,6 +261,26 @@ fn every_source_format_and_compression() {
 }
 
 #[test]
+fn jobs_and_records_are_listed_by_pages() {
+    let dir = tempfile::tempdir().unwrap();
+    let sm = Shardmill::embedded(dir.path());
+    sm.write("in.csv", "a,b\n1,x\n2,y\n");
+    for name in ["c", "d", "e"] {
+        sm.ok(&["ingest", name, "in.csv"]);
+    }
+    for (list, verb) in [("jobs", "job"), ("records", "record")] {
+        let page = sm.ok(&[verb, "list", "--limit", "2"]);
+        let numbers = |page: &serde_json::Value| -> Vec<String> {
+            page[list].as_array().unwrap().iter().map(|j| j["job"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!((numbers(&page), page["next"].as_str()), (vec!["j3".to_owned(), "j2".to_owned()], Some("j2")));
+        let rest = sm.ok(&[verb, "list", "--limit", "2", "--before", "j2"]);
+        assert_eq!((numbers(&rest), rest["next"].as_str()), (vec!["j1".to_owned()], None));
+        assert_eq!(rest["damaged"].as_array().unwrap().len(), 0);
+    }
+}
+
+#[test]
 fn records_tell_how_it_was_made_and_outlive_the_data() {
     let dir = tempfile::tempdir().unwrap();
     let sm = Shardmill::embedded(dir.path());

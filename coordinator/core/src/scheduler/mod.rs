@@ -22,6 +22,7 @@ pub use event::{Action, Event, Joined, Planner};
 pub use job::{Done, Job, JobEnd, Task, TaskState};
 pub use objects::Objects;
 pub use options::SchedulerOptions;
+pub(crate) use plan::message_of;
 pub use stage::{Stage, StagePlaces};
 pub use state::Scheduler;
 pub use sums::StageSums;

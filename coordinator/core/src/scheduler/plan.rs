@@ -133,3 +133,7 @@ impl Scheduler {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;
