@@ -19,7 +19,7 @@ mill() { "$program" --data-dir data "$@" >/dev/null; }
 mill demo
 mill endpoint create golden --variant a=engine@champion
 seq 1 30000 | sed "s/.*/&,name &,&.5/;1i id,name,amount" > big.csv
-mill ingest big big.csv --shard-size 10KB
+mill ingest big big.csv --shard-size 100KB
 mill train linear big --model line --label amount --features id
 "$program" --data-dir data mapreduce slow --input big --map "SELECT name, amount FROM input" --key name \
     --reduce-program "sh -c \"sleep 60; cat\"" --columns "name,amount=float64" >/dev/null &

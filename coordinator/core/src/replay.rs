@@ -7,7 +7,7 @@ use shardmill_common::time::Timestamp;
 
 use crate::core::Core;
 use crate::rows::{Kept, Key, Table, decode};
-use crate::scheduler::{Done, SchedulerOptions};
+use crate::scheduler::{Done, JournalledStage, SchedulerOptions};
 use crate::tables::{
     Counters, Endpoints, Evaluations, JobRow, Jobs, ModelNames, Models, Names, StageRow, Stages, Taken, Tasks, Versions,
 };
@@ -78,7 +78,7 @@ impl Replay {
         let mut core = self.core;
         core.now = now;
         core.scheduler.restore_published(core.catalog.objects().collect::<Vec<_>>());
-        let mut stages: BTreeMap<JobId, Vec<(StageRow, Vec<(u32, Done)>)>> = BTreeMap::new();
+        let mut stages: BTreeMap<JobId, Vec<JournalledStage>> = BTreeMap::new();
         for ((job, number), row) in self.stages {
             let later = self.tasks.split_off(&(job, number + 1, 0));
             let done = std::mem::replace(&mut self.tasks, later);

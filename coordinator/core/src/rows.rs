@@ -281,6 +281,9 @@ impl<T: Table> Kept<T> {
     }
 }
 
+/// A row of a table.
+pub type Row<T> = (<T as Table>::Key, <T as Table>::Value);
+
 /// Rows by table and key: what a journal holds, for tests, the simulation, and the check that memory is what replay gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Store {
@@ -317,7 +320,7 @@ impl Store {
     }
 
     /// The values of one table, in the order of their keys.
-    pub fn table<T: Table>(&self) -> Result<Vec<(T::Key, T::Value)>, String> {
+    pub fn table<T: Table>(&self) -> Result<Vec<Row<T>>, String> {
         let rows = self.rows().filter(|(table, _, _)| *table == T::NAME);
         rows.map(|(_, key, value)| Ok((T::Key::decoded(key).ok_or("a key cannot be read")?, decode::<T>(value)?)))
             .collect()
@@ -392,7 +395,7 @@ mod tests {
 
     #[test]
     fn earlier_versions_are_converted_and_unknown_ones_refused() {
-        assert_eq!(decode::<Points>(b"\x01[").unwrap_err().is_empty(), false);
+        assert!(!decode::<Points>(b"\x01[").unwrap_err().is_empty());
         assert_eq!(decode::<Points>(b"\x013.5"), Ok((3.5, 0.0)));
         assert_eq!(decode::<Points>(b"\x02[1.0,2.0]"), Ok((1.0, 2.0)));
         assert_eq!(decode::<Points>(b"\x07{}"), Err("no converter from version 7".into()));

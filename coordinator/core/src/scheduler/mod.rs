@@ -24,6 +24,6 @@ pub use objects::Objects;
 pub use options::SchedulerOptions;
 pub(crate) use plan::message_of;
 pub use stage::{Stage, StagePlaces};
-pub use state::Scheduler;
+pub use state::{JournalledStage, Scheduler};
 pub use sums::StageSums;
 pub use workers::{Presence, Worker};

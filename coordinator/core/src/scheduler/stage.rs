@@ -112,7 +112,7 @@ impl Stage {
             tasks: self.tasks.iter().map(|t| &t.spec).collect(),
             keeps: &self.keeps,
             memo: self.memo.as_ref(),
-            forgotten: (self.forgotten > 0).then(|| ForgottenRef { tasks: self.forgotten, sums: &self.sums }),
+            forgotten: (self.forgotten > 0).then_some(ForgottenRef { tasks: self.forgotten, sums: &self.sums }),
         }
     }
 

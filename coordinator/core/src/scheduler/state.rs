@@ -18,6 +18,9 @@ use crate::tables::{JobRow, Jobs, StageRow, Stages, Tasks};
 /// Jobs the coordinator makes for itself have numbers from here on; they are in no journal and no list.
 pub const FIRST_INTERNAL_JOB: u64 = 1 << 48;
 
+/// A stage as the journal has it, with its tasks that were done.
+pub type JournalledStage = (StageRow, Vec<(u32, Done)>);
+
 pub struct Scheduler {
     pub(super) options: SchedulerOptions,
     pub(super) planner: Planner,
@@ -135,7 +138,7 @@ impl Scheduler {
 
     /// A job that was under way when the coordinator stopped, its stages in order with their tasks that were done. Its winning
     /// attempts are believed until their workers fail to come back, or come back as another incarnation.
-    pub fn restore_job(&mut self, now: i64, id: JobId, row: JobRow, stages: Vec<(StageRow, Vec<(u32, Done)>)>) {
+    pub fn restore_job(&mut self, now: i64, id: JobId, row: JobRow, stages: Vec<JournalledStage>) {
         self.now = now;
         let mut job = Job::new(id, row);
         for (row, dones) in stages {

@@ -1,6 +1,13 @@
 //! The core under a seeded simulation: workers that die, come back, fail, answer late, twice and out of order, and a coordinator
 //! that crashes after any write and is replayed. A failure prints its seed; `SHARDMILL_SEED=n` runs that one again.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says so by panicking")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the world around the core has what the core may not have"
+)]
+
 mod disk;
 mod jobs;
 mod people;
