@@ -67,8 +67,9 @@ fn meta_is_damaged(e: impl std::fmt::Display) -> JournalError {
 
 pub struct Journal {
     db: Arc<Database>,
-    /// When a write last waited for the disk.
+    /// When a write last waited for the disk, and whether one since then did not.
     synced: Cell<Instant>,
+    waiting: Cell<bool>,
     pub cluster: ClusterId,
     /// How often a coordinator started on this journal, this time included.
     pub epoch: u64,
@@ -97,7 +98,7 @@ impl Journal {
         }
         commit(tx, true)?;
         let (cluster, epoch) = (meta.cluster, meta.epoch);
-        Ok(Self { db: Arc::new(db), synced: Cell::new(Instant::now()), cluster, epoch })
+        Ok(Self { db: Arc::new(db), synced: Cell::new(Instant::now()), waiting: Cell::new(false), cluster, epoch })
     }
 
     /// The core as the journal has it.
@@ -139,10 +140,17 @@ impl Journal {
         }
         let waits = rows.promised || self.synced.get().elapsed() >= SYNC_EVERY;
         commit(tx, waits)?;
+        self.waiting.set(!waits);
         if waits {
             self.synced.set(Instant::now());
         }
         Ok(())
+    }
+
+    /// Brings progress to the disk that waited long enough: to be called now and then, since nothing else may be written while a
+    /// long task runs.
+    pub fn settle(&self) -> Result<(), JournalError> {
+        if self.waiting.get() && self.synced.get().elapsed() >= SYNC_EVERY { self.sync() } else { Ok(()) }
     }
 
     /// Every row as it is, for tests.
@@ -161,7 +169,10 @@ impl Journal {
 
     /// Brings everything that was written to the disk.
     pub fn sync(&self) -> Result<(), JournalError> {
-        commit(self.db.begin_write()?, true)
+        commit(self.db.begin_write()?, true)?;
+        self.waiting.set(false);
+        self.synced.set(Instant::now());
+        Ok(())
     }
 
     /// Reads rows that are not in memory, beside whoever writes.

@@ -215,6 +215,7 @@ impl Driver {
                 _ = tick.tick() => {
                     self.step(CoreCommand::Event(Event::Tick));
                     self.sweep();
+                    tokio::task::block_in_place(|| self.journal.settle())?;
                 }
                 () = async { drop(stop.wait_for(|s| *s).await) } => return self.close(mailbox).await,
             }
