@@ -32,6 +32,9 @@ const FORMAT: u32 = 3;
 /// Progress that is older is brought to the disk with the next write.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a reader from before may take to end.
+const LAST_READER: Duration = Duration::from_secs(5);
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Meta {
     format: u32,
@@ -79,7 +82,7 @@ impl Journal {
     /// Opens or makes the journal and counts this start.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         // What the core keeps is in memory already; a large page cache would hold it twice.
-        let db = Database::builder().set_cache_size(16 << 20).create(path)?;
+        let db = open(path)?;
         let tx = db.begin_write()?;
         let found = {
             let table = tx.open_table(META)?;
@@ -178,6 +181,20 @@ impl Journal {
     /// Reads rows that are not in memory, beside whoever writes.
     pub fn reader(&self) -> Reader {
         Reader(self.db.clone())
+    }
+}
+
+/// The folder is locked by whoever starts, so that only a coordinator that ended in this very process can still have the file: a
+/// last reader of it, which is waited for.
+fn open(path: &Path) -> Result<Database, JournalError> {
+    let until = Instant::now() + LAST_READER;
+    loop {
+        match Database::builder().set_cache_size(16 << 20).create(path) {
+            Err(redb::DatabaseError::DatabaseAlreadyOpen) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return Ok(opened?),
+        }
     }
 }
 
@@ -373,6 +390,19 @@ mod tests {
         let path = dir.path().join("journal.redb");
         std::fs::write(&path, b"not a database, but long enough to look like one").unwrap();
         assert!(Journal::open(&path).is_err());
+    }
+
+    #[test]
+    fn a_reader_that_is_about_to_end_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.redb");
+        let reader = Journal::open(&path).unwrap().reader();
+        let ending = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            drop(reader);
+        });
+        assert_eq!(Journal::open(&path).unwrap().epoch, 2);
+        ending.join().unwrap();
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -62,12 +63,17 @@ pub struct Logs {
 
 impl Logs {
     /// Starts the writer, and removes the logs of jobs that are not known any more.
-    pub fn start(layout: CoordinatorLayout, is_known: impl Fn(JobId) -> bool + Send + 'static) -> Self {
+    pub fn start(layout: CoordinatorLayout, is_known: impl Fn(JobId) -> bool) -> Self {
         let (orders, queue) = sync_channel(QUEUE);
         let overflow = Arc::new(Mutex::new(HashMap::new()));
         let writer = Writer { layout: layout.clone(), overflow: overflow.clone(), files: HashMap::new() };
+        // Looked for here: the thread may outlive whatever is asked.
+        let doomed = unknown(&layout, is_known);
         std::thread::spawn(move || {
-            writer.sweep(is_known);
+            for path in doomed {
+                // What cannot be removed is tried again at the next start.
+                let _ = std::fs::remove_file(path);
+            }
             writer.run(&queue);
         });
         Self { layout, orders, overflow }
@@ -143,6 +149,16 @@ impl JobFile {
     }
 }
 
+/// The logs of jobs that nobody knows.
+fn unknown(layout: &CoordinatorLayout, is_known: impl Fn(JobId) -> bool) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(layout.logs()) else { return Vec::new() };
+    let is_unknown = |path: &PathBuf| {
+        let job = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<JobId>().ok());
+        job.is_some_and(|job| !is_known(job))
+    };
+    entries.flatten().map(|e| e.path()).filter(is_unknown).collect()
+}
+
 struct Writer {
     layout: CoordinatorLayout,
     overflow: Arc<Mutex<HashMap<JobId, LeftOut>>>,
@@ -150,17 +166,6 @@ struct Writer {
 }
 
 impl Writer {
-    fn sweep(&self, is_known: impl Fn(JobId) -> bool) {
-        let Ok(entries) = std::fs::read_dir(self.layout.logs()) else { return };
-        for path in entries.flatten().map(|e| e.path()) {
-            let job = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<JobId>().ok());
-            if job.is_some_and(|job| !is_known(job)) {
-                // What cannot be removed is tried again at the next start.
-                let _ = std::fs::remove_file(path);
-            }
-        }
-    }
-
     fn run(mut self, queue: &Receiver<Order>) {
         loop {
             match queue.recv_timeout(IDLE) {

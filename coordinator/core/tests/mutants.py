@@ -25,10 +25,10 @@ MUTANTS = {
         "self.ledger.put::<Tasks>(&(job_id, stage, task), &done);",
         "",
     ),
-    "a job is told to be accepted before its row is on disk": (
-        "tables.rs",
-        'Jobs = "jobs" v 1: JobId => JobRow, in_memory;',
-        'Jobs = "jobs" v 1: JobId => JobRow, in_memory, progress;',
+    "an accepted job has no row": (
+        "scheduler/step.rs",
+        "self.ledger.put::<Jobs>(&job, &row);",
+        "",
     ),
     "dataset versions are told before they are on disk, and so is all that is published with them": (
         "tables.rs",
