@@ -242,6 +242,22 @@ fn programs_without_a_worker_that_runs_them_are_told_of_and_given_up() {
 }
 
 #[test]
+fn a_launch_and_a_report_that_are_lost_hang_nothing() {
+    for kind in ["launch", "report"] {
+        let mut sim = Sim::new(6);
+        sim.add_worker(true);
+        sim.add_worker(true);
+        let a = sim.dataset("a", 1);
+        sim.lose_next.insert(kind);
+        let job = sim.submit(jobs::dedup(&a, "d"));
+        let submitted = sim.now;
+        sim.run_until("the end", |s| s.ended.contains_key(&job), true);
+        assert_eq!((sim.ended[&job].state, sim.lost.contains(kind)), (JobState::Done, true));
+        assert!(sim.now - submitted < 60_000, "it took {} ms", sim.now - submitted);
+    }
+}
+
+#[test]
 fn every_published_object_is_verified_in_turn() {
     let mut sim = Sim::new(3);
     sim.add_worker(true);

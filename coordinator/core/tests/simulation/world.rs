@@ -92,6 +92,10 @@ pub struct Sim {
     pub faults: u64,
     /// Objects of lost messages: they lie about until their worker joins again and they are old.
     pub litter: BTreeSet<ObjectId>,
+    /// Kinds of messages of which the next one is lost.
+    pub lose_next: BTreeSet<&'static str>,
+    /// Every attempt that was sent to a worker: no two may have one name, also across restarts.
+    launched: BTreeSet<AttemptId>,
     /// Kinds of messages that were lost.
     pub lost: BTreeSet<&'static str>,
     /// What the scrub asked for.
@@ -130,6 +134,8 @@ impl Sim {
             kinds: BTreeSet::new(),
             faults: 0,
             litter: BTreeSet::new(),
+            lose_next: BTreeSet::new(),
+            launched: BTreeSet::new(),
             lost: BTreeSet::new(),
             verified: BTreeSet::new(),
         }
@@ -262,7 +268,7 @@ impl Sim {
 
     /// Whether a message of this kind is lost now.
     fn loses(&mut self, kind: &'static str, one_in: u32) -> bool {
-        let lost = self.may_crash && self.rng.random_ratio(1, one_in);
+        let lost = self.lose_next.remove(kind) || self.may_crash && self.rng.random_ratio(1, one_in);
         if lost {
             self.faults += 1;
             self.lost.insert(kind);
@@ -288,6 +294,7 @@ impl Sim {
             Effect::Launch { worker, launch, places } => {
                 let versions: Vec<(u32, u64)> = places.iter().map(|(stage, list)| (*stage, list.version)).collect();
                 assert_eq!(versions, launch.stages, "a launch refers to lists that do not come with it");
+                assert!(self.launched.insert(launch.attempt), "{} is the name of two attempts", launch.attempt);
                 let Some(w) = self.workers.get_mut(&worker).filter(|w| w.up && w.connected) else { return };
                 let (attempt, incarnation) = (launch.attempt, w.incarnation);
                 w.running.insert(attempt, Launched { launch: *launch, lists: places });
