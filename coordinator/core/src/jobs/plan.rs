@@ -58,7 +58,7 @@ pub struct Publication {
 }
 
 /// A stage as it was planned.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Planned {
     pub name: String,
     pub tasks: Vec<TaskSpec>,
@@ -66,10 +66,8 @@ pub struct Planned {
     pub keeps: Vec<u32>,
     /// What the planner wants to know again when this stage is done: the state of an optimiser, which holds all that
     /// earlier rounds found.
-    #[serde(default)]
     pub memo: Option<serde_json::Value>,
     /// Earlier stages whose tasks made neither shards nor shuffle files and whose results the memo holds: they are dropped.
-    #[serde(default)]
     pub forgets: Vec<u32>,
 }
 
