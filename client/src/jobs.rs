@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use shardmill_common::ids::JobId;
+use shardmill_common::kinds::{JobSpec, Submission};
 use shardmill_common::model::Round;
 use shardmill_common::name::DatasetRef;
-use shardmill_common::spec::{JobSpec, Submission};
 use shardmill_common::status::{JobState, JobStatus};
 use shardmill_common::units::show_count;
 

@@ -7,10 +7,11 @@ use crate::endpoint::Counted;
 use crate::failure::Failure;
 use crate::ids::{AttemptId, ClusterId, Incarnation, JobId, ObjectId, WorkerId};
 use crate::manifest::{Manifest, ObjectRef};
+use crate::shared::Digest;
 use crate::task::{Launch, Peer, TaskOutput, TaskPlace};
 
 /// Raised when a message changes its meaning; peers of another version are refused by name.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 
 /// What a worker says of itself when it opens its session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,6 +119,18 @@ pub enum ToWorker {
         begin: u64,
         places: Vec<TaskPlace>,
     },
+    /// A part that launches of the job name. A long one comes in pieces of its JSON; the last one ends it.
+    Part {
+        job: JobId,
+        digest: Digest,
+        piece: String,
+        last: bool,
+    },
+    /// No launch that follows names these parts.
+    DropParts {
+        job: JobId,
+        parts: Vec<Digest>,
+    },
     Launch(Box<Launch>),
     Kill {
         attempt: AttemptId,
@@ -134,7 +147,7 @@ pub enum ToWorker {
     Deploy {
         revision: u64,
     },
-    /// The job is over: its shuffle files can go.
+    /// The job is over: its shuffle files and parts can go.
     Forget {
         job: JobId,
     },

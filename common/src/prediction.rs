@@ -1,8 +1,8 @@
 //! The columns that a prediction adds to a dataset: named in one place for whoever plans, writes or serves them.
 
+use crate::kinds::predict::PredictOutputs;
 use crate::model::Target;
 use crate::schema::{DataType, Field};
-use crate::task::PredictOutputs;
 
 /// The predicted class, number or cluster.
 pub const PREDICTION: &str = "prediction";

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::counters::Counters;
 use crate::ids::JobId;
+use crate::kinds::JobSpec;
+use crate::kinds::ingest::Source;
 use crate::model::{Evaluation, ModelRef};
 use crate::name::DatasetRef;
-use crate::spec::{JobSpec, Source};
 use crate::time::Timestamp;
 
 /// How a job ended.

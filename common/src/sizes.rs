@@ -3,7 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Deserializer, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::task::PartitionSize;
 
@@ -33,25 +33,44 @@ fn take(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-pub fn serialize<S: Serializer>(sizes: &Option<Vec<PartitionSize>>, to: S) -> Result<S::Ok, S::Error> {
-    let Some(sizes) = sizes else { return to.serialize_none() };
+fn packed(sizes: &[PartitionSize]) -> String {
     let mut bytes = Vec::with_capacity(sizes.len() * 4);
     for size in sizes {
         put(size.rows, &mut bytes);
         put(size.bytes, &mut bytes);
     }
-    to.serialize_some(&STANDARD.encode(bytes))
+    STANDARD.encode(bytes)
 }
 
-pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<PartitionSize>>, D::Error> {
-    let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
-    let bytes = STANDARD.decode(text).map_err(serde::de::Error::custom)?;
+fn unpacked<E: serde::de::Error>(text: &str) -> Result<Vec<PartitionSize>, E> {
+    let bytes = STANDARD.decode(text).map_err(E::custom)?;
     let (mut rest, mut sizes) = (bytes.as_slice(), Vec::new());
     while !rest.is_empty() {
         let size = take(&mut rest).and_then(|rows| Some(PartitionSize { rows, bytes: take(&mut rest)? }));
-        sizes.push(size.ok_or_else(|| serde::de::Error::custom("sizes of partitions that are cut short"))?);
+        sizes.push(size.ok_or_else(|| E::custom("sizes of partitions that are cut short"))?);
     }
-    Ok(Some(sizes))
+    Ok(sizes)
+}
+
+pub fn serialize<S: Serializer>(sizes: &[PartitionSize], to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&packed(sizes))
+}
+
+pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PartitionSize>, D::Error> {
+    unpacked(&String::deserialize(from)?)
+}
+
+/// Of whoever may have none.
+pub mod optional {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(sizes: &Option<Vec<PartitionSize>>, to: S) -> Result<S::Ok, S::Error> {
+        sizes.as_deref().map(packed).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<PartitionSize>>, D::Error> {
+        Option::<String>::deserialize(from)?.map(|text| unpacked(&text)).transpose()
+    }
 }
 
 #[cfg(test)]

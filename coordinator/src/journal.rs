@@ -114,7 +114,7 @@ impl Journal {
                 replay.row(table.name, key.value(), value.value()).map_err(JournalError::Damaged)?;
             }
         }
-        Ok(replay.finish(now))
+        replay.finish(now).map_err(JournalError::Damaged)
     }
 
     /// Writes all or nothing.

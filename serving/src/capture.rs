@@ -7,11 +7,11 @@ use std::fmt;
 use std::pin::Pin;
 
 use shardmill_common::endpoint::EndpointName;
+use shardmill_common::kinds::predict::PredictOutputs;
 use shardmill_common::model::{Model, ModelRef};
 use shardmill_common::name::DatasetName;
 use shardmill_common::prediction::added_columns;
 use shardmill_common::schema::{Field, Schema};
-use shardmill_common::task::PredictOutputs;
 use shardmill_common::time::Timestamp;
 
 pub use self::line::{lines, size};

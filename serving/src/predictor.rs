@@ -42,8 +42,8 @@ impl Predictor {
 
     /// Names of the columns of an answer: those that batch prediction adds.
     pub fn answer_columns(&self) -> Vec<String> {
+        use shardmill_common::kinds::predict::PredictOutputs;
         use shardmill_common::prediction::added_columns;
-        use shardmill_common::task::PredictOutputs;
         let both = PredictOutputs { label: true, probability: true };
         added_columns(&self.model.target, both).into_iter().map(|f| f.name).collect()
     }

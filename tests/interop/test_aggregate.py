@@ -289,7 +289,8 @@ def test_a_worker_killed_in_the_middle_changes_nothing(own_cluster, many):
         process = mill.start(*command)
         while running_job(cluster) is None and process.poll() is None:
             pass
-        time.sleep(length * rng.uniform(0.1, 0.6))
+        # Every miss comes nearer to the start: the command may have been quicker than the first one.
+        time.sleep(length * rng.uniform(0.1, 0.6) * 0.6 ** (attempt - fired))
         rng.choice(cluster.workers).kill()
         fired += process.poll() is None
         finish(cluster, process, command)

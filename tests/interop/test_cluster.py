@@ -143,10 +143,11 @@ def test_a_worker_killed_in_the_middle_changes_nothing(own_cluster, source, tmp_
     wanted = mill.csv(calm)
     rng = random.Random(seed * 1000 + JOBS.index(job))
     fired = 0
-    for attempt in range(6):
+    for attempt in range(10):
         args, name = commands(folder, rules, attempt)[job]
         process = mill.start(*args)
-        time.sleep(length * rng.uniform(0.15, 0.8))
+        # Every miss comes nearer to the start: the command may have been quicker than the first one.
+        time.sleep(length * rng.uniform(0.15, 0.8) * 0.6 ** (attempt - fired))
         victim = rng.choice(cluster.workers)
         victim.kill()
         fired += process.poll() is None

@@ -373,7 +373,8 @@ def test_a_worker_killed_on_the_way(own_cluster, mill):
         process = over.start(*args)
         while running_job(cluster) is None and process.poll() is None:
             pass
-        time.sleep(length * rng.uniform(0.1, 0.8))
+        # Every miss comes nearer to the start: the command may have been quicker than the first one.
+        time.sleep(length * rng.uniform(0.1, 0.8) * 0.6 ** (attempt - fired))
         rng.choice(cluster.workers).kill()
         fired += process.poll() is None
         finish(cluster, process, args)

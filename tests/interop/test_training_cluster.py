@@ -48,7 +48,8 @@ def test_killed_between_rounds_and_within(own_cluster, mill, kind, victim):
         found = None
         while found is None and process.poll() is None:
             found = running_job(cluster)
-        time.sleep(length * rng.uniform(0.1, 0.7))
+        # Every miss comes nearer to the start: the command may have been quicker than the first one.
+        time.sleep(length * rng.uniform(0.1, 0.7) * 0.6 ** (attempt - fired))
         if victim == "worker":
             rng.choice(cluster.workers).kill()
         else:

@@ -20,6 +20,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use crate::fetch::{Fetcher, Where};
+use crate::parts::Parts;
 use crate::server::Identity;
 use crate::store::ReadError;
 use crate::tasks::{self, Context, Progress};
@@ -61,6 +62,8 @@ pub struct Agent {
     attempts: Mutex<HashMap<AttemptId, RunningAttempt>>,
     /// Where the outputs of stages are that many attempts read, by job and stage; they go with the job.
     places: Mutex<HashMap<(JobId, u32), StageList>>,
+    /// What tasks share.
+    parts: Parts,
     link: Mutex<Link>,
     cluster: Mutex<Option<ClusterId>>,
     pub joined: watch::Sender<bool>,
@@ -149,6 +152,7 @@ impl Agent {
             sessions,
             attempts: Mutex::default(),
             places: Mutex::default(),
+            parts: Parts::default(),
             link: Mutex::new(Link::Down { unsent: Vec::new(), epoch: None }),
             cluster,
             joined: watch::Sender::new(false),
@@ -223,7 +227,7 @@ impl Agent {
                         Ok(None) => return SessionEnd::Broken("the coordinator closed the session".into()),
                         Err(s) => return SessionEnd::Broken(s.message().to_owned()),
                     };
-                    match decode::<ToWorker>(&message) {
+                    match self.parts.reading(|| decode::<ToWorker>(&message)) {
                         Ok(ToWorker::Refused { reason }) => return SessionEnd::Refused(reason),
                         Ok(ToWorker::Welcome { cluster, epoch }) => {
                             if let Err(reason) = self.welcomed(cluster, epoch, &out) {
@@ -274,6 +278,7 @@ impl Agent {
             self.facts.identity.join(cluster, &self.fetch.store.layout)?;
             *locked(&self.cluster) = Some(cluster);
         }
+        self.parts.clear();
         locked(&self.link).welcomed(out.clone(), epoch);
         self.joined.send_replace(true);
         self.deployments.send_modify(|n| *n += 1);
@@ -305,6 +310,7 @@ impl Agent {
             ToWorker::Verify { objects } => self.verify(objects),
             ToWorker::Forget { job } => {
                 locked(&self.places).retain(|(of, _), _| *of != job);
+                self.parts.forget(job);
                 self.fetch.store.forget_job(job);
             }
             ToWorker::Places { job, stage, version, begin, places } => {
@@ -316,6 +322,8 @@ impl Agent {
                 // Attempts that run keep the list they began with.
                 Arc::make_mut(list).extend(places);
             }
+            ToWorker::Part { job, digest, piece, last } => self.parts.take(job, digest, &piece, last),
+            ToWorker::DropParts { job, parts } => self.parts.drop_parts(job, &parts),
             ToWorker::Deploy { revision } => {
                 tracing::debug!(revision, "endpoints changed");
                 self.deployments.send_modify(|n| *n += 1);
@@ -357,7 +365,7 @@ impl Agent {
         tokio::task::spawn_blocking(move || {
             let attempt = launch.attempt;
             let started = Instant::now();
-            let place = Where { holders: launch.holders, peers: launch.peers };
+            let place = Where { holders: launch.holders, peers: launch.peers.to_vec() };
             let context = Context::new(
                 attempt,
                 agent.fetch.clone(),

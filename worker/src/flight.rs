@@ -18,13 +18,15 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use polars::prelude::{CompatLevel, DataFrame, IpcStreamWriter, SerWriter};
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::ObjectId;
+use shardmill_common::kinds::ingest::ParseTask;
+use shardmill_common::kinds::ingest::{Chunk, ChunkPlace, SourceFormat};
+use shardmill_common::kinds::register::RegisterSpec;
+use shardmill_common::kinds::{JobSpec, Submission};
 use shardmill_common::manifest::ShardEntry;
 use shardmill_common::message::ReadTicket;
 use shardmill_common::name::DatasetName;
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::spec::{Chunk, ChunkPlace, JobSpec, RegisterSpec, SourceFormat, Submission};
 use shardmill_common::status::{JobState, JobStatus};
-use shardmill_common::task::ParseTask;
 use shardmill_proto::auth::AddToken;
 use shardmill_proto::dial::dial;
 use shardmill_proto::v1::coordinator_client::CoordinatorClient;
@@ -114,12 +116,12 @@ impl FlightDoor {
                     groups: None,
                 },
                 source_name,
-                format: SourceFormat::Arrow,
-                schema: Schema::new(fields),
+                format: SourceFormat::Arrow.into(),
+                schema: Schema::new(fields).into(),
                 schema_is_fixed: false,
-                nulls: Vec::new(),
-                rules: Vec::new(),
-                statistics: Vec::new(),
+                nulls: Vec::new().into(),
+                rules: Vec::new().into(),
+                statistics: Vec::new().into(),
                 ordinal: 0,
                 hash: None,
             };

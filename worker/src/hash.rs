@@ -9,8 +9,8 @@
 use polars::prelude::{Column, DataFrame, DataType as PolarsType, Series};
 use polars_arrow::array::{Array, BinaryViewArrayGeneric, BooleanArray, PrimitiveArray, StaticArray};
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::dedup::{HashColumn, HashPlan};
 use shardmill_common::schema::DataType;
-use shardmill_common::task::{HashColumn, HashPlan};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::frame::polars_type;

@@ -11,6 +11,7 @@ pub mod frame;
 mod hash;
 pub mod ingest;
 mod model;
+mod parts;
 pub mod program;
 mod serve;
 mod server;

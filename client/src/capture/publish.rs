@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use shardmill_common::failure::Refusal;
+use shardmill_common::kinds::ingest::IngestSpec;
+use shardmill_common::kinds::{JobSpec, Submission};
 use shardmill_common::layout::CaptureLayout;
 use shardmill_common::name::DatasetName;
 use shardmill_common::schema::Schema;
-use shardmill_common::spec::{IngestSpec, JobSpec, Submission};
 use shardmill_common::status::{JobState, JobStatus};
 use shardmill_common::text::Encoding;
 use shardmill_common::units::RejectLimit;

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 
 use shardmill_common::failure::Refusal;
 use shardmill_common::ids::{JobId, ObjectId};
+use shardmill_common::kinds::JobSpec;
 use shardmill_common::manifest::{Manifest, ShardEntry};
 use shardmill_common::name::DatasetName;
-use shardmill_common::spec::JobSpec;
 
 use crate::api::{Client, ClientError};
 

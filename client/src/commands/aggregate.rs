@@ -1,9 +1,9 @@
 //! `aggregate IN OUT --by city --agg "n=count(), mean_amount=mean(amount)"`: groups a dataset.
 
 use clap::Args;
-use shardmill_common::mapreduce::{Aggregate, AggregateSpec};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::aggregate::{Aggregate, AggregateSpec};
 use shardmill_common::name::{DatasetName, DatasetRef};
-use shardmill_common::spec::JobSpec;
 
 use super::aggregate_text::parse;
 use super::common::{DryRunArg, ReplicasArg, columns};

@@ -2,7 +2,7 @@
 //!
 //! Names that hold a comma, a bracket or an equals sign are written in double quotes or backticks.
 
-use shardmill_common::mapreduce::{Aggregate, Function};
+use shardmill_common::kinds::aggregate::{Aggregate, Function};
 
 const FUNCTIONS: &str = "count, sum, mean, min, max, variance, stddev, median, quantile, distinct, approx_distinct";
 

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::clean::CleanSpec;
 use shardmill_common::name::{DatasetName, DatasetRef};
-use shardmill_common::spec::{CleanSpec, JobSpec};
 
 use super::common::{DryRunArg, ReplicasArg, rules};
 use crate::cli::Context;

@@ -6,10 +6,11 @@ use std::path::Path;
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use shardmill_common::ids::JobId;
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::dedup::{DedupOptions, Keep};
 use shardmill_common::message::{Page, Paged};
 use shardmill_common::model::ModelName;
 use shardmill_common::rules::RuleSet;
-use shardmill_common::spec::{DedupOptions, JobSpec, Keep};
 use shardmill_coordinator::{Keep as History, Retention};
 use shardmill_serving::node::Limits;
 

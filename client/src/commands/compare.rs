@@ -1,8 +1,9 @@
 //! `compare LEFT RIGHT OUT`: a merge with the side each row came from, or what changed for keys in both.
 
 use clap::{Args, ValueEnum};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::compare::{CompareSpec, How, Validate};
 use shardmill_common::name::{DatasetName, DatasetRef};
-use shardmill_common::spec::{CompareSpec, How, JobSpec, Validate};
 use shardmill_common::status::JobStatus;
 use shardmill_common::units::show_count;
 

@@ -1,8 +1,9 @@
 //! `dedup IN OUT`: drops duplicate rows; the survivors keep their order.
 
 use clap::Args;
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::dedup::DedupSpec;
 use shardmill_common::name::{DatasetName, DatasetRef};
-use shardmill_common::spec::{DedupSpec, JobSpec};
 
 use super::common::{DedupOptionsArgs, DryRunArg, ReplicasArg};
 use crate::cli::Context;

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::evaluate::EvaluateSpec;
 use shardmill_common::model::{Evaluation, ModelRef, Target};
 use shardmill_common::name::DatasetRef;
-use shardmill_common::spec::{EvaluateSpec, JobSpec};
 use shardmill_common::status::JobStatus;
 
 use super::common::DryRunArg;

@@ -9,12 +9,14 @@ use clap::Args;
 use shardmill_common::captured::{ENDPOINT, INFERENCE_ID, MODEL, VARIANT};
 use shardmill_common::endpoint::{EndpointName, EndpointRequest, EndpointStatus};
 use shardmill_common::failure::Refusal;
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::aggregate::{Aggregate, AggregateSpec, Function};
+use shardmill_common::kinds::evaluate::EvaluateSpec;
+use shardmill_common::kinds::join::{JoinHow, JoinSpec};
 use shardmill_common::manifest::Manifest;
-use shardmill_common::mapreduce::{Aggregate, AggregateSpec, Function, JoinHow, JoinSpec};
 use shardmill_common::model::{Evaluation, ModelRef, Served};
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::schema::Schema;
-use shardmill_common::spec::{EvaluateSpec, JobSpec};
 use shardmill_common::status::JobStatus;
 
 use super::dataset_head::first_rows;

@@ -9,8 +9,9 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use shardmill_common::failure::Refusal;
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::ingest::IngestSpec;
 use shardmill_common::name::{DatasetName, DatasetRef};
-use shardmill_common::spec::{IngestSpec, JobSpec};
 use shardmill_common::text::Encoding;
 use shardmill_common::units::{RejectLimit, parse_bytes, show_count};
 

@@ -2,9 +2,9 @@
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
-use shardmill_common::mapreduce::{JoinHow, JoinSpec};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::join::{JoinHow, JoinSpec};
 use shardmill_common::name::{DatasetName, DatasetRef};
-use shardmill_common::spec::JobSpec;
 use shardmill_common::units::parse_bytes;
 
 use super::common::{DryRunArg, ReplicasArg, suffixes};

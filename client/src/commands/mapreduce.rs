@@ -1,7 +1,7 @@
 //! `mapreduce OUT`: the user's own map and reduce, in SQL or as programs.
 
-use shardmill_common::mapreduce::MapReduceSpec;
-use shardmill_common::spec::JobSpec;
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::mapreduce::MapReduceSpec;
 use shardmill_common::units::show_count;
 use shardmill_worker::sql;
 
@@ -15,14 +15,14 @@ use crate::{jobs, session};
 pub async fn run(context: &Context, args: MapReduceArgs) -> Result<(), CliError> {
     // Mistakes are told before anything is shipped.
     let mut spec = args.spec(Vec::new())?;
-    spec.check().map_err(CliError::usage)?;
+    spec.check_parts().map_err(CliError::usage)?;
     let status = session::with_own_interrupt(context, async |s| {
         let files = context.interrupt.or_interrupted(async {
             check(&s.client, &spec).await?;
             if args.dry_run.is_on() { Ok(Vec::new()) } else { ship(s, &args.files).await }
         });
         spec.work.files = files.await?;
-        jobs::run(context, &s.client, args.dry_run.of(JobSpec::MapReduce(Box::new(spec)))).await
+        jobs::run(context, &s.client, args.dry_run.of(JobSpec::MapReduce(spec))).await
     })
     .await?;
     jobs::report(context, &status)?;

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use shardmill_common::mapreduce::{Format, Limits, MapInput, MapReduceSpec, Program, ShippedFile, SortKey, Step, Work};
+use shardmill_common::kinds::mapreduce::step::{Format, Limits, Program, ShippedFile, Step, Work};
+use shardmill_common::kinds::mapreduce::{MapInput, MapReduceSpec};
+use shardmill_common::kinds::sort::SortKey;
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::units::parse_bytes;

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use shardmill_common::mapreduce::ShippedFile;
+use shardmill_common::kinds::mapreduce::step::ShippedFile;
 use shardmill_common::units::show_bytes;
 
 use crate::error::CliError;

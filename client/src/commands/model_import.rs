@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::import::ImportSpec;
 use shardmill_common::model::{MAX_GRAPH_BYTES, ModelName};
-use shardmill_common::spec::{ImportSpec, JobSpec};
 use shardmill_common::units::show_bytes;
 use shardmill_serving::model::onnx::{Inspected, Options, inspect};
 
@@ -73,7 +74,7 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<(), CliError> {
         if digest != spec.graph.digest {
             return Err(CliError::failed(format!("{} did not arrive as it was sent: try again", args.file.display())));
         }
-        jobs::run(context, &s.client, JobSpec::Import(Box::new(spec))).await
+        jobs::run(context, &s.client, JobSpec::Import(spec)).await
     })
     .await?;
     jobs::report(context, &status)

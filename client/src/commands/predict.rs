@@ -5,10 +5,11 @@ use std::str::FromStr;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::predict::PredictOutputs;
+use shardmill_common::kinds::predict::PredictSpec;
 use shardmill_common::model::ModelRef;
 use shardmill_common::name::{DatasetName, DatasetRef};
-use shardmill_common::spec::{JobSpec, PredictSpec};
-use shardmill_common::task::PredictOutputs;
 use shardmill_common::units::RejectLimit;
 
 use super::common::{DryRunArg, ReplicasArg, columns};

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use shardmill_common::failure::Refusal;
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::ingest::{IngestSpec, SourceFormat};
+use shardmill_common::kinds::predict::PredictOutputs;
+use shardmill_common::kinds::predict::PredictSpec;
 use shardmill_common::model::{Model, ModelRef};
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::prediction::added_columns;
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::spec::{IngestSpec, JobSpec, PredictSpec, SourceFormat};
 use shardmill_common::status::JobStatus;
-use shardmill_common::task::PredictOutputs;
 use shardmill_common::text::Encoding;
 use shardmill_common::units::{RejectLimit, show_bytes, show_count};
 

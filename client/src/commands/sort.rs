@@ -2,9 +2,9 @@
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
-use shardmill_common::mapreduce::{SortKey, SortOrder, SortSpec};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::sort::{SortKey, SortOrder, SortSpec};
 use shardmill_common::name::{DatasetName, DatasetRef};
-use shardmill_common::spec::JobSpec;
 
 use super::common::{DryRunArg, ReplicasArg, columns};
 use crate::cli::Context;

@@ -4,9 +4,10 @@ use std::str::FromStr;
 
 use clap::Args;
 use serde_json::{Value, json};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::split::{SplitSide, SplitSpec};
 use shardmill_common::name::DatasetRef;
 use shardmill_common::record::OutputRecord;
-use shardmill_common::spec::{JobSpec, SplitSide, SplitSpec};
 use shardmill_common::status::JobStatus;
 use shardmill_common::units::show_count;
 

@@ -1,11 +1,11 @@
 //! `train logistic|linear|naive-bayes|kmeans IN --model NAME`: a new version of a model, learnt by map/reduce rounds.
 
 use clap::Subcommand;
+use shardmill_common::kinds::JobSpec;
 use shardmill_common::model::{
     Algorithm, ClassWeight, LinearOptions, LogisticOptions, ModelName, ModelRef, Preparation, TrainSpec,
 };
 use shardmill_common::name::DatasetRef;
-use shardmill_common::spec::JobSpec;
 
 use super::common::DryRunArg;
 use super::train_args::{KMeansArgs, LinearArgs, LogisticArgs, NaiveBayesArgs};
@@ -67,7 +67,7 @@ async fn run(wanted: Wanted, context: &Context) -> Result<(), CliError> {
     let status = session::with_own_interrupt(context, async |s| {
         let dry_run = wanted.dry_run;
         let spec = wanted.spec(s).await?;
-        jobs::run(context, &s.client, dry_run.of(JobSpec::Train(Box::new(spec)))).await
+        jobs::run(context, &s.client, dry_run.of(JobSpec::Train(spec))).await
     })
     .await?;
     jobs::report(context, &status)

@@ -1,7 +1,7 @@
 //! Whether sources belong together: shared columns, and the user's schema.
 
+use shardmill_common::kinds::ingest::SourceFormat;
 use shardmill_common::schema::Schema;
-use shardmill_common::spec::SourceFormat;
 
 use super::inspect::Inspected;
 use crate::error::CliError;

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
+use shardmill_common::kinds::ingest::SourceFormat;
 use shardmill_common::schema::Schema;
-use shardmill_common::spec::SourceFormat;
 use shardmill_common::text::{bom_len, read_header};
 use shardmill_common::time::Timestamp;
 use tempfile::NamedTempFile;

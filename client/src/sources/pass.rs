@@ -5,9 +5,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use bytes::Bytes;
+use shardmill_common::kinds::ingest::Source;
 use shardmill_common::manifest::ObjectRef;
 use shardmill_common::schema::Schema;
-use shardmill_common::spec::Source;
 use shardmill_common::text::{Chunks, Cut, CutError, Cutter, Offsets};
 use tempfile::NamedTempFile;
 use tokio::task::JoinHandle;

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
+use shardmill_common::kinds::ingest::{Chunk, ChunkPlace, Source};
 use shardmill_common::schema::Schema;
-use shardmill_common::spec::{Chunk, ChunkPlace, Source};
 
 use super::check::check;
 use super::chunk_size::chunk_size;

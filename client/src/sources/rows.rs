@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-use shardmill_common::spec::SourceFormat;
+use shardmill_common::kinds::ingest::SourceFormat;
 use shardmill_common::text::{Chunks, CutError, Cutter, MAX_RECORD_BYTES, next_record};
 
 use super::inspect::{Body, Feed, Inspected};

@@ -1,7 +1,7 @@
 //! What a piece of a text source tells of its columns. The adapter to `shardmill_common::text`'s samplers.
 
+use shardmill_common::kinds::ingest::SourceFormat;
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::spec::SourceFormat;
 use shardmill_common::text::{Encoding, Grammar, sample_csv, sample_json_lines};
 
 use crate::error::CliError;

@@ -2,9 +2,9 @@
 
 use shardmill_common::endpoint::{Counted, Endpoint, EndpointChange, EndpointName};
 use shardmill_common::ids::{JobId, WorkerId};
+use shardmill_common::kinds::Submission;
 use shardmill_common::model::{Curvature, ModelName, ModelRef};
 use shardmill_common::name::{DatasetName, DatasetRef};
-use shardmill_common::spec::Submission;
 
 use crate::scheduler::Event;
 

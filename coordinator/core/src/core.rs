@@ -7,7 +7,6 @@ use shardmill_common::failure::Refusal;
 use shardmill_common::ids::JobId;
 use shardmill_common::model::{Model, OnnxGraph};
 use shardmill_common::name::{DatasetName, DatasetRef};
-use shardmill_common::spec::JobSpec;
 use shardmill_common::time::Timestamp;
 
 use crate::catalog::Catalog;
@@ -244,7 +243,6 @@ impl Core {
     fn writer_of(&self, name: &DatasetName) -> Option<JobId> {
         self.scheduler
             .jobs()
-            .filter(|j| !matches!(j.resolved.spec, JobSpec::Repair(_)))
             .find(|j| {
                 j.resolved.spec.outputs().into_iter().any(|o| o == name || o.rejects() == *name || name.rejects() == *o)
             })

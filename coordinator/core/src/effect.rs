@@ -5,6 +5,7 @@ use std::sync::Arc;
 use shardmill_common::ids::{AttemptId, JobId, ObjectId, WorkerId};
 use shardmill_common::manifest::ObjectRef;
 use shardmill_common::model::Model;
+use shardmill_common::shared::{Digest, Part};
 use shardmill_common::status::JobStatus;
 use shardmill_common::task::Launch;
 
@@ -17,6 +18,14 @@ pub enum Effect {
         launch: Box<Launch>,
         /// The lists of places that the launch refers to, by stage: the worker needs each version of one once.
         places: Vec<(u32, Arc<StagePlaces>)>,
+        /// What the launch names by digest: the worker needs each once a job.
+        parts: Vec<Part>,
+    },
+    /// No task of the job that is still to come names these.
+    DropParts {
+        worker: WorkerId,
+        job: JobId,
+        parts: Vec<Digest>,
     },
     Kill {
         worker: WorkerId,

@@ -1,10 +1,10 @@
 //! The end of a job: what it publishes, its last status and its record, all in one step.
 
 use shardmill_common::ids::JobId;
+use shardmill_common::kinds::JobSpec;
 use shardmill_common::manifest::Manifest;
 use shardmill_common::model::{Evaluation, Model};
 use shardmill_common::record::{Ending, Record};
-use shardmill_common::spec::JobSpec;
 use shardmill_common::status::{JobState, JobStatus};
 use shardmill_common::time::Timestamp;
 
@@ -45,15 +45,11 @@ impl Core {
         let Some(job) = self.scheduler.job(id) else { return };
         let replicas = job.resolved.replicas;
         let mut spec = job.resolved.spec.clone();
-        let taken: Vec<String> = match &mut spec {
-            JobSpec::Ingest(ingest) => {
-                for (source, rows) in ingest.sources.iter_mut().zip(&publication.source_rows) {
-                    source.rows = Some(*rows);
-                }
-                ingest.sources.iter().map(|s| s.checksum.clone()).collect()
-            }
-            _ => Vec::new(),
-        };
+        let sources = spec.sources_mut();
+        for (source, rows) in sources.iter_mut().zip(&publication.source_rows) {
+            source.rows = Some(*rows);
+        }
+        let taken: Vec<String> = sources.iter().map(|s| s.checksum.clone()).collect();
         let mut status = self.status_of(job);
         status.state = JobState::Done;
         status.finished = Some(now);
@@ -128,21 +124,9 @@ impl Core {
 
 fn record_of(job: &Job, spec: &JobSpec, status: &JobStatus, ending: Ending, finished: Timestamp) -> Record {
     let mut parameters = spec.clone();
-    let mut sources = Vec::new();
     let mut inputs: Vec<_> = job.resolved.inputs.iter().map(Manifest::reference).collect();
-    if let JobSpec::Ingest(ingest) = &mut parameters {
-        // Chunks are how the sources travelled, not what was asked for.
-        ingest.chunks.clear();
-        sources = std::mem::take(&mut ingest.sources);
-        inputs.extend(ingest.base.take().map(|b| b.reference()));
-    }
-    match &mut parameters {
-        // A model that a job refers to is in the registry, not in the record.
-        JobSpec::Train(train) => train.base = None,
-        JobSpec::Predict(predict) => predict.resolved = None,
-        JobSpec::Evaluate(evaluate) => evaluate.resolved = None,
-        _ => {}
-    }
+    let (sources, base) = parameters.for_record();
+    inputs.extend(base);
     Record {
         model: None,
         evaluation: None,

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use shardmill_common::ids::JobId;
+use shardmill_common::shared::{Digest, Part, Shelf};
 use shardmill_common::time::Timestamp;
 
 use crate::core::Core;
 use crate::rows::{Kept, Key, Table, decode};
 use crate::scheduler::{Done, JournalledStage, SchedulerOptions};
 use crate::tables::{
-    Counters, Endpoints, Evaluations, JobRow, Jobs, ModelNames, Models, Names, StageRow, Stages, Taken, Tasks, Versions,
+    Counters, Endpoints, Evaluations, JobRow, Jobs, ModelNames, Models, Names, Parts, StageRow, Stages, Taken, Tasks,
+    Versions,
 };
 
 /// A row that cannot be read.
@@ -31,11 +33,17 @@ pub fn show_key(key: &[u8]) -> String {
     key.escape_ascii().to_string()
 }
 
+fn damaged(table: &str, key: &[u8], why: String) -> Damaged {
+    Damaged { table: table.to_owned(), key: show_key(key), why }
+}
+
 /// A core in the making. The rows of every table that is in memory are given to it, in any order.
 pub struct Replay {
     core: Core,
     jobs: BTreeMap<JobId, JobRow>,
-    stages: BTreeMap<(JobId, u32), StageRow>,
+    /// As they were read: their tasks name parts.
+    stages: BTreeMap<(JobId, u32), (Vec<u8>, Vec<u8>)>,
+    parts: BTreeMap<JobId, BTreeMap<Digest, Part>>,
     tasks: BTreeMap<(JobId, u32, u32), Done>,
 }
 
@@ -45,9 +53,24 @@ fn take<T: Table>(rows: &mut BTreeMap<T::Key, T::Value>, key: &[u8], value: &[u8
     Ok(())
 }
 
+fn part(key: &[u8], value: &[u8]) -> Result<(JobId, Part), String> {
+    let (job, digest) = <Parts as Table>::Key::decoded(key).ok_or("its key cannot be read")?;
+    let part = Part::new(decode::<Parts>(value)?);
+    if part.digest != digest {
+        return Err("its content does not have the digest that its key says".into());
+    }
+    Ok((job, part))
+}
+
 impl Replay {
     pub fn new(options: SchedulerOptions, epoch: u64) -> Self {
-        Self { core: Core::new(options, epoch), jobs: BTreeMap::new(), stages: BTreeMap::new(), tasks: BTreeMap::new() }
+        Self {
+            core: Core::new(options, epoch),
+            jobs: BTreeMap::new(),
+            stages: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+        }
     }
 
     /// Takes a row.
@@ -66,32 +89,43 @@ impl Replay {
             Evaluations::NAME => load(&mut core.registry.evaluations, key, value),
             Endpoints::NAME => load(&mut core.endpoints.all, key, value),
             Jobs::NAME => take::<Jobs>(&mut self.jobs, key, value),
-            Stages::NAME => take::<Stages>(&mut self.stages, key, value),
+            Stages::NAME => Key::decoded(key).ok_or_else(|| "its key cannot be read".to_owned()).map(|number| {
+                self.stages.insert(number, (key.to_vec(), value.to_vec()));
+            }),
+            Parts::NAME => part(key, value).map(|(job, part)| {
+                self.parts.entry(job).or_default().insert(part.digest, part);
+            }),
             Tasks::NAME => take::<Tasks>(&mut self.tasks, key, value),
             _ => Err("this program does not know the table".into()),
         };
-        taken.map_err(|why| Damaged { table: table.to_owned(), key: show_key(key), why })
+        taken.map_err(|why| damaged(table, key, why))
     }
 
     /// The core as its rows say. `now` is when: workers that had work are given time to come back.
-    pub fn finish(mut self, now: Timestamp) -> Core {
+    pub fn finish(mut self, now: Timestamp) -> Result<Core, Damaged> {
         let mut core = self.core;
         core.now = now;
         core.scheduler.restore_published(core.catalog.objects().collect::<Vec<_>>());
         let mut stages: BTreeMap<JobId, Vec<JournalledStage>> = BTreeMap::new();
-        for ((job, number), row) in self.stages {
+        let shelves = self.parts.iter().map(|(job, parts)| (*job, Shelf::of(parts.values().cloned())));
+        let shelves: BTreeMap<JobId, Shelf> = shelves.collect();
+        for ((job, number), (key, value)) in self.stages {
+            let shelf = shelves.get(&job).cloned().unwrap_or_default();
+            let row: StageRow =
+                shelf.reading(|| decode::<Stages>(&value)).map_err(|why| damaged(Stages::NAME, &key, why))?;
             let later = self.tasks.split_off(&(job, number + 1, 0));
             let done = std::mem::replace(&mut self.tasks, later);
             let done = done.into_iter().filter(|((j, n, _), _)| (*j, *n) == (job, number));
             stages.entry(job).or_default().push((row, done.map(|((_, _, task), done)| (task, done)).collect()));
         }
         for (id, row) in self.jobs {
-            core.scheduler.restore_job(now.0, id, row, stages.remove(&id).unwrap_or_default());
+            let (stages, parts) = (stages.remove(&id).unwrap_or_default(), self.parts.remove(&id).unwrap_or_default());
+            core.scheduler.restore_job(now.0, id, row, stages, parts);
         }
         if core.shadow.is_some() {
             core.shadow = Some(core.durable());
         }
-        core
+        Ok(core)
     }
 }
 

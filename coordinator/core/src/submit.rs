@@ -4,23 +4,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use shardmill_common::failure::Refusal;
 use shardmill_common::ids::JobId;
+use shardmill_common::kinds::{JobSpec, Submission};
 use shardmill_common::message::UploadTargets;
-use shardmill_common::model::{Algorithm, Model, ModelRef};
-use shardmill_common::name::DatasetRef;
-use shardmill_common::spec::{JobSpec, Submission};
+use shardmill_common::model::{Model, ModelRef};
 use shardmill_common::status::Explanation;
 use shardmill_common::time::Timestamp;
 
 use crate::command::Facts;
 use crate::core::Core;
-use crate::jobs::ResolvedJob;
+use crate::jobs::{ResolvedJob, planner, planner_mut};
 use crate::scheduler::{Event, Worker, message_of};
 use crate::tables::{JobRow, counter};
 
 const NO_WORKER: &str =
     "no worker is alive: start one with `shardmill worker --coordinator URL --listen ADDR --data-dir DIR`";
-
-const NO_PROGRAMS: &str = "no worker that is alive runs programs of users: start workers with --allow-programs";
 
 /// A planner that panics over a job refuses it; it must not end the coordinator.
 fn guarded<T>(job: &ResolvedJob, plan: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
@@ -32,7 +29,7 @@ fn guarded<T>(job: &ResolvedJob, plan: impl FnOnce() -> Result<T, Refusal>) -> R
 
 impl Core {
     pub(crate) fn submit(&mut self, submission: Submission, facts: Facts) -> Result<JobId, Refusal> {
-        let resolved = self.resolve(submission.spec, facts)?;
+        let resolved = self.resolve(submission.spec, &facts)?;
         guarded(&resolved, || crate::jobs::check(&resolved))?;
         let job = JobId(self.count_up(counter::JOB));
         let after = |seconds: u64| Timestamp(self.now.0.saturating_add((seconds as i64).saturating_mul(1000)));
@@ -49,110 +46,33 @@ impl Core {
 
     /// What a job would do. It is checked as if it were to run.
     pub fn explain(&self, submission: Submission, facts: Facts) -> Result<Explanation, Refusal> {
-        let resolved = self.resolve(submission.spec, facts)?;
+        let resolved = self.resolve(submission.spec, &facts)?;
         guarded(&resolved, || crate::jobs::check(&resolved).and_then(|()| crate::jobs::explain(&resolved)))
     }
 
     /// The model whose curvature a training needs: that of the version it updates.
     pub fn needs_curvature(&self, spec: &JobSpec) -> Option<&Model> {
-        match spec {
-            // Naive Bayes has all it needs in its parameters.
-            JobSpec::Train(s) if !matches!(s.algorithm, Algorithm::NaiveBayes(_)) => {
-                self.registry.find(s.update.as_ref()?).ok()
-            }
-            _ => None,
-        }
+        self.registry.find(planner(spec).needs_curvature()?).ok()
     }
 
     /// Puts versions in the place of bare names, and refuses what cannot work.
-    fn resolve(&self, mut spec: JobSpec, facts: Facts) -> Result<ResolvedJob, Refusal> {
-        if matches!(spec, JobSpec::Repair(_)) {
-            return Err(Refusal::Denied("repairs are the coordinator's own".into()));
-        }
+    fn resolve(&self, mut spec: JobSpec, facts: &Facts) -> Result<ResolvedJob, Refusal> {
         let replicas = self.replicas(spec.replicas())?;
         for output in spec.outputs() {
             self.not_being_written(output)?;
         }
         let mut inputs = Vec::new();
-        let mut pin = |dataset: &mut DatasetRef| -> Result<(), Refusal> {
+        for dataset in spec.inputs_mut() {
             let manifest = self.catalog.find(dataset)?;
             *dataset = manifest.reference();
             inputs.push(manifest.clone());
-            Ok(())
-        };
-        match &mut spec {
-            JobSpec::Clean(s) => pin(&mut s.input)?,
-            JobSpec::Dedup(s) => pin(&mut s.input)?,
-            JobSpec::Compare(s) => {
-                pin(&mut s.left)?;
-                pin(&mut s.right)?;
-            }
-            JobSpec::Ingest(s) => {
-                s.base = None;
-                if s.refuse_taken
-                    && let Some(twice) =
-                        s.sources.iter().find(|source| self.catalog.has_taken(&s.output, &source.checksum))
-                {
-                    let name = &s.output;
-                    return Err(Refusal::Conflict(format!(
-                        "an earlier ingest into `{name}` took {} already",
-                        twice.name
-                    )));
-                }
-                if s.append {
-                    // Appending to what is not there yet makes it: a loop's first run is like the others.
-                    s.base = self.catalog.find(&DatasetRef { name: s.output.clone(), version: None }).ok().cloned();
-                }
-            }
-            JobSpec::Split(s) => pin(&mut s.input)?,
-            JobSpec::Train(s) => {
-                pin(&mut s.input)?;
-                s.base = None;
-                if let Some(reference) = s.warm_start.as_mut().or(s.update.as_mut()) {
-                    let mut model = self.pinned(reference)?;
-                    if let Some(curvature) = facts.curvature {
-                        model.curvature = curvature.map_err(Refusal::Unavailable)?;
-                    }
-                    s.base = Some(Box::new(model));
-                }
-            }
-            JobSpec::Predict(s) => {
-                pin(&mut s.input)?;
-                s.resolved = Some(Box::new(self.pinned(&mut s.model)?));
-            }
-            JobSpec::Evaluate(s) => {
-                pin(&mut s.input)?;
-                s.resolved = Some(Box::new(self.pinned(&mut s.model)?));
-            }
-            JobSpec::MapReduce(s) => {
-                for input in &mut s.inputs {
-                    pin(&mut input.dataset)?;
-                }
-                if s.runs_programs() && !self.scheduler.workers().any(|w| w.is_alive() && w.allow_programs) {
-                    return Err(Refusal::Unavailable(NO_PROGRAMS.into()));
-                }
-            }
-            JobSpec::Sort(s) => pin(&mut s.input)?,
-            JobSpec::Aggregate(s) => pin(&mut s.input)?,
-            JobSpec::Join(s) => {
-                pin(&mut s.left)?;
-                pin(&mut s.right)?;
-            }
-            JobSpec::Import(s) => {
-                if !facts.graph_at_hand {
-                    return Err(Refusal::Conflict(format!(
-                        "the file {} is not at the coordinator any more: import it again",
-                        s.graph.file
-                    )));
-                }
-            }
-            JobSpec::Register(_) | JobSpec::Repair(_) => {}
         }
+        planner_mut(&mut spec).resolve(self, facts)?;
         Ok(ResolvedJob { spec, inputs, replicas })
     }
 
     /// The model version meant; the reference is made to name it by number.
-    fn pinned(&self, reference: &mut ModelRef) -> Result<Model, Refusal> {
+    pub(crate) fn pinned(&self, reference: &mut ModelRef) -> Result<Model, Refusal> {
         let model = self.registry.find(reference)?;
         *reference = model.reference();
         Ok(model.clone())

@@ -2,12 +2,14 @@
 //! like raises the version and gives the table a converter ([`Table::convert`]); golden files of earlier versions see to that.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use shardmill_common::endpoint::{Endpoint, EndpointName};
 use shardmill_common::ids::JobId;
 use shardmill_common::manifest::Manifest;
 use shardmill_common::model::{Evaluation, Model, ModelName};
 use shardmill_common::name::DatasetName;
 use shardmill_common::record::Record;
+use shardmill_common::shared::Digest;
 use shardmill_common::status::JobStatus;
 use shardmill_common::task::TaskSpec;
 use shardmill_common::time::Timestamp;
@@ -74,6 +76,8 @@ tables! {
     Jobs = "jobs" v 1: JobId => JobRow, in_memory;
     /// Their stages as they were planned.
     Stages = "stages" v 1: (JobId, u32) => StageRow, in_memory, progress;
+    /// What their tasks share, by the digest of its content.
+    Parts = "parts" v 1: (JobId, Digest) => Box<RawValue>, in_memory, progress;
     /// Their tasks that are done.
     Tasks = "tasks" v 1: (JobId, u32, u32) => Done, in_memory, progress;
     /// Jobs that are over, as they stood at the end.
@@ -104,6 +108,18 @@ impl Part for JobId {
     }
 }
 
+impl Part for Digest {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0.to_be_bytes());
+    }
+
+    fn take(bytes: &mut &[u8]) -> Option<Self> {
+        let (number, rest) = bytes.split_first_chunk()?;
+        *bytes = rest;
+        Some(Digest(u128::from_be_bytes(*number)))
+    }
+}
+
 /// Names of datasets, models and endpoints.
 impl Part for DatasetName {
     fn put(&self, out: &mut Vec<u8>) {
@@ -126,7 +142,7 @@ pub struct JobRow {
     pub submitted: Timestamp,
 }
 
-/// A stage as it was planned; of one whose tasks a later stage made superfluous, what they came to.
+/// A stage as it was planned, whose tasks name the job's [`Parts`]; of one whose tasks a later stage made superfluous, what they came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StageRow {
     pub name: String,

@@ -47,8 +47,8 @@ MUTANTS = {
     ),
     "the tasks of a round that was forgotten stay in the journal": (
         "scheduler/plan.rs",
-        "self.ledger.remove_all::<Tasks>(&(id, stage));",
-        "let _ = stage;",
+        "rows.remove_all::<Tasks>(&(id, n));",
+        "",
     ),
     "an output that was lost is still believed after a crash": (
         "scheduler/outputs.rs",
@@ -89,6 +89,21 @@ MUTANTS = {
         "scheduler/step.rs",
         "self.attempt_failed(attempt, Failure::AttemptLost { worker });",
         "let _ = attempt;",
+    ),
+    "what tasks share has no row": (
+        "scheduler/plan.rs",
+        "rows.put_as::<Parts>(&(id, part.digest), &&*part.json);",
+        "let _ = part;",
+    ),
+    "what no task shares any more stays in the journal": (
+        "scheduler/plan.rs",
+        "gone.iter().for_each(|digest| rows.remove::<Parts>(&(id, *digest)));",
+        "",
+    ),
+    "a launch comes without what it names": (
+        "scheduler/assign.rs",
+        "parts.extend(peers.part().ok().cloned());",
+        "",
     ),
     "a renamed dataset keeps its old row": (
         "catalog.rs",

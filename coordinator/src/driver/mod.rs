@@ -5,7 +5,7 @@
 mod perform;
 mod requests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use shardmill_common::endpoint::ServingNode;
@@ -13,6 +13,7 @@ use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::ids::{ClusterId, JobId, WorkerId};
 use shardmill_common::layout::CoordinatorLayout;
 use shardmill_common::message::ToWorker;
+use shardmill_common::shared::Digest;
 use shardmill_common::status::{AttemptLog, JobStatus};
 use shardmill_common::time::Timestamp;
 use shardmill_core::rows::Ledger;
@@ -131,6 +132,8 @@ struct Session {
     out: mpsc::UnboundedSender<ToWorker>,
     /// The lists of places that the worker has, by job and stage, with their versions.
     places: HashMap<(JobId, u32), u64>,
+    /// The parts that it has, by job.
+    parts: HashSet<(JobId, Digest)>,
 }
 
 pub struct Driver {
@@ -248,7 +251,7 @@ impl Driver {
     fn take(&mut self, command: Command) {
         match command {
             Command::Join { joined, session, out } => {
-                let session = Session { number: session, out, places: HashMap::new() };
+                let session = Session { number: session, out, places: HashMap::new(), parts: HashSet::new() };
                 // An order to hang up that was not carried out yet is about the session before.
                 let id = joined.peer.worker;
                 self.effects.retain(|effect| !matches!(effect, Effect::Hangup { worker } if *worker == id));

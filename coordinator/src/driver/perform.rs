@@ -4,6 +4,7 @@ use shardmill_common::failure::Refusal;
 use shardmill_common::ids::{JobId, WorkerId};
 use shardmill_common::message::ToWorker;
 use shardmill_common::model::Model;
+use shardmill_common::shared::Part;
 use shardmill_common::status::JobState;
 use shardmill_common::time::Timestamp;
 use shardmill_core::scheduler::StagePlaces;
@@ -12,6 +13,8 @@ use shardmill_core::{Command, Effect, FromAnswer, Step};
 use super::Driver;
 use crate::model_files;
 
+/// Bytes of a part in one message.
+const PIECE_BYTES: usize = 8 << 20;
 /// Places in one message.
 const PLACES_AT_ONCE: usize = 10_000;
 
@@ -38,12 +41,21 @@ impl Driver {
 
     pub(super) fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Launch { worker, launch, places } => {
+            Effect::Launch { worker, launch, places, parts } => {
                 tracing::debug!(attempt = %launch.attempt, %worker, "launch");
                 for (stage, list) in places {
                     self.send_places(worker, launch.attempt.task.job, stage, &list);
                 }
+                for part in parts {
+                    self.send_part(worker, launch.attempt.task.job, &part);
+                }
                 self.send(worker, ToWorker::Launch(launch));
+            }
+            Effect::DropParts { worker, job, parts } => {
+                if let Some(session) = self.sessions.get_mut(&worker) {
+                    session.parts.retain(|(of, digest)| *of != job || !parts.contains(digest));
+                }
+                self.send(worker, ToWorker::DropParts { job, parts });
             }
             Effect::Kill { worker, attempt } => self.send(worker, ToWorker::Kill { attempt }),
             Effect::Delete { worker, objects } => self.send(worker, ToWorker::Delete { objects }),
@@ -52,6 +64,7 @@ impl Driver {
             Effect::Forget { worker, job } => {
                 if let Some(session) = self.sessions.get_mut(&worker) {
                     session.places.retain(|(of, _), _| *of != job);
+                    session.parts.retain(|(of, _)| *of != job);
                 }
                 self.send(worker, ToWorker::Forget { job });
             }
@@ -106,6 +119,29 @@ impl Driver {
             let begin = (n * PLACES_AT_ONCE) as u64;
             let places = piece.to_vec();
             let _ = session.out.send(ToWorker::Places { job, stage, version, begin, places });
+        }
+    }
+
+    /// Sends a part of a job's tasks to a worker, in pieces, unless it has it.
+    fn send_part(&mut self, worker: WorkerId, job: JobId, part: &Part) {
+        let Some(session) = self.sessions.get_mut(&worker) else { return };
+        let digest = part.digest;
+        if !session.parts.insert((job, digest)) {
+            return;
+        }
+        let mut rest = part.json.get();
+        loop {
+            let mut end = rest.len().min(PIECE_BYTES);
+            while !rest.is_char_boundary(end) {
+                end -= 1;
+            }
+            let (piece, after) = rest.split_at(end);
+            let last = after.is_empty();
+            let _ = session.out.send(ToWorker::Part { job, digest, piece: piece.to_owned(), last });
+            if last {
+                break;
+            }
+            rest = after;
         }
     }
 

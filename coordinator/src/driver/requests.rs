@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use shardmill_common::endpoint::{Endpoint, EndpointName, EndpointStatus, ServingNode};
 use shardmill_common::failure::Refusal;
 use shardmill_common::ids::JobId;
-use shardmill_common::spec::{JobSpec, Submission};
+use shardmill_common::kinds::{JobSpec, Submission};
 use shardmill_common::status::{Explanation, JobStatus};
 use shardmill_core::tables::Finished;
 use shardmill_core::{Command, Core, Facts};
@@ -53,10 +53,8 @@ impl Driver {
                 )
             })
         });
-        let graph_at_hand = match spec {
-            JobSpec::Import(s) => tokio::task::block_in_place(|| self.graph_files().has(&s.graph)),
-            _ => false,
-        };
+        let has = |graph| tokio::task::block_in_place(|| self.graph_files().has(graph));
+        let graph_at_hand = spec.uploaded_graph().is_some_and(has);
         Facts { curvature, graph_at_hand }
     }
 

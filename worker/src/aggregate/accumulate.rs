@@ -6,7 +6,7 @@ use polars::prelude::{
     Series, StringChunked,
 };
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::Function;
+use shardmill_common::kinds::aggregate::Function;
 use shardmill_common::schema::DataType;
 
 use super::cells::Cells;

@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use hashbrown::HashSet;
 use polars::prelude::{Column, DataFrame, Int64Chunked, IntoColumn, UInt32Chunked};
 use shardmill_common::failure::Failure;
-use shardmill_common::task::HashColumn;
+use shardmill_common::kinds::dedup::HashColumn;
 
 use super::cells::Cells;
 use super::groups::Place;

@@ -3,7 +3,7 @@
 use hashbrown::HashTable;
 use polars::prelude::{Column, DataFrame, IdxCa, IdxSize};
 use shardmill_common::failure::Failure;
-use shardmill_common::task::{HashColumn, HashPlan};
+use shardmill_common::kinds::dedup::{HashColumn, HashPlan};
 
 use crate::hash::{hash_frame, partition_of};
 use crate::spill::concat;

@@ -1,9 +1,9 @@
 //! What has to be kept of each group so that everything asked for can be computed: functions share what they can.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{Aggregate, Function};
+use shardmill_common::kinds::aggregate::{Aggregate, Function};
+use shardmill_common::kinds::dedup::HashColumn;
 use shardmill_common::schema::{DataType, Schema};
-use shardmill_common::task::HashColumn;
 
 use super::accumulate::Accumulator;
 

@@ -2,7 +2,7 @@
 
 use polars::prelude::{DataFrame, Float64Chunked, Int64Chunked, IntoColumn};
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{SortKey, SortOrder};
+use shardmill_common::kinds::sort::{SortKey, SortOrder};
 
 use super::cells::Cells;
 use super::groups::Place;

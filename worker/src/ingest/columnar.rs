@@ -10,8 +10,8 @@ use polars::prelude::{
 use polars_arrow::datatypes::ArrowDataType;
 use polars_arrow::io::ipc::read::{FileReader, StreamReader, StreamState, read_file_metadata, read_stream_metadata};
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::ingest::ParseTask;
 use shardmill_common::schema::{DataType, Schema};
-use shardmill_common::task::ParseTask;
 
 use super::fit::{Fitted, fit, joined, not_stored, stored};
 use super::origin::{Origins, row_text, value_text};
@@ -141,7 +141,7 @@ fn type_name(dtype: &ArrowDataType) -> String {
 /// Maps the file's columns onto the schema's.
 fn finish(frame: DataFrame, first_row: u64, task: &ParseTask) -> Result<Parsed, Failure> {
     let rows = frame.height();
-    let mut observed = task.schema.clone();
+    let mut observed = (*task.schema).clone();
     let mut columns = Vec::with_capacity(observed.len());
     let mut bad: BTreeMap<usize, String> = BTreeMap::new();
     for field in &mut observed.fields {

@@ -8,9 +8,9 @@ use polars::prelude::{
 };
 use polars_arrow::io::ipc::write::default_ipc_fields;
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::ingest::ParseTask;
+use shardmill_common::kinds::ingest::SourceFormat;
 use shardmill_common::schema::DataType;
-use shardmill_common::spec::SourceFormat;
-use shardmill_common::task::ParseTask;
 
 use super::tests::{cells, rejected, task, types};
 use super::{Parsed, parse};

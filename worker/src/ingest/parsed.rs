@@ -2,9 +2,9 @@
 
 use polars::prelude::DataFrame;
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::ingest::ParseTask;
+use shardmill_common::kinds::ingest::SourceFormat;
 use shardmill_common::schema::Schema;
-use shardmill_common::spec::SourceFormat;
-use shardmill_common::task::ParseTask;
 use shardmill_common::text::Encoding;
 
 use super::origin::Origins;
@@ -42,7 +42,7 @@ pub struct Rejected {
 
 /// Parses a whole, record-aligned chunk.
 pub fn parse(bytes: Vec<u8>, task: &ParseTask) -> Result<Parsed, Failure> {
-    match &task.format {
+    match &*task.format {
         SourceFormat::Csv { dialect, columns } => text::parse_csv(bytes, task, dialect, columns),
         SourceFormat::JsonLines => text::parse_json_lines(bytes, task, Encoding::Utf8),
         SourceFormat::Lines { encoding } => plain::parse_lines(bytes, task, *encoding),

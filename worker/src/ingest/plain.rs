@@ -3,9 +3,9 @@
 use memchr::memchr_iter;
 use polars::prelude::PlSmallStr;
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::ingest::ParseTask;
+use shardmill_common::kinds::ingest::SourceFormat;
 use shardmill_common::schema::{DataType, Field};
-use shardmill_common::spec::SourceFormat;
-use shardmill_common::task::ParseTask;
 use shardmill_common::text::{Encoding, Grammar};
 
 use super::batch::Reject;

@@ -2,9 +2,9 @@
 
 use polars::prelude::{AnyValue, DataType as PolarsType};
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::ingest::ParseTask;
+use shardmill_common::kinds::ingest::{Chunk, ChunkPlace, SourceFormat};
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::spec::{Chunk, ChunkPlace, SourceFormat};
-use shardmill_common::task::ParseTask;
 use shardmill_common::text::{Dialect, Encoding};
 
 use super::{Parsed, parse};
@@ -21,12 +21,12 @@ pub(super) fn task(format: SourceFormat, schema: &[(&str, DataType)]) -> ParseTa
             groups: None,
         },
         source_name: "people".to_owned(),
-        format,
-        schema: Schema::new(schema.iter().map(|(name, dtype)| Field::new(*name, *dtype)).collect()),
+        format: format.into(),
+        schema: Schema::new(schema.iter().map(|(name, dtype)| Field::new(*name, *dtype)).collect()).into(),
         schema_is_fixed: false,
-        nulls: vec!["NA".to_owned()],
-        rules: vec![],
-        statistics: vec![],
+        nulls: vec!["NA".to_owned()].into(),
+        rules: vec![].into(),
+        statistics: vec![].into(),
         ordinal: 0,
         hash: None,
     }

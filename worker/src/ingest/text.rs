@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use polars::prelude::{BooleanChunked, Column, DataFrame, NewChunkedArray, PlSmallStr};
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::ingest::ParseTask;
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::task::ParseTask;
 use shardmill_common::text::{Dialect, Encoding, Grammar, Nulls, latin1_to_utf8};
 
 use super::batch::{Batch, MAX_TEXT, Records, Reject};
@@ -156,7 +156,7 @@ pub(super) fn assemble(
     let Rest { mut starts, mut rejects, bad } = rest;
     let rows = starts.len();
     let rows_read = (rows + rejects.len()) as u64;
-    let mut observed = task.schema.clone();
+    let mut observed = (*task.schema).clone();
     for field in in_file {
         match observed.fields.iter_mut().find(|f| f.name == field.name) {
             Some(known) => known.dtype = field.dtype,

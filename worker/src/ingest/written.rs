@@ -2,9 +2,9 @@
 //! that does not fit is widened.
 
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::ingest::ParseTask;
+use shardmill_common::kinds::ingest::{Chunk, ChunkPlace, SourceFormat};
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::spec::{Chunk, ChunkPlace, SourceFormat};
-use shardmill_common::task::ParseTask;
 use shardmill_common::text::{Encoding, Grammar};
 
 use super::column::Notation;
@@ -35,7 +35,7 @@ pub enum Layout<'a> {
 
 /// Parses a piece of valid UTF-8, or a whole Arrow stream; what does not fit is among the rejected.
 pub fn parse_written(bytes: Vec<u8>, written: &Written<'_>) -> Result<Parsed, Failure> {
-    let task = |format, columns: &[Field], fixed| ParseTask {
+    let task = |format: SourceFormat, columns: &[Field], fixed| ParseTask {
         chunk: Chunk {
             source: 0,
             place: ChunkPlace::File { path: String::new(), offset: 0 },
@@ -44,12 +44,12 @@ pub fn parse_written(bytes: Vec<u8>, written: &Written<'_>) -> Result<Parsed, Fa
             groups: None,
         },
         source_name: written.what.to_owned(),
-        format,
-        schema: Schema::new(columns.to_vec()),
+        format: format.into(),
+        schema: Schema::new(columns.to_vec()).into(),
         schema_is_fixed: fixed,
-        nulls: Vec::new(),
-        rules: Vec::new(),
-        statistics: Vec::new(),
+        nulls: Vec::new().into(),
+        rules: Vec::new().into(),
+        statistics: Vec::new().into(),
         ordinal: 0,
         hash: None,
     };

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{Program, ShippedFile};
+use shardmill_common::kinds::mapreduce::step::{Program, ShippedFile};
 
 /// Links that lead on to links are followed so far.
 const LINKS: usize = 40;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::ObjectId;
+use shardmill_common::kinds::mapreduce::step::{Format, ShippedFile};
 use shardmill_common::manifest::ObjectRef;
-use shardmill_common::mapreduce::{Format, ShippedFile};
 
 use super::command::{check, find};
 use super::testing::program;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use polars::prelude::{Column, CompatLevel, DataFrame, SchemaExt};
 use polars_arrow::io::ipc::write::{StreamWriter, WriteOptions};
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::Format;
+use shardmill_common::kinds::mapreduce::step::Format;
 use shardmill_common::schema::DataType;
 use shardmill_common::text::{Kind, members, unescape_json};
 

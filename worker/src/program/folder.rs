@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::ShippedFile;
+use shardmill_common::kinds::mapreduce::step::ShippedFile;
 
 use crate::store::read_checked;
 use crate::tasks::Context;

@@ -1,7 +1,7 @@
 //! What programs read and what is read of them, in all three formats.
 
 use polars::prelude::{Column, DataFrame, DataType as PolarsType, IntoColumn, NamedFrom, Series, TimeUnit, TimeZone};
-use shardmill_common::mapreduce::Format;
+use shardmill_common::kinds::mapreduce::step::Format;
 use shardmill_common::schema::DataType;
 
 use super::testing::{Bench, declared, numbers, program, shell, shown, texts};

@@ -1,7 +1,7 @@
 //! How a run that failed is told.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{Limits, Program};
+use shardmill_common::kinds::mapreduce::step::{Limits, Program};
 use shardmill_common::units::show_bytes;
 
 use super::plan::{End, Exceeded};

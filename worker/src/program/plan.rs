@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use shardmill_common::mapreduce::Limits;
+use shardmill_common::kinds::mapreduce::step::Limits;
 
 /// The first argument that turns `shardmill` into a supervisor.
 pub const SUPERVISE: &str = "__run-program";

@@ -10,7 +10,7 @@ use std::time::Duration;
 use polars::prelude::DataFrame;
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{Format, Program, Work};
+use shardmill_common::kinds::mapreduce::step::{Format, Program, Work};
 use shardmill_common::schema::{DataType, Field, Schema};
 
 use super::command::{self, Found};

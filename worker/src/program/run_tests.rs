@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::Format;
+use shardmill_common::kinds::mapreduce::step::Format;
 
 use super::Role;
 use super::testing::{Bench, numbers, program, shell, texts};
 
-fn tsv(script: &str) -> shardmill_common::mapreduce::Program {
+fn tsv(script: &str) -> shardmill_common::kinds::mapreduce::step::Program {
     shell(Format::Tsv, script)
 }
 

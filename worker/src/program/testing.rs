@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int};
 use polars::prelude::{AnyValue, DataFrame, NamedFrom, Series};
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{Format, Program, ShippedFile, Work};
+use shardmill_common::kinds::mapreduce::step::{Format, Program, ShippedFile, Work};
 use shardmill_common::schema::Schema;
 
 use super::{Role, Run, SUPERVISE, supervise_main};

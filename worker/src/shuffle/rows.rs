@@ -2,7 +2,8 @@
 
 use polars::prelude::{DataFrame, IdxCa};
 use shardmill_common::failure::Failure;
-use shardmill_common::task::{HashColumn, HashPlan, PartitionSize};
+use shardmill_common::kinds::dedup::{HashColumn, HashPlan};
+use shardmill_common::task::PartitionSize;
 
 use super::ShuffleWriter;
 use crate::hash::{hash_frame, partition_of};

@@ -7,7 +7,7 @@
 use polars::prelude::{Column, DataFrame, DataType as PolarsType};
 use polars_arrow::array::{BinaryViewArrayGeneric, BooleanArray, PrimitiveArray, StaticArray};
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::SortOrder;
+use shardmill_common::kinds::sort::SortOrder;
 
 use crate::hash::{canonical, one_array};
 
@@ -99,7 +99,7 @@ pub struct KeyColumns(Vec<KeyColumn>);
 impl KeyColumns {
     pub fn of(frame: &DataFrame, order: &SortOrder) -> Result<Self, Failure> {
         let null = if order.nulls_last { NULL_LAST } else { NULL_FIRST };
-        let column = |key: &shardmill_common::mapreduce::SortKey| {
+        let column = |key: &shardmill_common::kinds::sort::SortKey| {
             let column = frame.column(&key.column).map_err(|_| {
                 let names: Vec<&str> = frame.columns().iter().map(|c| c.name().as_str()).collect();
                 Failure::bad_input(format!(
@@ -242,7 +242,7 @@ fn put_text(text: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use polars::df;
-    use shardmill_common::mapreduce::SortKey;
+    use shardmill_common::kinds::sort::SortKey;
 
     fn order(columns: &[(&str, bool)], nulls_last: bool) -> SortOrder {
         let by = columns.iter().map(|(c, descending)| SortKey { column: (*c).into(), descending: *descending });

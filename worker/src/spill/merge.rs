@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use polars::prelude::DataFrame;
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::SortOrder;
+use shardmill_common::kinds::sort::SortOrder;
 
 use super::file::{Piece, SpillFile};
 use super::key::Keys;

@@ -4,7 +4,7 @@
 use polars::prelude::{DataFrame, DataType as PolarsType, IdxCa, IdxSize};
 use polars_arrow::array::{Array, Utf8ViewArray};
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::SortOrder;
+use shardmill_common::kinds::sort::SortOrder;
 
 use super::key::Keys;
 use crate::hash::one_array;

@@ -2,7 +2,7 @@
 
 use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::SortOrder;
+use shardmill_common::kinds::sort::SortOrder;
 
 use super::file::{Piece, SpillFile, held_bytes, pieces};
 use super::merge::Merge;

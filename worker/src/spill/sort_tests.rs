@@ -3,7 +3,7 @@
 use polars::df;
 use polars::prelude::{NamedFrom, Series};
 use proptest::prelude::*;
-use shardmill_common::mapreduce::SortKey;
+use shardmill_common::kinds::sort::SortKey;
 
 use super::super::testing::Bench;
 use super::*;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use polars::prelude::DataFrame;
 use shardmill_common::failure::Failure;
-use shardmill_common::task::{HashColumn, HashPlan};
+use shardmill_common::kinds::dedup::{HashColumn, HashPlan};
 
 use super::file::{Piece, SpillFile, held_bytes, pieces};
 use super::order::concat;

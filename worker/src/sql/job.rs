@@ -1,8 +1,9 @@
 //! What a user's MapReduce job may be, as far as that can be told from the schemas of its inputs.
 
-use shardmill_common::mapreduce::{Checked, MapInput, MapReduceSpec, Step, common_keys, side_schema};
+use shardmill_common::kinds::dedup::HashColumn;
+use shardmill_common::kinds::mapreduce::step::Step;
+use shardmill_common::kinds::mapreduce::{Checked, MapInput, MapReduceSpec, common_keys, side_schema};
 use shardmill_common::schema::Schema;
-use shardmill_common::task::HashColumn;
 
 use super::check::check;
 use crate::program::{Role, produced_schema};
@@ -12,7 +13,7 @@ pub const INPUT: &str = "input";
 
 /// Parses and resolves every statement of a job over inputs of these schemas. The error says which statement, and where.
 pub fn check_job(spec: &MapReduceSpec, schemas: &[Schema]) -> Result<Checked, String> {
-    spec.check()?;
+    spec.check_parts()?;
     if schemas.len() != spec.inputs.len() {
         return Err("an input is missing".to_owned());
     }

@@ -2,7 +2,7 @@
 
 use polars::prelude::{Column, DataFrame, IdxCa};
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::AggregateTask;
+use shardmill_common::kinds::aggregate::AggregateTask;
 use shardmill_common::task::TaskOutput;
 
 use super::Context;

@@ -15,8 +15,9 @@ pub use classes::{partition_of, ties};
 use polars::prelude::DataFrame;
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::evaluate::AssessTask;
 use shardmill_common::model::{Assessment, ClassSums, Model, Parameters, Sums, Target};
-use shardmill_common::task::{AssessTask, TaskOutput};
+use shardmill_common::task::TaskOutput;
 use shardmill_serving::model::{Matrix, Reason, Scores, Unusable};
 
 use self::labels::Labels;
@@ -85,8 +86,7 @@ pub fn run(context: &Context, task: &AssessTask) -> Result<TaskOutput, Failure> 
     }
     let rows_skipped = (rows_in - used) as u64;
     let found = Assessment { rows: used as u64, rows_skipped, sums: (used > 0).then_some(sums) };
-    output.result = Some(serde_json::to_value(found).map_err(Failure::internal)?);
-    Ok(output)
+    output.and_reports::<AssessTask>(&found)
 }
 
 /// Predictions to compare with labels.

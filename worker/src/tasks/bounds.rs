@@ -2,7 +2,7 @@
 //! rows of one key that repeats without end are cut too.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::BoundsTask;
+use shardmill_common::kinds::sort::BoundsTask;
 use shardmill_common::task::TaskOutput;
 
 use super::Context;

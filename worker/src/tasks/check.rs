@@ -2,7 +2,8 @@
 
 use polars::prelude::DataFrame;
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{CheckTask, Checked, MapInput, Program, Step, side_schema};
+use shardmill_common::kinds::mapreduce::step::{Program, Step};
+use shardmill_common::kinds::mapreduce::{CheckTask, Checked, MapInput, side_schema};
 use shardmill_common::task::TaskOutput;
 
 use super::Context;
@@ -24,8 +25,7 @@ pub fn run(context: &Context, task: &CheckTask) -> Result<TaskOutput, Failure> {
         }
     }
     try_laws(context, task, &checked)?;
-    let result = serde_json::to_value(&checked).map_err(Failure::internal)?;
-    Ok(TaskOutput { result: Some(result), ..Default::default() })
+    TaskOutput::reporting::<CheckTask>(&checked)
 }
 
 fn named(what: &str, failure: Failure) -> Failure {

@@ -1,7 +1,8 @@
 //! Cleaning a shard.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::task::{CleanTask, ShardRef, TaskOutput};
+use shardmill_common::kinds::clean::CleanTask;
+use shardmill_common::task::{ShardRef, TaskOutput};
 
 use super::Context;
 use super::parse::{Reject, write_rejects};

@@ -1,7 +1,7 @@
 //! Combining what several maps put into a global group, into one partition again.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::CombineTask;
+use shardmill_common::kinds::mapreduce::CombineTask;
 use shardmill_common::task::TaskOutput;
 
 use super::Context;
@@ -28,6 +28,6 @@ pub fn run(context: &Context, task: &CombineTask) -> Result<TaskOutput, Failure>
         }
     }
     output.shuffle = Some(writer.finish()?);
-    output.schema = Some(task.schema.clone());
+    output.schema = Some((*task.schema).clone());
     Ok(output)
 }

@@ -1,7 +1,8 @@
 //! Copying objects to this worker.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::task::{CopyTask, TaskOutput};
+use shardmill_common::kinds::repair::CopyTask;
+use shardmill_common::task::TaskOutput;
 
 use super::Context;
 

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use hashbrown::HashMap;
 use polars::prelude::{Column, DataFrame, DataType as PolarsType};
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::split::{CountTask, Counts};
 use shardmill_common::schema::DataType;
-use shardmill_common::task::{CountTask, Counts, TaskOutput};
+use shardmill_common::task::TaskOutput;
 
 use super::Context;
 use crate::frame::widen;
@@ -14,8 +15,7 @@ use crate::frame::widen;
 pub fn run(context: &Context, task: &CountTask) -> Result<TaskOutput, Failure> {
     let frame = context.open_columns(&task.input, &task.schema, Some(std::slice::from_ref(&task.column)))?;
     let counts = count(&*texts(&frame, &task.column)?, task.limit)?;
-    let result = serde_json::to_value(counts).map_err(Failure::internal)?;
-    Ok(TaskOutput { result: Some(result), ..Default::default() })
+    TaskOutput::reporting::<CountTask>(&counts)
 }
 
 /// A column's values as text, the way exports write them: two columns of different types are never mixed up here.

@@ -3,7 +3,8 @@
 use hashbrown::HashMap;
 use polars::prelude::{Column, DataFrame, IdxCa, NamedFrom, Series};
 use shardmill_common::failure::Failure;
-use shardmill_common::task::{DeliverTask, TaskOutput};
+use shardmill_common::kinds::compare::DeliverTask;
+use shardmill_common::task::TaskOutput;
 
 use super::Context;
 use super::hash::{u32s, u64s};

@@ -3,9 +3,10 @@
 use polars::prelude::{BooleanChunked, NewChunkedArray};
 use roaring::RoaringBitmap;
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::dedup::DropTask;
 use shardmill_common::manifest::ShardEntry;
 use shardmill_common::schema::Schema;
-use shardmill_common::task::{DropTask, ShardInput, TaskOutput};
+use shardmill_common::task::{ShardInput, TaskOutput};
 
 use super::Context;
 use super::hash::u32s;
@@ -34,7 +35,12 @@ pub fn run(context: &Context, task: &DropTask) -> Result<TaskOutput, Failure> {
         }
     }
     let mut kept = kept.into_iter();
-    Ok(TaskOutput { shard: kept.next(), more: kept.collect(), schema: Some(task.schema.clone()), ..Default::default() })
+    Ok(TaskOutput {
+        shard: kept.next(),
+        more: kept.collect(),
+        schema: Some((*task.schema).clone()),
+        ..Default::default()
+    })
 }
 
 /// The shard without these rows, numbered as the version shows them.

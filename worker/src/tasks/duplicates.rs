@@ -3,8 +3,9 @@
 use hashbrown::HashMap;
 use polars::prelude::{DataFrame, NamedFrom, Series};
 use shardmill_common::failure::Failure;
-use shardmill_common::spec::Keep;
-use shardmill_common::task::{DuplicatesTask, TaskOutput};
+use shardmill_common::kinds::dedup::DuplicatesTask;
+use shardmill_common::kinds::dedup::Keep;
+use shardmill_common::task::TaskOutput;
 
 use super::Context;
 use super::hash::read_hashes;

@@ -5,8 +5,9 @@
 use hashbrown::HashSet;
 use polars::prelude::{BooleanChunked, ChunkCompareEq, Column, DataFrame, IdxCa, NamedFrom, Series};
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::compare::EmitTask;
 use shardmill_common::schema::DataType;
-use shardmill_common::task::{EmitTask, TaskOutput};
+use shardmill_common::task::TaskOutput;
 
 use super::deliver::{GROUP, delivered_name};
 use super::delivered::{Delivered, Sizes, of_groups};

@@ -5,15 +5,16 @@ use linfa::traits::Fit;
 use linfa_logistic::{LogisticRegression, MultiLogisticRegression};
 use ndarray::{Array1, Array2};
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::train::FitTask;
 use shardmill_common::model::{GlmRound, LinfaFit, LinfaResult, Link, Packed, Target};
-use shardmill_common::task::{FitTask, TaskOutput};
+use shardmill_common::task::TaskOutput;
 
 use super::Context;
 use crate::train::{self, Origin, Recipe, Session, Targets};
 use shardmill_serving::model::Matrix;
 
 pub fn run(context: &Context, task: &FitTask) -> Result<TaskOutput, Failure> {
-    let Target::Class { classes, .. } = &task.target else {
+    let Target::Class { classes, .. } = &*task.target else {
         return Err(Failure::internal("linfa fits classes"));
     };
     let recipe = Recipe { encoder: &task.encoder, target: Some(&task.target), weight_column: None, class_weights: &[] };
@@ -39,8 +40,7 @@ pub fn run(context: &Context, task: &FitTask) -> Result<TaskOutput, Failure> {
         }
     }
     let result = fit(values, targets, width, classes.len(), &task.fit)?;
-    let result = serde_json::to_value(result).map_err(Failure::internal)?;
-    Ok(TaskOutput { result: Some(result), ..Default::default() })
+    TaskOutput::reporting::<FitTask>(&result)
 }
 
 /// Every class has a row.

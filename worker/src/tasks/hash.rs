@@ -2,7 +2,8 @@
 
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 use shardmill_common::failure::Failure;
-use shardmill_common::task::{HashColumn, HashPlan, HashTask, PartitionSize, TaskOutput};
+use shardmill_common::kinds::dedup::{HashColumn, HashPlan, HashTask};
+use shardmill_common::task::{PartitionSize, TaskOutput};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Context;

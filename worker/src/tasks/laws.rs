@@ -2,9 +2,9 @@
 
 use polars::prelude::{AnyValue, BooleanChunked, DataFrame, NewChunkedArray};
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{SortKey, SortOrder};
+use shardmill_common::kinds::dedup::{HashColumn, HashPlan};
+use shardmill_common::kinds::sort::{SortKey, SortOrder};
 use shardmill_common::schema::{DataType, Schema};
-use shardmill_common::task::{HashColumn, HashPlan};
 
 use super::raw::row_as_json;
 use crate::frame::our_type;

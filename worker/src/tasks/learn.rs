@@ -1,17 +1,18 @@
 //! One round of training over one shard.
 
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::train::LearnTask;
 use shardmill_common::model::{Learn, Learnt, Link, Target};
-use shardmill_common::task::{LearnTask, TaskOutput};
+use shardmill_common::task::TaskOutput;
 
 use super::Context;
 use crate::train::{self, Origin, Recipe};
 
 pub fn run(context: &Context, task: &LearnTask) -> Result<TaskOutput, Failure> {
     let classes = task.target.as_ref().map_or(0, |target| target.classes().len());
-    if let Learn::Glm(round) = &task.learn {
+    if let Learn::Glm(round) = &*task.learn {
         let fits = match round.link {
-            Link::Squared => matches!(task.target, Some(Target::Number { .. })),
+            Link::Squared => matches!(task.target.as_deref(), Some(Target::Number { .. })),
             Link::Logistic => classes == 2,
             Link::Softmax { classes: wanted } => classes == wanted as usize,
         };
@@ -21,22 +22,21 @@ pub fn run(context: &Context, task: &LearnTask) -> Result<TaskOutput, Failure> {
     }
     let recipe = Recipe {
         encoder: &task.encoder,
-        target: task.target.as_ref(),
+        target: task.target.as_deref(),
         weight_column: task.weight_column.as_deref(),
         class_weights: &task.class_weights,
     };
     let origin = Origin { source: &task.source_name, first_row: task.first_row };
     let session = train::load(context, &task.input, &task.schema, recipe, origin)?;
     let check = || context.check();
-    let learnt = match &task.learn {
+    let learnt = match &*task.learn {
         Learn::Glm(round) => Learnt::Glm(train::glm(&session, round, &check)?),
         Learn::ClassMoments => Learnt::ClassMoments(train::class_moments(&session, classes, &check)?),
         Learn::Seeds(round) => Learnt::Seeds(train::seeds(&session, task.input.ordinal, round, &check)?),
         Learn::Centroids { centers } => Learnt::Centroids(train::centroids(&session, centers, &check)?),
     };
-    let result = serde_json::to_value(learnt).map_err(Failure::internal)?;
     // Only the last round's counters are kept with the job.
-    Ok(TaskOutput { result: Some(result), counters: session.counters.clone(), ..Default::default() })
+    TaskOutput { counters: session.counters.clone(), ..Default::default() }.and_reports::<LearnTask>(&learnt)
 }
 
 #[cfg(test)]
@@ -62,12 +62,12 @@ mod tests {
         let parameters = Packed(vec![0.5, 1.0]);
         LearnTask {
             input: ShardInput { shard: ShardRef::Stored(entry), ordinal: 0 },
-            schema: Schema::new(vec![Field::new("x", DataType::Float64), Field::new("y", DataType::Float64)]),
-            encoder: Encoder { features: vec![x] },
-            target: Some(Target::Number { label: Label { column: "y".into(), dtype: DataType::Float64 } }),
+            schema: Schema::new(vec![Field::new("x", DataType::Float64), Field::new("y", DataType::Float64)]).into(),
+            encoder: Encoder { features: vec![x] }.into(),
+            target: Some(Target::Number { label: Label { column: "y".into(), dtype: DataType::Float64 } }.into()),
             weight_column: None,
-            class_weights: Vec::new(),
-            learn: Learn::Glm(GlmRound { link: Link::Squared, fit_intercept: true, parameters, hessian: true }),
+            class_weights: Vec::new().into(),
+            learn: Learn::Glm(GlmRound { link: Link::Squared, fit_intercept: true, parameters, hessian: true }).into(),
             source_name: "sales".into(),
             first_row: 0,
         }
@@ -92,7 +92,7 @@ mod tests {
         let task = task(context(&roomy).write_shard(&mut frame).unwrap());
         let first = run(&context(&roomy), &task).unwrap();
         assert_eq!(run(&context(&tiny), &task).unwrap(), first);
-        let Learnt::Glm(sums) = serde_json::from_value(first.result.clone().unwrap()).unwrap() else { unreachable!() };
+        let Learnt::Glm(sums) = first.report::<LearnTask>().unwrap() else { unreachable!() };
         assert_eq!((sums.loss, sums.gradient.0), (2.0, vec![-4.0, -2.0]));
         assert_eq!(sums.hessian.unwrap().0, [5.0, 3.0, 2.0]);
         // The shard goes; what is in memory stays.
@@ -102,9 +102,11 @@ mod tests {
         assert!(run(&context(&tiny), &task).is_err());
         // A link that does not fit the target is a fault of the caller, not a panic.
         let mut wrong = task.clone();
-        if let Learn::Glm(round) = &mut wrong.learn {
+        let mut learn = (*task.learn).clone();
+        if let Learn::Glm(round) = &mut learn {
             round.link = Link::Logistic;
         }
+        wrong.learn = learn.into();
         assert!(matches!(run(&context(&roomy), &wrong), Err(Failure::Internal { .. })));
     }
 }

@@ -7,10 +7,11 @@ use polars::prelude::DataFrame;
 use roaring::RoaringBitmap;
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::ObjectId;
+use shardmill_common::kinds::dedup::{HashColumn, HashPlan};
+use shardmill_common::kinds::join::{JoinHow, LookupTask, TooLarge};
 use shardmill_common::manifest::ShardEntry;
-use shardmill_common::mapreduce::{JoinHow, LookupTask, TooLarge};
 use shardmill_common::schema::{DataType, Schema};
-use shardmill_common::task::{HashColumn, HashPlan, TaskOutput};
+use shardmill_common::task::TaskOutput;
 
 use super::Context;
 use super::deliver::delivered_name;
@@ -49,8 +50,7 @@ pub fn run(context: &Context, task: &LookupTask) -> Result<TaskOutput, Failure> 
     let others = task.others.iter().map(|input| context.entry(input)).collect::<Result<Vec<_>, _>>()?;
     let (needs, has) = (size_in_memory(task, &others), context.budget / 2);
     if needs > has {
-        let result = serde_json::to_value(TooLarge { needs, has }).map_err(Failure::internal)?;
-        return Ok(TaskOutput { result: Some(result), ..Default::default() });
+        return TaskOutput::reporting::<LookupTask>(&TooLarge { needs, has });
     }
     let table = shared_table(context, task, &others)?;
     match task.how {
@@ -74,7 +74,7 @@ fn size_in_memory(task: &LookupTask, others: &[ShardEntry]) -> u64 {
 
 /// The columns that the result takes from the small side.
 fn payload(task: &LookupTask) -> Vec<String> {
-    let of_other = |c: &shardmill_common::task::MergedColumn| c.other.clone().filter(|_| c.driver.is_none());
+    let of_other = |c: &shardmill_common::kinds::compare::MergedColumn| c.other.clone().filter(|_| c.driver.is_none());
     task.columns.iter().filter_map(of_other).collect()
 }
 
@@ -82,8 +82,8 @@ fn shared_table(context: &Context, task: &LookupTask, others: &[ShardEntry]) -> 
     let key = TableKey {
         shards: others.iter().map(|e| (e.object.id, e.deletions.as_ref().map(|d| d.object.id))).collect(),
         columns: payload(task),
-        keys: task.other_keys.clone(),
-        schema: task.other_schema.clone(),
+        keys: (*task.other_keys).clone(),
+        schema: (*task.other_schema).clone(),
         nulls_equal: task.nulls_equal,
     };
     // Held while a table is made: whoever wants the same waits for it instead of making another.
@@ -183,7 +183,7 @@ fn keep(context: &Context, task: &LookupTask, table: &Table, with_partner: bool)
     let drops: RoaringBitmap =
         (0u32..).zip(&hashes).filter(|(_, h)| table.keys.contains_key(*h) != with_partner).map(|(n, _)| n).collect();
     drop(frame);
-    let mut output = TaskOutput { schema: Some(task.schema.clone()), ..Default::default() };
+    let mut output = TaskOutput { schema: Some((*task.schema).clone()), ..Default::default() };
     output.counters.add("rows_dropped", drops.len());
     output.shard = match drops.len() {
         0 => Some(context.entry(&task.input)?),

@@ -3,7 +3,8 @@
 use polars::prelude::{BooleanChunked, DataFrame, NewChunkedArray};
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{MapOutput, MapTask, Program, Step};
+use shardmill_common::kinds::mapreduce::step::{Program, Step};
+use shardmill_common::kinds::mapreduce::{MapOutput, MapTask};
 use shardmill_common::task::TaskOutput;
 
 use super::Context;
@@ -22,7 +23,7 @@ pub fn run(context: &Context, task: &MapTask) -> Result<TaskOutput, Failure> {
     let rows = frame.height() as u64;
     let mut output = TaskOutput::default();
     output.counters.add("rows_in", rows);
-    let (mapped, skipped) = match &task.step {
+    let (mapped, skipped) = match task.step.as_deref() {
         None => (Made::of(context, task, &frame)?, Vec::new()),
         Some(Step::Sql(statement)) => by_statement(context, task, statement, &frame)?,
         Some(Step::Program(program)) => by_program(context, task, program, &frame)?,
@@ -95,8 +96,8 @@ fn by_program<'a>(
     program: &Program,
     frame: &DataFrame,
 ) -> Result<(Made<'a>, Vec<Offender>), Failure> {
-    let reduced = matches!(task.output, MapOutput::Shuffle { .. });
-    let keys: Vec<String> = match &task.output {
+    let reduced = matches!(*task.output, MapOutput::Shuffle { .. });
+    let keys: Vec<String> = match &*task.output {
         MapOutput::Shuffle { keys, .. } => keys.iter().map(|k| k.name.clone()).collect(),
         MapOutput::Shards => Vec::new(),
     };

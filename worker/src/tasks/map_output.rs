@@ -2,9 +2,10 @@
 
 use polars::prelude::DataFrame;
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{MapOutput, MapTask};
+use shardmill_common::kinds::dedup::HashColumn;
+use shardmill_common::kinds::mapreduce::{MapOutput, MapTask};
 use shardmill_common::schema::Schema;
-use shardmill_common::task::{HashColumn, TaskOutput};
+use shardmill_common::task::TaskOutput;
 
 use super::{Context, ShardSink};
 use crate::frame::schema_of;
@@ -23,14 +24,14 @@ pub enum Mapped<'a> {
 
 impl<'a> Mapped<'a> {
     pub fn new(context: &'a Context, task: &'a MapTask) -> Self {
-        match &task.output {
+        match &*task.output {
             MapOutput::Shards => Mapped::Shards(ShardSink::new(context)),
             MapOutput::Shuffle { keys, partitions, combine } => Mapped::Shuffle(Box::new(Shuffled {
                 context,
                 keys,
                 partitions: (*partitions).max(1),
                 combine: combine.as_deref(),
-                produces: task.produces.as_ref(),
+                produces: task.produces.as_deref(),
                 schema: None,
                 uncombined: Vec::new(),
                 held: Vec::new(),

@@ -9,8 +9,9 @@ use std::ops::AddAssign;
 use polars::prelude::{DataFrame, NamedFrom, Series};
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
-use shardmill_common::spec::{How, Validate};
-use shardmill_common::task::{MatchTask, Matching, PartitionSize, TaskOutput, TaskRange};
+use shardmill_common::kinds::compare::{How, Validate};
+use shardmill_common::kinds::compare::{MatchTask, Matching};
+use shardmill_common::task::{PartitionSize, TaskOutput, TaskRange};
 
 use super::Context;
 use super::duplicates::ByHash;

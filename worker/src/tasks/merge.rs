@@ -1,7 +1,7 @@
 //! Sorting the rows of one range, or of a dataset that is small.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{MergeTask, Unsorted};
+use shardmill_common::kinds::sort::{MergeTask, Unsorted};
 use shardmill_common::task::TaskOutput;
 
 use super::{Context, ShardSink};
@@ -9,7 +9,7 @@ use crate::spill::ExternalSort;
 
 pub fn run(context: &Context, task: &MergeTask) -> Result<TaskOutput, Failure> {
     let mut output = TaskOutput::default();
-    let mut sort = ExternalSort::new(context, task.order.clone(), context.budget);
+    let mut sort = ExternalSort::new(context, (*task.order).clone(), context.budget);
     match &task.rows {
         Unsorted::Shards(shards) => {
             for shard in shards {
@@ -35,7 +35,7 @@ pub fn run(context: &Context, task: &MergeTask) -> Result<TaskOutput, Failure> {
         sink.push(frame?)?;
     }
     sink.finish(&mut output)?;
-    output.schema = Some(task.schema.clone());
+    output.schema = Some((*task.schema).clone());
     Ok(output)
 }
 

@@ -3,8 +3,10 @@
 
 use polars::prelude::{Column, DataFrame};
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{MergeGroupsTask, SortKey, SortOrder};
-use shardmill_common::task::{HashColumn, PartitionSize, TaskOutput};
+use shardmill_common::kinds::aggregate::MergeGroupsTask;
+use shardmill_common::kinds::dedup::HashColumn;
+use shardmill_common::kinds::sort::{SortKey, SortOrder};
+use shardmill_common::task::{PartitionSize, TaskOutput};
 
 use super::raw::row_as_json;
 use super::{Context, ShardSink};
@@ -61,7 +63,7 @@ fn batches(task: &MergeGroupsTask, layout: &Layout, room: u64) -> Vec<Batch> {
     let mut batches: Vec<Batch> = Vec::new();
     let mut held = 0;
     for partition in from..to {
-        let needed = task.sizes.get((partition - from) as usize).map_or(0, needed);
+        let needed = task.sizes.0.get(partition as usize).map_or(0, needed);
         match batches.last_mut() {
             Some(batch) if batch.passes == 1 && held + needed <= room => {
                 batch.partitions.1 = partition + 1;

@@ -1,7 +1,8 @@
 //! Whole aggregates over shards on a disk, within budgets of any size.
 
 use polars::df;
-use shardmill_common::mapreduce::{Aggregate, AggregateTask, Function};
+use shardmill_common::kinds::aggregate::{Aggregate, AggregateTask, Function};
+use shardmill_common::task::PartitionSizes;
 use shardmill_common::task::{ShardInput, ShardRef, TaskRange};
 
 use super::*;
@@ -31,9 +32,9 @@ fn aggregated(
         let entry = context.write_shard(&mut shard.clone())?;
         let task = AggregateTask {
             inputs: vec![ShardInput { shard: ShardRef::Stored(entry), ordinal: n }],
-            schema: schema.clone(),
-            by: by.clone(),
-            aggregates: aggregates.to_vec(),
+            schema: schema.clone().into(),
+            by: by.clone().into(),
+            aggregates: aggregates.to_vec().into(),
             partitions,
         };
         let output = super::super::aggregate::run(&context, &task)?;
@@ -51,11 +52,11 @@ fn aggregated(
         let task = MergeGroupsTask {
             runs: TaskRange { stage: 0, from: 0, to: shards.len() as u32 },
             partitions: (from, to),
-            sizes: sizes[from as usize..to as usize].to_vec(),
+            sizes: PartitionSizes(sizes.clone()).into(),
             of: partitions,
-            schema: schema.clone(),
-            by: by.clone(),
-            aggregates: aggregates.to_vec(),
+            schema: schema.clone().into(),
+            by: by.clone().into(),
+            aggregates: aggregates.to_vec().into(),
             sorted: tasks == 1,
             source_name: "t@1".into(),
         };
@@ -197,11 +198,14 @@ fn partitions_are_taken_together_as_long_as_they_fit() {
     let task = MergeGroupsTask {
         runs: TaskRange::one(0, 0),
         partitions: (10, 16),
-        sizes: vec![size(1), size(1), size(10), size(0), size(1), size(1)],
+        sizes: PartitionSizes(
+            [vec![size(0); 10], vec![size(1), size(1), size(10), size(0), size(1), size(1)]].concat(),
+        )
+        .into(),
         of: 32,
-        schema: Default::default(),
-        by: vec!["k".into()],
-        aggregates: Vec::new(),
+        schema: shardmill_common::schema::Schema::default().into(),
+        by: vec!["k".to_owned()].into(),
+        aggregates: Vec::new().into(),
         sorted: true,
         source_name: String::new(),
     };

@@ -2,7 +2,7 @@
 
 use polars::df;
 use polars::prelude::DataFrame;
-use shardmill_common::mapreduce::{BoundsTask, RangeTask, SampleTask, SortKey, SortOrder};
+use shardmill_common::kinds::sort::{BoundsTask, RangeTask, SampleTask, SortKey, SortOrder};
 use shardmill_common::task::{PartitionSize, ShardInput, ShardRef, TaskPlace, TaskRange};
 
 use super::super::{bounds, range, sample};
@@ -24,7 +24,7 @@ fn sorted(shards: &[DataFrame], order: &SortOrder, partitions: u32, key_bytes: u
         let entry = context.write_shard(&mut shard.clone()).unwrap();
         let input = ShardInput { shard: ShardRef::Stored(entry), ordinal: n };
         inputs.push(input.clone());
-        let (schema, order) = (schema.clone(), order.clone());
+        let (schema, order) = (schema.clone().into(), order.clone().into());
         sample::run(&context, &SampleTask { inputs: vec![input], schema, order, first: 1, step: 3, bytes: key_bytes })
             .unwrap();
         samples.push(bench.place(0, n, Vec::new()));
@@ -35,7 +35,7 @@ fn sorted(shards: &[DataFrame], order: &SortOrder, partitions: u32, key_bytes: u
     let mut sizes = vec![PartitionSize::default(); partitions as usize];
     for (n, input) in (0u32..).zip(inputs) {
         let context = bench.context_with(2, n, found.clone());
-        let (schema, order) = (schema.clone(), order.clone());
+        let (schema, order) = (schema.clone().into(), order.clone().into());
         let task = RangeTask { inputs: vec![input], schema, order, bounds: stage(1, 1), partitions };
         let output = range::run(&context, &task).unwrap();
         sizes.iter_mut().zip(output.shuffle.unwrap()).for_each(|(sum, size)| sum.rows += size.rows);
@@ -45,7 +45,8 @@ fn sorted(shards: &[DataFrame], order: &SortOrder, partitions: u32, key_bytes: u
     for partition in 0..partitions {
         let context = bench.context_with(3, partition, ranges.clone());
         let rows = Unsorted::Range { runs: stage(2, count), partition };
-        let output = run(&context, &MergeTask { rows, schema: schema.clone(), order: order.clone() }).unwrap();
+        let output =
+            run(&context, &MergeTask { rows, schema: schema.clone().into(), order: order.clone().into() }).unwrap();
         for entry in output.shards() {
             let input = ShardInput { shard: ShardRef::Stored(entry.clone()), ordinal: 0 };
             let frame = context.open(&input, &schema).unwrap();

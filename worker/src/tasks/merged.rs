@@ -2,7 +2,8 @@
 
 use polars::prelude::{Column, DataFrame, IdxCa, NamedFrom, Series};
 use shardmill_common::failure::Failure;
-use shardmill_common::task::{MergedColumn, TaskOutput};
+use shardmill_common::kinds::compare::MergedColumn;
+use shardmill_common::task::TaskOutput;
 
 use super::deliver::delivered_name;
 use super::{Context, ShardSink};

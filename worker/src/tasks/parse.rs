@@ -6,9 +6,10 @@ use std::io::{Read, Seek, SeekFrom};
 use polars::prelude::{DataFrame, NamedFrom, Series};
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::ingest::ChunkPlace;
+use shardmill_common::kinds::ingest::{ParseResult, ParseTask};
 use shardmill_common::manifest::ShardEntry;
-use shardmill_common::spec::ChunkPlace;
-use shardmill_common::task::{ParseResult, ParseTask, TaskOutput};
+use shardmill_common::task::TaskOutput;
 
 use super::Context;
 use super::hash::shuffle_hashes;
@@ -36,10 +37,10 @@ pub fn run(context: &Context, task: &ParseTask) -> Result<TaskOutput, Failure> {
     counters.add("rows_unreadable", unreadable);
     counters.add("rejected", rejects.len() as u64);
     let first_reject = rejects.first().map(|r| format!("{}:{}: {}", task.source_name, r.line, r.reason));
-    let result = ParseResult { observed: parsed.observed.clone(), first_reject };
+    let report = ParseResult { observed: parsed.observed.clone(), first_reject };
     // The text is not needed for what follows.
     drop(parsed);
-    finish(context, task, cleaned.frame, &rejects, counters, &result)
+    finish(context, task, cleaned.frame, &rejects, counters, &report)
 }
 
 fn finish(
@@ -48,20 +49,20 @@ fn finish(
     mut frame: DataFrame,
     rejects: &[Reject],
     counters: Counters,
-    result: &ParseResult,
+    report: &ParseResult,
 ) -> Result<TaskOutput, Failure> {
     context.check()?;
     let schema = schema_of(&frame)?;
     let shuffle = task.hash.as_ref().map(|plan| shuffle_hashes(context, &frame, plan)).transpose()?;
-    Ok(TaskOutput {
+    let output = TaskOutput {
         shard: Some(context.write_shard(&mut frame)?),
         rejects: write_rejects(context, &task.source_name, rejects)?,
         schema: Some(schema),
         shuffle,
         counters,
-        result: Some(serde_json::to_value(result).map_err(Failure::internal)?),
         ..Default::default()
-    })
+    };
+    output.and_reports::<ParseTask>(report)
 }
 
 /// A row on its way to the rejects.

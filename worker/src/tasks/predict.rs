@@ -2,9 +2,10 @@
 
 use polars::prelude::{BooleanChunked, Column, DataFrame, IdxCa, NamedFrom, NewChunkedArray, Series};
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::predict::{PredictOutputs, PredictTask};
 use shardmill_common::model::{ClassValue, Target};
 use shardmill_common::prediction::{DISTANCE, PREDICTION, probability_column};
-use shardmill_common::task::{PredictOutputs, PredictTask, TaskOutput};
+use shardmill_common::task::TaskOutput;
 use shardmill_serving::model::{Reason, Scores, Unusable};
 
 use super::Context;
@@ -15,7 +16,7 @@ use crate::model::encode;
 
 pub fn run(context: &Context, task: &PredictTask) -> Result<TaskOutput, Failure> {
     let model = &task.model;
-    let mut columns = task.keep.clone();
+    let mut columns = (*task.keep).clone();
     // A column that is asked for twice would be read twice.
     columns.extend(model.features.columns().into_iter().filter(|c| !task.keep.contains(c)));
     // A model without features says the same of every row, but the rows must be counted.

@@ -2,8 +2,9 @@
 
 use polars::prelude::DataFrame;
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::train::{LabelKind, ProfileTask};
 use shardmill_common::model::{CategoryCounts, LabelProfile, Moments, NumericProfile, Packed, Profile};
-use shardmill_common::task::{LabelKind, ProfileTask, TaskOutput};
+use shardmill_common::task::TaskOutput;
 use shardmill_common::watch::{Sample, sampled_row};
 
 use super::Context;
@@ -17,15 +18,14 @@ const MOST_CLASSES: usize = 10_000;
 
 pub fn run(context: &Context, task: &ProfileTask) -> Result<TaskOutput, Failure> {
     let mut columns: Vec<String> =
-        task.numeric.iter().chain(&task.categorical).chain(&task.required).cloned().collect();
+        task.numeric.iter().chain(task.categorical.iter()).chain(task.required.iter()).cloned().collect();
     columns.extend(task.label.as_ref().map(label_column).cloned());
     columns.extend(task.weight_column.clone());
     let frame = context.open_columns(&task.input, &task.schema, Some(&rows::each_once(columns)))?;
     let mut output = TaskOutput::default();
     output.counters.add("rows_in", frame.height() as u64);
     let profile = profile(frame, task, &|| context.check())?;
-    output.result = Some(serde_json::to_value(profile).map_err(Failure::internal)?);
-    Ok(output)
+    output.and_reports::<ProfileTask>(&profile)
 }
 
 fn label_column(label: &LabelKind) -> &String {
@@ -217,10 +217,10 @@ mod tests {
     use shardmill_common::task::{ShardInput, ShardRef};
 
     fn task() -> ProfileTask {
-        let owned = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
+        let owned = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>().into();
         ProfileTask {
             input: ShardInput { shard: ShardRef::Made { stage: 0, task: 0, part: 0 }, ordinal: 0 },
-            schema: Schema::new(Vec::new()),
+            schema: Schema::new(Vec::new()).into(),
             label: Some(LabelKind::Class("y".into())),
             weight_column: Some("w".into()),
             numeric: owned(&["x", "n"]),
@@ -268,7 +268,7 @@ mod tests {
     fn a_sample_is_of_used_rows() {
         let mut all = task();
         (all.weight_column, all.sample_every) = (None, 1);
-        (all.numeric, all.label) = (vec!["x".into()], Some(LabelKind::Number("y".into())));
+        (all.numeric, all.label) = (vec!["x".to_owned()].into(), Some(LabelKind::Number("y".into())));
         let sample = profile(frame(), &all, &|| Ok(())).unwrap().sample.unwrap();
         assert_eq!((sample.rows, sample.label.0), (3, vec![1.0, 0.0, 1.0]));
         assert_eq!(sample.numeric[0].0[0], 1.5);
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn faults_of_used_rows_are_named() {
         let mut all = task();
-        all.required.clear();
+        all.required = Vec::new().into();
         assert_eq!(message(frame(), &all), "row 14 of sales: weight `w` is -1; weights are finite and not negative");
         all.weight_column = None;
         assert_eq!(
@@ -317,8 +317,8 @@ mod tests {
     #[test]
     fn too_many_categories_are_told() {
         let mut all = task();
-        (all.label, all.weight_column, all.numeric) = (None, None, Vec::new());
-        all.required.clear();
+        (all.label, all.weight_column, all.numeric) = (None, None, Vec::new().into());
+        all.required = Vec::new().into();
         let found = profile(frame(), &all, &|| Ok(())).unwrap();
         assert!(found.categorical[0].too_many && found.categorical[0].values.is_empty());
         assert_eq!(found.label, LabelProfile::None);

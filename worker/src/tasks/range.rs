@@ -2,7 +2,7 @@
 
 use polars::prelude::DataFrame;
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::RangeTask;
+use shardmill_common::kinds::sort::RangeTask;
 use shardmill_common::task::TaskOutput;
 
 use super::Context;

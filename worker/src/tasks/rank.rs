@@ -1,8 +1,9 @@
 //! The curves over the scores of one class: a walk over the distinct scores of all shards, the highest first.
 
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::evaluate::RankTask;
 use shardmill_common::model::{CURVE_POINTS, CarefulSum, Ranking};
-use shardmill_common::task::{RankTask, TaskOutput};
+use shardmill_common::task::TaskOutput;
 
 use super::Context;
 use super::assess::Tie;
@@ -21,8 +22,7 @@ pub fn run(context: &Context, task: &RankTask) -> Result<TaskOutput, Failure> {
         context.advance(ties.len() as u64, 0);
         walk.partition(ties);
     }
-    let result = serde_json::to_value(walk.finish()).map_err(Failure::internal)?;
-    Ok(TaskOutput { result: Some(result), ..Default::default() })
+    TaskOutput::reporting::<RankTask>(&walk.finish())
 }
 
 /// How far the walk has come, and what it found.

@@ -2,7 +2,7 @@
 
 use polars::prelude::{BinaryChunked, DataFrame, IntoColumn, NamedFrom, NewChunkedArray, Series};
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::SampleTask;
+use shardmill_common::kinds::sort::SampleTask;
 use shardmill_common::task::TaskOutput;
 
 use super::Context;

@@ -3,8 +3,9 @@
 use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::split::{SplitGroup, SplitTask};
 use shardmill_common::permutation::Permutation;
-use shardmill_common::task::{SplitGroup, SplitTask, TaskOutput};
+use shardmill_common::task::TaskOutput;
 
 use super::Context;
 use super::count::texts;
@@ -29,7 +30,7 @@ pub fn run(context: &Context, task: &SplitTask) -> Result<TaskOutput, Failure> {
     } else {
         Some(drop_rows(context, &task.input, &task.schema, &dropped)?)
     };
-    Ok(TaskOutput { shard: shard.filter(|s| s.rows() > 0), schema: Some(task.schema.clone()), ..Default::default() })
+    Ok(TaskOutput { shard: shard.filter(|s| s.rows() > 0), schema: Some((*task.schema).clone()), ..Default::default() })
 }
 
 /// A group of rows as it is walked through.

@@ -2,7 +2,8 @@
 
 use polars::prelude::DataFrame;
 use shardmill_common::failure::Failure;
-use shardmill_common::task::{MergeStatisticsTask, StatisticsTask, TaskOutput};
+use shardmill_common::kinds::clean::{MergeStatisticsTask, StatisticsTask};
+use shardmill_common::task::TaskOutput;
 
 use super::Context;
 use crate::clean;
@@ -21,7 +22,7 @@ pub fn summarise(context: &Context, task: &StatisticsTask) -> Result<TaskOutput,
             (0..run.height()).step_by(RUN_BATCH).map(|at| run.slice(at as i64, RUN_BATCH)).collect();
         writer.partition(&mut batches)?;
     }
-    Ok(TaskOutput { shuffle: Some(writer.finish()?), result: Some(summary.partial), ..Default::default() })
+    TaskOutput { shuffle: Some(writer.finish()?), ..Default::default() }.and_reports::<StatisticsTask>(&summary.partial)
 }
 
 pub fn merge(context: &Context, task: &MergeStatisticsTask) -> Result<TaskOutput, Failure> {
@@ -32,6 +33,5 @@ pub fn merge(context: &Context, task: &MergeStatisticsTask) -> Result<TaskOutput
         }
         Ok(runs)
     })?;
-    let result = serde_json::to_value(statistics).map_err(Failure::internal)?;
-    Ok(TaskOutput { result: Some(result), ..Default::default() })
+    TaskOutput::reporting::<MergeStatisticsTask>(&statistics)
 }

@@ -3,12 +3,11 @@
 
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::aggregate::{AggregateSpec, AggregateTask, MergeGroupsTask, aggregated_schema};
+use shardmill_common::kinds::sort::{SortKey, SortOrder};
 use shardmill_common::manifest::Manifest;
-use shardmill_common::mapreduce::{
-    AggregateSpec, AggregateTask, MergeGroupsTask, SortKey, SortOrder, aggregated_schema,
-};
 use shardmill_common::schema::Schema;
-use shardmill_common::task::{PartitionSize, TaskKind, TaskRange, TaskSpec};
+use shardmill_common::task::{PartitionSize, PartitionSizes, TaskRange, TaskSpec};
 
 use super::dedup::Progress;
 use super::plan::{
@@ -16,9 +15,13 @@ use super::plan::{
     neighbours, outputs, task_of, whole,
 };
 use super::sort::{bytes_in_memory, sort_stages};
-
-const AGGREGATE: &str = "aggregate";
-const GROUPS: &str = "groups";
+use crate::jobs::Planner;
+use crate::jobs::outline::Outline;
+use crate::jobs::outline::groups;
+use crate::jobs::outline::listed;
+use crate::jobs::outline::read_all;
+use shardmill_common::kinds::aggregate::AggregatePhase;
+use shardmill_common::shared::Shared;
 
 /// Rows that take up to about so many bytes in memory have their groups in one partition.
 const ONE_PARTITION: u64 = 2 << 20;
@@ -29,47 +32,77 @@ const MOST_PARTITIONS: u64 = 1024;
 /// Neighbouring partitions are merged by one task up to so many bytes of the shuffle.
 const TASK_BYTES: u64 = 16 << 20;
 
-pub fn check(spec: &AggregateSpec, job: &ResolvedJob) -> Result<(), String> {
-    let input = job.inputs.first().ok_or("the input is missing")?;
-    result_schema(spec, input).map(|_| ())
+impl Planner for AggregateSpec {
+    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
+        let input = job.inputs.first().ok_or("the input is missing")?;
+        result_schema(self, input).map(|_| ())
+    }
+
+    fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+        let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+        let schema = result_schema(self, input).map_err(Failure::bad_input)?;
+        let publish = |shards: Vec<ShardAt>| {
+            let shards = shards.into_iter().map(|shard| shard.entry).collect();
+            let drafts = vec![Draft { name: self.output.clone(), schema: schema.clone(), shards }];
+            Next::Publish(Box::new(Publication { drafts, ..Default::default() }))
+        };
+        let shards: Vec<ShardAt> = input.shards.iter().filter(|entry| entry.rows() > 0).map(ShardAt::stored).collect();
+        if shards.is_empty() && !self.by.is_empty() {
+            return Ok(publish(Vec::new()));
+        }
+        let partitions = partitions_for(self, &shards, &input.schema);
+        let mut states = TaskRange { stage: 0, from: 0, to: 0 };
+        if !shards.is_empty() {
+            let Some(stage) = find(stages, AggregatePhase::Aggregate) else {
+                return Ok(aggregate_stage(self, &shards, &input.schema, partitions));
+            };
+            states = whole(stages, stage);
+        }
+        let Some(groups) = find(stages, AggregatePhase::Groups) else {
+            return groups_stage(self, input, states, partitions, stages);
+        };
+        let made = made_shards(groups, stages)?;
+        if whole(stages, groups).to == 1 {
+            return Ok(publish(made));
+        }
+        let by = self.by.iter().map(|column| SortKey { column: column.clone(), descending: false }).collect();
+        Ok(match sort_stages(&made, &schema, &SortOrder { by, nulls_last: true }, stages)? {
+            Progress::Next(next) => next,
+            Progress::Finished(shards) => publish(shards),
+        })
+    }
+
+    /// `rows_in` of the input, and `rows_out`, which are the groups: rows that are sorted afterwards are not counted again.
+    fn counters<'a>(&self, _job: &ResolvedJob, _sum: Counters, stages: &dyn Fn() -> Vec<StageView<'a>>) -> Counters {
+        let stages = stages();
+        let mut counters = Counters::default();
+        for (phase, counter) in [(AggregatePhase::Aggregate, "rows_in"), (AggregatePhase::Groups, "rows_out")] {
+            let outputs = stages.iter().filter(|stage| stage.is(phase)).flat_map(StageView::outputs);
+            counters.add(counter, outputs.map(|output| output.counters.get(counter)).sum());
+        }
+        counters
+    }
+
+    fn outline(&self, job: &ResolvedJob) -> Option<Outline> {
+        let mut outline = Outline::default();
+        let names: Vec<String> = self.aggregates.iter().map(|a| a.name.clone()).collect();
+        let names = listed(&names);
+        let by = if self.by.is_empty() { "over all rows".to_owned() } else { format!("by {}", listed(&self.by)) };
+        outline.stage(
+            AggregatePhase::Aggregate,
+            groups(job),
+            format!("compute parts of {names} {by} in each shard of {}", read_all(job)),
+        );
+        outline.later(AggregatePhase::Groups, "put the parts of each group together");
+        if !self.by.is_empty() {
+            outline.note(format!("every shard's groups are computed before the shuffle; the result is sorted {by}"));
+        }
+        Some(outline)
+    }
 }
 
 fn result_schema(spec: &AggregateSpec, input: &Manifest) -> Result<Schema, String> {
     aggregated_schema(&spec.by, &spec.aggregates, &input.schema, &input.reference().to_string())
-}
-
-pub fn next(spec: &AggregateSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-    let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
-    let schema = result_schema(spec, input).map_err(Failure::bad_input)?;
-    let publish = |shards: Vec<ShardAt>| {
-        let shards = shards.into_iter().map(|shard| shard.entry).collect();
-        let drafts = vec![Draft { name: spec.output.clone(), schema: schema.clone(), shards }];
-        Next::Publish(Box::new(Publication { drafts, ..Default::default() }))
-    };
-    let shards: Vec<ShardAt> = input.shards.iter().filter(|entry| entry.rows() > 0).map(ShardAt::stored).collect();
-    if shards.is_empty() && !spec.by.is_empty() {
-        return Ok(publish(Vec::new()));
-    }
-    let partitions = partitions_for(spec, &shards, &input.schema);
-    let mut states = TaskRange { stage: 0, from: 0, to: 0 };
-    if !shards.is_empty() {
-        let Some(stage) = find(stages, AGGREGATE) else {
-            return Ok(aggregate_stage(spec, &shards, &input.schema, partitions));
-        };
-        states = whole(stages, stage);
-    }
-    let Some(groups) = find(stages, GROUPS) else {
-        return groups_stage(spec, input, states, partitions, stages);
-    };
-    let made = made_shards(groups, stages)?;
-    if whole(stages, groups).to == 1 {
-        return Ok(publish(made));
-    }
-    let by = spec.by.iter().map(|column| SortKey { column: column.clone(), descending: false }).collect();
-    Ok(match sort_stages(&made, &schema, &SortOrder { by, nulls_last: true }, stages)? {
-        Progress::Next(next) => next,
-        Progress::Finished(shards) => publish(shards),
-    })
 }
 
 /// From the input alone, so that sums are added in the same order whatever the cluster looks like.
@@ -83,17 +116,14 @@ fn partitions_for(spec: &AggregateSpec, shards: &[ShardAt], schema: &Schema) -> 
 
 fn aggregate_stage(spec: &AggregateSpec, shards: &[ShardAt], schema: &Schema, partitions: u32) -> Next {
     let ends = groups_of(shards);
+    let schema = Shared::new(schema.clone());
+    let (by, aggregates) = (Shared::new(spec.by.clone()), Shared::new(spec.aggregates.clone()));
     let task = |(first, group): (usize, &[ShardAt])| {
-        let task = AggregateTask {
-            inputs: inputs_of(first, group),
-            schema: schema.clone(),
-            by: spec.by.clone(),
-            aggregates: spec.aggregates.clone(),
-            partitions,
-        };
-        task_of(group, TaskKind::Aggregate(task), Vec::new())
+        let inputs = inputs_of(first, group);
+        let (schema, by, aggregates) = (schema.clone(), by.clone(), aggregates.clone());
+        task_of(group, AggregateTask { inputs, schema, by, aggregates, partitions }, Vec::new())
     };
-    Next::stage(AGGREGATE, each_group(shards, &ends).map(task).collect(), Vec::new())
+    Next::stage(AggregatePhase::Aggregate, each_group(shards, &ends).map(task).collect(), Vec::new())
 }
 
 fn groups_stage(
@@ -118,24 +148,26 @@ fn groups_stage(
     }
     let ranges = neighbours(&bytes, TASK_BYTES);
     let sorted = ranges.len() == 1;
+    let sizes = Shared::new(PartitionSizes(sizes));
+    let schema = Shared::new(input.schema.clone());
+    let (by, aggregates) = (Shared::new(spec.by.clone()), Shared::new(spec.aggregates.clone()));
     let tasks = ranges
         .into_iter()
         .map(|(from, to)| {
-            let here = from as usize..to as usize;
-            let bytes: u64 = bytes[here.clone()].iter().sum();
+            let bytes: u64 = bytes[from as usize..to as usize].iter().sum();
             let task = MergeGroupsTask {
                 runs,
                 partitions: (from, to),
-                sizes: sizes[here].to_vec(),
+                sizes: sizes.clone(),
                 of,
-                schema: input.schema.clone(),
-                by: spec.by.clone(),
-                aggregates: spec.aggregates.clone(),
+                schema: schema.clone(),
+                by: by.clone(),
+                aggregates: aggregates.clone(),
                 sorted,
                 source_name: input.reference().to_string(),
             };
             TaskSpec {
-                kind: TaskKind::MergeGroups(task),
+                kind: task.into(),
                 reads: Some(runs).filter(|r| r.to > r.from).into_iter().collect(),
                 objects: Vec::new(),
                 // What is more than a task's share of the memory is done in passes or on disk.
@@ -144,17 +176,7 @@ fn groups_stage(
         })
         .collect();
     let keeps = if runs.to > runs.from { vec![runs.stage] } else { Vec::new() };
-    Ok(Next::stage(GROUPS, tasks, keeps))
-}
-
-/// `rows_in` of the input, and `rows_out`, which are the groups: rows that are sorted afterwards are not counted again.
-pub fn counters(stages: &[StageView<'_>]) -> Counters {
-    let mut counters = Counters::default();
-    for (name, counter) in [(AGGREGATE, "rows_in"), (GROUPS, "rows_out")] {
-        let outputs = stages.iter().filter(|stage| stage.name == name).flat_map(StageView::outputs);
-        counters.add(counter, outputs.map(|output| output.counters.get(counter)).sum());
-    }
-    counters
+    Ok(Next::stage(AggregatePhase::Groups, tasks, keeps))
 }
 
 #[cfg(test)]

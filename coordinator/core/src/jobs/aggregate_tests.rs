@@ -1,10 +1,11 @@
 //! Plans of aggregates, over inputs that exist on paper only.
 
 use shardmill_common::ids::{JobId, ObjectId};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::aggregate::{Aggregate, Function};
 use shardmill_common::manifest::{ObjectRef, ShardEntry};
-use shardmill_common::mapreduce::{Aggregate, Function};
 use shardmill_common::schema::{DataType, Field};
-use shardmill_common::spec::JobSpec;
+use shardmill_common::task::TaskKind;
 use shardmill_common::task::TaskOutput;
 use shardmill_common::time::Timestamp;
 
@@ -47,29 +48,31 @@ fn job(spec: &AggregateSpec, shards: &[(u64, u64)]) -> ResolvedJob {
     ResolvedJob { spec: JobSpec::Aggregate(spec.clone()), inputs: vec![input], replicas: 1 }
 }
 
+type Stage = (String, Vec<TaskSpec>, Vec<TaskOutput>);
+
+fn views_of(done: &[Stage]) -> Vec<StageView<'_>> {
+    fn view((name, tasks, outputs): &Stage) -> StageView<'_> {
+        let tasks = tasks.iter().map(|t| &t.kind).zip(outputs.iter().map(Some)).collect();
+        StageView { name, memo: None, seconds: 0.0, tasks }
+    }
+    done.iter().map(view).collect()
+}
+
 /// Runs the stages on paper: every partition of every table of every shard has `bytes`.
 fn run(by: &[&str], shards: &[(u64, u64)], bytes: u64) -> (Vec<(String, Vec<TaskSpec>)>, Publication, Counters) {
     let spec = spec(by);
     let job = job(&spec, shards);
-    check(&spec, &job).unwrap();
-    let mut done: Vec<(String, Vec<TaskSpec>, Vec<TaskOutput>)> = Vec::new();
+    spec.check(&job).unwrap();
+    let mut done: Vec<Stage> = Vec::new();
     loop {
-        let views: Vec<StageView<'_>> = done
-            .iter()
-            .map(|(name, tasks, outputs)| StageView {
-                name,
-                memo: None,
-                seconds: 0.0,
-                tasks: tasks.iter().map(|t| &t.kind).zip(outputs.iter().map(Some)).collect(),
-            })
-            .collect();
-        match next(&spec, &job, &views).unwrap() {
+        let views = views_of(&done);
+        match spec.next(&job, &views).unwrap() {
             Next::Stage(planned) => {
                 let outputs = planned.tasks.iter().map(|t| output_of(&t.kind, bytes)).collect();
                 done.push((planned.name, planned.tasks, outputs));
             }
             Next::Publish(publication) => {
-                let counters = counters(&views);
+                let counters = spec.counters(&job, Counters::default(), &|| views_of(&done));
                 return (done.into_iter().map(|(name, tasks, _)| (name, tasks)).collect(), *publication, counters);
             }
             Next::Quiet => panic!("an aggregate publishes"),
@@ -102,11 +105,11 @@ fn names(stages: &[(String, Vec<TaskSpec>)]) -> Vec<(&str, usize)> {
 fn few_groups_are_one_task_and_need_no_sort() {
     let (stages, published, counters) = run(&["s"], &[(500, 9_000), (0, 50), (400, 9_000)], 1_000);
     // Small shards are read by one task.
-    assert_eq!(names(&stages), [(AGGREGATE, 1), (GROUPS, 1)]);
+    assert_eq!(names(&stages), [("aggregate", 1), ("groups", 1)]);
     assert_eq!((counters.get("rows_in"), counters.get("rows_out")), (100, 7));
     let TaskKind::MergeGroups(task) = &stages[1].1[0].kind else { panic!("{stages:?}") };
     assert_eq!((task.of, task.partitions, task.sorted), (1, (0, 1), true));
-    assert_eq!(task.sizes, [PartitionSize { rows: 1, bytes: 1_000 }]);
+    assert_eq!(task.sizes.0, [PartitionSize { rows: 1, bytes: 1_000 }]);
     assert_eq!(published.drafts[0].schema.names_joined(), "s, n, mean, different");
     assert_eq!(published.drafts[0].shards.len(), 1);
 }
@@ -115,7 +118,7 @@ fn few_groups_are_one_task_and_need_no_sort() {
 fn many_groups_are_several_tasks_and_sorted_afterwards() {
     let (stages, published, counters) = run(&["s"], &[(1_000_000, 20 << 20); 8], 1 << 20);
     // 320 MB in memory, 64 partitions, 16 MB each.
-    assert_eq!(names(&stages), [(AGGREGATE, 8), (GROUPS, 64), ("sort", 1)]);
+    assert_eq!(names(&stages), [("aggregate", 8), ("groups", 64), ("sort", 1)]);
     assert_eq!((counters.get("rows_in"), counters.get("rows_out")), (800, 64 * 7));
     let mut covered = 0;
     for task in &stages[1].1 {
@@ -131,10 +134,10 @@ fn many_groups_are_several_tasks_and_sorted_afterwards() {
 #[test]
 fn everything_is_one_group_and_nothing_too() {
     let (stages, published, _) = run(&[], &[(1_000_000, 60 << 20); 8], 1 << 30);
-    assert_eq!(names(&stages), [(AGGREGATE, 8), (GROUPS, 1)]);
+    assert_eq!(names(&stages), [("aggregate", 8), ("groups", 1)]);
     assert_eq!(published.drafts[0].shards.len(), 1);
     let (stages, published, counters) = run(&[], &[(0, 10)], 0);
-    assert_eq!(names(&stages), [(GROUPS, 1)]);
+    assert_eq!(names(&stages), [("groups", 1)]);
     assert!(stages[0].1[0].reads.is_empty());
     assert_eq!((published.drafts[0].shards.len(), counters.get("rows_in")), (1, 0));
     let (stages, published, _) = run(&["s"], &[], 0);

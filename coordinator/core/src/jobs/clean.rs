@@ -1,68 +1,90 @@
 //! Cleaning: for every rule that must know the whole dataset a map/reduce of its own, then one map stage that applies them all.
 
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::clean::CleanSpec;
+use shardmill_common::kinds::clean::{CleanTask, MergeStatisticsTask, StatisticsTask};
 use shardmill_common::rules::{Rule, RuleSet, RuleStatistics};
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::spec::CleanSpec;
-use shardmill_common::task::{CleanTask, MergeStatisticsTask, StatisticsTask, TaskKind, TaskRange, TaskSpec};
+use shardmill_common::task::{TaskRange, TaskSpec};
 
 use super::plan::{
     Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, joined_schema, output, rejects_schema, whole,
 };
+use crate::jobs::Planner;
+use crate::jobs::outline::Outline;
+use crate::jobs::outline::number;
+use crate::jobs::outline::read_all;
+use crate::jobs::outline::shards;
+use shardmill_common::kinds::clean::CleanPhase;
+use shardmill_common::shared::Shared;
 
-const CLEAN: &str = "clean";
-const SUMMARISE: &str = "summarise";
-const MERGE: &str = "merge statistics";
-
-pub fn check(spec: &CleanSpec, job: &ResolvedJob) -> Result<(), String> {
-    let input = job.inputs.first().ok_or("the input is missing")?;
-    spec.rules.check(&input.schema)
-}
-
-pub fn next(spec: &CleanSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-    let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
-    let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
-    let rules = &spec.rules.rules;
-    let statistics = match gather_statistics(rules, &shards, &input.schema, stages)? {
-        Statistics::Next(next) => return Ok(next),
-        Statistics::Known(statistics) => statistics,
-    };
-    let Some(clean) = find(stages, CLEAN) else {
-        let mut first_row = 0;
-        let tasks = shards
-            .iter()
-            .enumerate()
-            .map(|(n, shard)| {
-                let task = CleanTask {
-                    input: shard.input(n),
-                    schema: input.schema.clone(),
-                    rules: rules.clone(),
-                    statistics: statistics.clone(),
-                    source_name: input.reference().to_string(),
-                    first_row,
-                };
-                first_row += shard.entry.rows();
-                shard.task(TaskKind::Clean(task), Vec::new())
-            })
-            .collect();
-        return Ok(Next::stage(CLEAN, tasks, Vec::new()));
-    };
-    let outputs = whole(stages, clean).tasks().map(|(s, t)| output(stages, s, t)).collect::<Result<Vec<_>, _>>()?;
-    let schema = if shards.is_empty() {
-        schema_after(&spec.rules, &input.schema)?
-    } else {
-        joined_schema(outputs.iter().copied())
-    };
-    let mut drafts = vec![Draft {
-        name: spec.output.clone(),
-        schema: schema.published(),
-        shards: outputs.iter().filter_map(|o| o.shard.clone()).filter(|s| s.rows() > 0).collect(),
-    }];
-    let rejects: Vec<_> = outputs.iter().filter_map(|o| o.rejects.clone()).collect();
-    if !rejects.is_empty() {
-        drafts.push(Draft { name: spec.output.rejects(), schema: rejects_schema(), shards: rejects });
+impl Planner for CleanSpec {
+    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
+        let input = job.inputs.first().ok_or("the input is missing")?;
+        self.rules.check(&input.schema)
     }
-    Ok(Next::Publish(Box::new(Publication { drafts, ..Default::default() })))
+
+    fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+        let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+        let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
+        let rules = &self.rules.rules;
+        let statistics = match gather_statistics(rules, &shards, &input.schema, stages)? {
+            Statistics::Next(next) => return Ok(next),
+            Statistics::Known(statistics) => statistics,
+        };
+        let Some(clean) = find(stages, CleanPhase::Clean) else {
+            let mut first_row = 0;
+            let (schema, rules) = (Shared::new(input.schema.clone()), Shared::new(rules.clone()));
+            let statistics = Shared::new(statistics);
+            let tasks = shards
+                .iter()
+                .enumerate()
+                .map(|(n, shard)| {
+                    let task = CleanTask {
+                        input: shard.input(n),
+                        schema: schema.clone(),
+                        rules: rules.clone(),
+                        statistics: statistics.clone(),
+                        source_name: input.reference().to_string(),
+                        first_row,
+                    };
+                    first_row += shard.entry.rows();
+                    shard.task(task, Vec::new())
+                })
+                .collect();
+            return Ok(Next::stage(CleanPhase::Clean, tasks, Vec::new()));
+        };
+        let outputs = whole(stages, clean).tasks().map(|(s, t)| output(stages, s, t)).collect::<Result<Vec<_>, _>>()?;
+        let schema = if shards.is_empty() {
+            schema_after(&self.rules, &input.schema)?
+        } else {
+            joined_schema(outputs.iter().copied())
+        };
+        let mut drafts = vec![Draft {
+            name: self.output.clone(),
+            schema: schema.published(),
+            shards: outputs.iter().filter_map(|o| o.shard.clone()).filter(|s| s.rows() > 0).collect(),
+        }];
+        let rejects: Vec<_> = outputs.iter().filter_map(|o| o.rejects.clone()).collect();
+        if !rejects.is_empty() {
+            drafts.push(Draft { name: self.output.rejects(), schema: rejects_schema(), shards: rejects });
+        }
+        Ok(Next::publish(Publication { drafts, ..Default::default() }))
+    }
+
+    fn outline(&self, job: &ResolvedJob) -> Option<Outline> {
+        let mut outline = Outline::default();
+        let rules = &self.rules.rules;
+        for rule in rules.iter().filter(|rule| rule.needs_statistics()) {
+            let what =
+                format!("read {} and summarise them for rule {}, which must know all rows", read_all(job), rule.label);
+            outline.stage(CleanPhase::Summarise, shards(job), what);
+            outline.stage(CleanPhase::MergeStatistics, 1, "put the summaries together");
+        }
+        let does = format!("apply {} to every row of {}, and write them", number(rules.len(), "rule"), read_all(job));
+        outline.stage(CleanPhase::Clean, shards(job), does);
+        Some(outline)
+    }
 }
 
 /// The schema of what comes out when no row went in: a column whose type only the engine could tell is text.
@@ -88,43 +110,36 @@ pub fn gather_statistics(
     stages: &[StageView<'_>],
 ) -> Result<Statistics, Failure> {
     let asking: Vec<usize> = (0..rules.len()).filter(|n| rules[*n].needs_statistics()).collect();
-    let stages_named =
-        |name: &str| -> Vec<u32> { (0u32..).zip(stages).filter(|(_, s)| s.name == name).map(|(n, _)| n).collect() };
-    let (summaries, merges) = (stages_named(SUMMARISE), stages_named(MERGE));
+    let stages_of =
+        |phase: CleanPhase| -> Vec<u32> { (0u32..).zip(stages).filter(|(_, s)| s.is(phase)).map(|(n, _)| n).collect() };
+    let (summaries, merges) = (stages_of(CleanPhase::Summarise), stages_of(CleanPhase::MergeStatistics));
     let mut known: Vec<Option<RuleStatistics>> = vec![None; rules.len()];
     for (merge, rule) in merges.iter().zip(&asking) {
-        let result = output(stages, *merge, 0)?.result.clone();
-        let statistics = serde_json::from_value(result.unwrap_or_default())
-            .map_err(|e| Failure::internal(format!("statistics of rule {}: {e}", rules[*rule].label)))?;
-        known[*rule] = Some(statistics);
+        known[*rule] = Some(output(stages, *merge, 0)?.report::<MergeStatisticsTask>()?);
     }
     let Some(rule) = asking.get(merges.len()).copied() else { return Ok(Statistics::Known(known)) };
     if summaries.len() == merges.len() {
-        let tasks = shards
-            .iter()
-            .enumerate()
-            .map(|(n, shard)| {
-                let task = StatisticsTask {
-                    input: shard.input(n),
-                    schema: schema.clone(),
-                    rules: rules[..=rule].to_vec(),
-                    statistics: known[..=rule].to_vec(),
-                };
-                shard.task(TaskKind::Statistics(task), Vec::new())
-            })
-            .collect();
-        return Ok(Statistics::Next(Next::stage(SUMMARISE, tasks, Vec::new())));
+        let schema = Shared::new(schema.clone());
+        let (rules, statistics) = (Shared::new(rules[..=rule].to_vec()), Shared::new(known[..=rule].to_vec()));
+        let task = |(n, shard): (usize, &ShardAt)| {
+            let (input, schema) = (shard.input(n), schema.clone());
+            let (rules, statistics) = (rules.clone(), statistics.clone());
+            shard.task(StatisticsTask { input, schema, rules, statistics }, Vec::new())
+        };
+        let tasks = shards.iter().enumerate().map(task).collect();
+        return Ok(Statistics::Next(Next::stage(CleanPhase::Summarise, tasks, Vec::new())));
     }
     let runs = summaries.last().map_or(TaskRange { stage: 0, from: 0, to: 0 }, |s| whole(stages, *s));
     let partials = runs
         .tasks()
-        .map(|(s, t)| Ok(output(stages, s, t)?.result.clone().unwrap_or_default()))
+        .map(|(s, t)| output(stages, s, t)?.report::<StatisticsTask>())
         .collect::<Result<Vec<_>, Failure>>()?;
     let task = TaskSpec {
-        kind: TaskKind::MergeStatistics(MergeStatisticsTask { runs, rule: rules[rule].clone(), partials }),
+        kind: MergeStatisticsTask { runs, rule: Shared::new(rules[rule].clone()), partials: Shared::new(partials) }
+            .into(),
         reads: vec![runs],
         objects: Vec::new(),
         memory: 64 << 20,
     };
-    Ok(Statistics::Next(Next::stage(MERGE, vec![task], vec![runs.stage])))
+    Ok(Statistics::Next(Next::stage(CleanPhase::MergeStatistics, vec![task], vec![runs.stage])))
 }

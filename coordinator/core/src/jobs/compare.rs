@@ -2,16 +2,40 @@
 //! The driving side is the left one, except for `how = right`.
 
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::compare::{CompareSpec, How, Validate};
+use shardmill_common::kinds::compare::{Matching, MergedColumn};
+use shardmill_common::kinds::dedup::HashColumn;
 use shardmill_common::manifest::Manifest;
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::spec::{CompareSpec, How, Validate};
-use shardmill_common::task::{HashColumn, Matching, MergedColumn};
 
-use super::pairs::{Pairs, Progress, check_names, key_columns};
+use super::pairs::{Pairs, Progress, check_names, key_columns, shuffled};
 use super::plan::{Draft, Next, Publication, ResolvedJob, StageView};
+use crate::jobs::Planner;
+use crate::jobs::outline::Outline;
 
-pub fn check(spec: &CompareSpec, job: &ResolvedJob) -> Result<(), String> {
-    plan(spec, job).map(|_| ())
+impl Planner for CompareSpec {
+    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
+        plan(self, job).map(|_| ())
+    }
+
+    fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+        let pairs = plan(self, job).map_err(Failure::bad_input)?;
+        Ok(match pairs.next(stages)? {
+            Progress::Next(next) => next,
+            Progress::Finished(shards) => {
+                let draft = Draft { name: self.output.clone(), schema: output_schema(&pairs), shards };
+                Next::Publish(Box::new(Publication { drafts: vec![draft], ..Default::default() }))
+            }
+        })
+    }
+
+    fn outline(&self, job: &ResolvedJob) -> Option<Outline> {
+        let mut outline = Outline::default();
+        let Ok(pairs) = plan(self, job) else { return Some(outline) };
+        let does = if self.changes { "report the cells that differ" } else { "write the merged rows" };
+        shuffled(&pairs, job, &mut outline, does);
+        Some(outline)
+    }
 }
 
 /// What follows from the spec and the two schemas.
@@ -131,17 +155,6 @@ fn changed_columns(keys: &[HashColumn], left: &Manifest, right: &Manifest) -> Re
         return Err("the two sides share no column besides the keys: there is nothing that could have changed".into());
     }
     Ok(columns)
-}
-
-pub fn next(spec: &CompareSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-    let pairs = plan(spec, job).map_err(Failure::bad_input)?;
-    Ok(match pairs.next(stages)? {
-        Progress::Next(next) => next,
-        Progress::Finished(shards) => {
-            let draft = Draft { name: spec.output.clone(), schema: output_schema(&pairs), shards };
-            Next::Publish(Box::new(Publication { drafts: vec![draft], ..Default::default() }))
-        }
-    })
 }
 
 fn output_schema(pairs: &Pairs<'_>) -> Schema {

@@ -2,22 +2,89 @@
 
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::dedup::{DedupSpec, Keep};
+use shardmill_common::kinds::dedup::{DropTask, DuplicatesTask, HashColumn, HashPlan, HashTask};
 use shardmill_common::schema::Schema;
-use shardmill_common::spec::{DedupSpec, Keep};
-use shardmill_common::task::{DropTask, DuplicatesTask, HashColumn, HashPlan, HashTask, TaskKind, TaskRange, TaskSpec};
+use shardmill_common::task::{TaskRange, TaskSpec};
 
 use super::plan::{
     Draft, Next, Publication, ResolvedJob, ShardAt, StageView, coalesce, each_group, find, groups_of, inputs_of,
     output, outputs, partition_sums, partitions_for, reduce_target, task_of, whole,
 };
+use crate::jobs::Planner;
+use crate::jobs::outline::Outline;
+use crate::jobs::outline::groups;
+use crate::jobs::outline::listed;
+use crate::jobs::outline::number;
+use crate::jobs::outline::read_all;
+use shardmill_common::kinds::dedup::DedupPhase;
+use shardmill_common::phase::Phase;
+use shardmill_common::shared::Shared;
 
-const HASH: &str = "hash";
-const FIND: &str = "find duplicates";
-const DROP: &str = "drop duplicates";
+impl Planner for DedupSpec {
+    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
+        let input = job.inputs.first().ok_or("the input is missing")?;
+        check_keys(self.options.keys.as_deref(), &input.schema, &input.reference().to_string())
+    }
 
-pub fn check(spec: &DedupSpec, job: &ResolvedJob) -> Result<(), String> {
-    let input = job.inputs.first().ok_or("the input is missing")?;
-    check_keys(spec.options.keys.as_deref(), &input.schema, &input.reference().to_string())
+    fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+        let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+        let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
+        let Some(hash_stage) = find(stages, DedupPhase::Hash) else {
+            return Ok(hash_stage(&shards, &input.schema, self.options.keys.as_deref(), Vec::new()));
+        };
+        let hashes: Vec<(u32, u32)> = whole(stages, hash_stage).tasks().collect();
+        match drop_duplicates(&shards, &groups_of(&shards), &hashes, &input.schema, self.options.keep, stages)? {
+            Progress::Next(next) => Ok(next),
+            Progress::Finished(shards) => Ok(Next::Publish(Box::new(Publication {
+                drafts: vec![Draft {
+                    name: self.output.clone(),
+                    schema: input.schema.clone(),
+                    shards: shards.into_iter().map(|s| s.entry).filter(|e| e.rows() > 0).collect(),
+                }],
+                ..Default::default()
+            }))),
+        }
+    }
+
+    /// `rows_in` from the hash stage, `duplicates` from the find stage, `rows_out` what is between.
+    /// From the counters of all tasks together.
+    fn counters<'a>(&self, _job: &ResolvedJob, sum: Counters, _stages: &dyn Fn() -> Vec<StageView<'a>>) -> Counters {
+        let mut counters = Counters::default();
+        counters.add("rows_in", sum.get("rows_in"));
+        counters.add("duplicates", sum.get("duplicates"));
+        counters.add("rows_out", sum.get("rows_in").saturating_sub(sum.get("duplicates")));
+        counters
+    }
+
+    fn outline(&self, job: &ResolvedJob) -> Option<Outline> {
+        let mut outline = Outline::default();
+        let rows = job.inputs.iter().map(|m| m.rows()).sum();
+        let by = match &self.options.keys {
+            None => "whole rows".to_owned(),
+            Some(keys) => format!("the columns {}", listed(keys)),
+        };
+        outline.stage(
+            DedupPhase::Hash,
+            groups(job),
+            format!(
+                "hash {by} of {}; hashes and positions go to {}",
+                read_all(job),
+                number(partitions_for(rows) as usize, "partition")
+            ),
+        );
+        let keep = match self.options.keep {
+            Keep::First => "but the first",
+            Keep::Last => "but the last",
+            Keep::None => "and keep none of them",
+        };
+        outline.later(DedupPhase::Find, format!("find rows with equal hashes, all {keep}"));
+        outline.later(
+            DedupPhase::Drop,
+            "mark them as dropped in the shards that have any; the other shards stay as they are",
+        );
+        Some(outline)
+    }
 }
 
 /// Keys must be columns, named once.
@@ -46,41 +113,21 @@ pub fn hash_columns(keys: Option<&[String]>, schema: &Schema) -> Vec<HashColumn>
     }
 }
 
-pub fn next(spec: &DedupSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-    let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
-    let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
-    let Some(hash_stage) = find(stages, HASH) else {
-        return Ok(hash_stage(&shards, &input.schema, spec.options.keys.as_deref(), Vec::new()));
-    };
-    let hashes: Vec<(u32, u32)> = whole(stages, hash_stage).tasks().collect();
-    match drop_duplicates(&shards, &groups_of(&shards), &hashes, &input.schema, spec.options.keep, stages)? {
-        Progress::Next(next) => Ok(next),
-        Progress::Finished(shards) => Ok(Next::Publish(Box::new(Publication {
-            drafts: vec![Draft {
-                name: spec.output.clone(),
-                schema: input.schema.clone(),
-                shards: shards.into_iter().map(|s| s.entry).filter(|e| e.rows() > 0).collect(),
-            }],
-            ..Default::default()
-        }))),
-    }
-}
-
 /// A stage that hashes these shards.
 pub fn hash_stage(shards: &[ShardAt], schema: &Schema, keys: Option<&[String]>, keeps: Vec<u32>) -> Next {
     let rows: u64 = shards.iter().map(|s| s.entry.rows()).sum();
     let plan =
         HashPlan { columns: Some(hash_columns(keys, schema)), with_row_hash: false, partitions: partitions_for(rows) };
-    Next::stage(HASH, hash_tasks(shards, schema, &plan, None), keeps)
+    Next::stage(DedupPhase::Hash, hash_tasks(shards, schema, &plan, None), keeps)
 }
 
 /// The tasks that hash these shards.
 pub fn hash_tasks(shards: &[ShardAt], schema: &Schema, plan: &HashPlan, nulls_apart: Option<u32>) -> Vec<TaskSpec> {
     let ends = groups_of(shards);
+    let (schema, plan) = (Shared::new(schema.clone()), Shared::new(plan.clone()));
     let task = |(number, (first, group)): (u32, (usize, &[ShardAt]))| {
         let (inputs, schema, plan) = (inputs_of(first, group), schema.clone(), plan.clone());
-        let task = HashTask { inputs, group: number, schema, plan, nulls_apart };
-        task_of(group, TaskKind::Hash(task), Vec::new())
+        task_of(group, HashTask { inputs, group: number, schema, plan, nulls_apart }, Vec::new())
     };
     (0u32..).zip(each_group(shards, &ends)).map(task).collect()
 }
@@ -100,16 +147,16 @@ pub fn drop_duplicates(
     keep: Keep,
     stages: &[StageView<'_>],
 ) -> Result<Progress, Failure> {
-    let Some(found) = find(stages, FIND) else {
+    let Some(found) = find(stages, DedupPhase::Find) else {
         return Ok(Progress::Next(find_stage(hashes, keep, stages)?));
     };
-    drop_rows(DROP, shards, ends, schema, whole(stages, found), stages)
+    drop_rows(DedupPhase::Drop, shards, ends, schema, whole(stages, found), stages)
 }
 
-/// The stage `name`, which drops the rows that `found` put out, a partition for each group of shards. Shards that lose nothing
+/// The stage of this phase, which drops the rows that `found` put out, a partition for each group of shards. Shards that lose nothing
 /// stay as they are, and those that lose everything are left out.
 pub fn drop_rows(
-    name: &str,
+    phase: impl Phase,
     shards: &[ShardAt],
     ends: &[u32],
     schema: &Schema,
@@ -123,14 +170,14 @@ pub fn drop_rows(
     let is_touched = |(dropped, _, group): &(u64, usize, &[ShardAt])| {
         *dropped > 0 && *dropped < group.iter().map(|s| s.entry.rows()).sum()
     };
-    let stage = find(stages, name);
+    let stage = find(stages, phase);
     if stage.is_none() && groups.iter().any(is_touched) {
+        let schema = Shared::new(schema.clone());
         let tasks = (0u32..).zip(&groups).filter(|(_, group)| is_touched(group)).map(|(n, (_, first, group))| {
-            let inputs = inputs_of(*first, group);
-            let task = DropTask { inputs, schema: schema.clone(), found, partition: n };
-            task_of(group, TaskKind::Drop(task), vec![found])
+            let (inputs, schema) = (inputs_of(*first, group), schema.clone());
+            task_of(group, DropTask { inputs, schema, found, partition: n }, vec![found])
         });
-        return Ok(Progress::Next(Next::stage(name, tasks.collect(), vec![found.stage])));
+        return Ok(Progress::Next(Next::stage(phase, tasks.collect(), vec![found.stage])));
     }
     let mut kept: Vec<ShardAt> = Vec::new();
     let mut task = 0;
@@ -150,10 +197,11 @@ fn find_stage(hashes: &[(u32, u32)], keep: Keep, stages: &[StageView<'_>]) -> Re
     let partitions = outputs.first().and_then(|o| o.shuffle.as_ref()).map_or(1, Vec::len) as u32;
     let total: u64 = outputs.iter().flat_map(|o| o.shuffle.iter().flatten()).map(|p| p.rows).sum();
     let ranges = TaskRange::gather(hashes.iter().copied());
+    let hashed = Shared::new(ranges.clone());
     let tasks = coalesce(outputs.into_iter(), partitions, reduce_target(total))
         .into_iter()
         .map(|(from, to, rows)| TaskSpec {
-            kind: TaskKind::Duplicates(DuplicatesTask { hashes: ranges.clone(), partitions: (from, to), keep }),
+            kind: DuplicatesTask { hashes: hashed.clone(), partitions: (from, to), keep }.into(),
             reads: ranges.clone(),
             objects: Vec::new(),
             memory: rows * 80 + (4 << 20),
@@ -161,15 +209,5 @@ fn find_stage(hashes: &[(u32, u32)], keep: Keep, stages: &[StageView<'_>]) -> Re
         .collect();
     let mut keeps: Vec<u32> = hashes.iter().map(|(s, _)| *s).collect();
     keeps.dedup();
-    Ok(Next::stage(FIND, tasks, keeps))
-}
-
-/// `rows_in` from the hash stage, `duplicates` from the find stage, `rows_out` what is between.
-/// From the counters of all tasks together.
-pub fn counters(sum: &Counters) -> Counters {
-    let mut counters = Counters::default();
-    counters.add("rows_in", sum.get("rows_in"));
-    counters.add("duplicates", sum.get("duplicates"));
-    counters.add("rows_out", sum.get("rows_in").saturating_sub(sum.get("duplicates")));
-    counters
+    Ok(Next::stage(DedupPhase::Find, tasks, keeps))
 }

@@ -10,38 +10,99 @@ use std::collections::BTreeMap;
 
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::JobId;
+use shardmill_common::kinds::evaluate::AssessTask;
+use shardmill_common::kinds::evaluate::EvaluateSpec;
 use shardmill_common::manifest::Manifest;
 use shardmill_common::model::{Assessment, Evaluation, Model, Parameters, Sums, Target};
 use shardmill_common::schema::{DataType, Schema};
-use shardmill_common::spec::EvaluateSpec;
-use shardmill_common::task::{AssessTask, TaskKind, TaskOutput};
 use shardmill_common::time::Timestamp;
 
 use self::metrics::ClassFindings;
 use self::ranking::Ranked;
 use super::plan::{Next, Publication, ResolvedJob, ShardAt, StageView, find, output, whole};
 use super::predict::check_features;
+use crate::command::Facts;
+use crate::core::Core;
+use crate::jobs::Planner;
+use crate::jobs::outline::Outline;
+use crate::jobs::outline::read_all;
+use crate::jobs::outline::shards;
+use shardmill_common::failure::Refusal;
+use shardmill_common::kinds::evaluate::EvaluatePhase;
+use shardmill_common::shared::Shared;
 
-const ASSESS: &str = "assess";
-const RANK: &str = "rank";
+impl Planner for EvaluateSpec {
+    fn resolve(&mut self, core: &Core, _facts: &Facts) -> Result<(), Refusal> {
+        self.resolved = Some(Box::new(core.pinned(&mut self.model)?));
+        Ok(())
+    }
 
-pub fn check(spec: &EvaluateSpec, job: &ResolvedJob) -> Result<(), String> {
-    let input = job.inputs.first().ok_or("the input is missing")?;
-    let model = spec.resolved.as_deref().ok_or("the model is missing")?;
-    if input.rows() == 0 {
-        return Err(format!("{} has no rows", input.reference()));
+    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
+        let input = job.inputs.first().ok_or("the input is missing")?;
+        let model = self.resolved.as_deref().ok_or("the model is missing")?;
+        if input.rows() == 0 {
+            return Err(format!("{} has no rows", input.reference()));
+        }
+        if model.graph().is_some() && matches!(model.target, Target::Cluster { .. }) {
+            return Err(format!(
+                "{} was imported, and the centres of its clusters are not known: it cannot be evaluated",
+                model.reference()
+            ));
+        }
+        match &self.served {
+            None => check_features(model, input)?,
+            Some(served) => served::check(served, model, input)?,
+        }
+        check_label(self, model, input)
     }
-    if model.graph().is_some() && matches!(model.target, Target::Cluster { .. }) {
-        return Err(format!(
-            "{} was imported, and the centres of its clusters are not known: it cannot be evaluated",
-            model.reference()
-        ));
+
+    fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+        let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+        let model = self.resolved.as_deref().ok_or_else(|| Failure::internal("the model is missing"))?;
+        let Some(assess) = find(stages, EvaluatePhase::Assess) else {
+            return Ok(assess_stage(self, model, input));
+        };
+        let range = whole(stages, assess);
+        let mut found = Assessment { rows: 0, rows_skipped: 0, sums: None };
+        for (stage, task) in range.tasks() {
+            if !found.merge(output(stages, stage, task)?.report::<AssessTask>()?) {
+                return Err(Failure::internal("the shards were assessed for different kinds of models"));
+            }
+        }
+        let Some(sums) = &found.sums else {
+            let (rows, input) = (found.rows_skipped, input.reference());
+            return Err(Failure::bad_input(match &self.served {
+                None => format!(
+                    "none of the {rows} rows of {input} can be evaluated: they have no label, or no value of a column that the model \
+                     needs"
+                ),
+                Some(served) => served::nothing(served, model, rows, &input),
+            }));
+        };
+        let rankings = match (sums, find(stages, EvaluatePhase::Rank)) {
+            (Sums::Classes(sums), None) => {
+                let tasks = ranking::tasks(range, sums, stages, buckets(model, input))?;
+                if !tasks.is_empty() {
+                    return Ok(Next::stage(EvaluatePhase::Rank, tasks, vec![assess]));
+                }
+                Vec::new()
+            }
+            (Sums::Classes(sums), Some(stage)) => ranking::collect(stages, stage, sums, buckets(model, input))?,
+            _ => Vec::new(),
+        };
+        let evaluation = evaluation(self, model, input, &found, sums, &rankings);
+        Ok(Next::publish(Publication { evaluation: Some(Box::new(evaluation)), ..Default::default() }))
     }
-    match &spec.served {
-        None => check_features(model, input)?,
-        Some(served) => served::check(served, model, input)?,
+
+    fn outline(&self, job: &ResolvedJob) -> Option<Outline> {
+        let mut outline = Outline::default();
+        let does = format!("predict the rows of {} with {} and compare with their labels", read_all(job), self.model);
+        outline.stage(EvaluatePhase::Assess, shards(job), does);
+        if self.resolved.as_ref().is_some_and(|model| matches!(model.target, Target::Class { .. })) {
+            outline.later(EvaluatePhase::Rank, "put the scores in order for the areas under the curves");
+        }
+        Some(outline)
     }
-    check_label(spec, model, input)
 }
 
 fn check_label(spec: &EvaluateSpec, model: &Model, input: &Manifest) -> Result<(), String> {
@@ -77,49 +138,6 @@ fn column_type(name: &str, schema: &Schema) -> Option<DataType> {
     schema.get(name).map(|f| f.dtype)
 }
 
-pub fn next(spec: &EvaluateSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-    let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
-    let model = spec.resolved.as_deref().ok_or_else(|| Failure::internal("the model is missing"))?;
-    let Some(assess) = find(stages, ASSESS) else {
-        return Ok(assess_stage(spec, model, input));
-    };
-    let range = whole(stages, assess);
-    let mut found = Assessment { rows: 0, rows_skipped: 0, sums: None };
-    for (stage, task) in range.tasks() {
-        if !found.merge(result(output(stages, stage, task)?)?) {
-            return Err(Failure::internal("the shards were assessed for different kinds of models"));
-        }
-    }
-    let Some(sums) = &found.sums else {
-        let (rows, input) = (found.rows_skipped, input.reference());
-        return Err(Failure::bad_input(match &spec.served {
-            None => format!(
-                "none of the {rows} rows of {input} can be evaluated: they have no label, or no value of a column that the model \
-                 needs"
-            ),
-            Some(served) => served::nothing(served, model, rows, &input),
-        }));
-    };
-    let rankings = match (sums, find(stages, RANK)) {
-        (Sums::Classes(sums), None) => {
-            let tasks = ranking::tasks(range, sums, stages, buckets(model, input))?;
-            if !tasks.is_empty() {
-                return Ok(Next::stage(RANK, tasks, vec![assess]));
-            }
-            Vec::new()
-        }
-        (Sums::Classes(sums), Some(stage)) => ranking::collect(stages, stage, sums, buckets(model, input))?,
-        _ => Vec::new(),
-    };
-    let evaluation = evaluation(spec, model, input, &found, sums, &rankings);
-    Ok(Next::Publish(Box::new(Publication { evaluation: Some(Box::new(evaluation)), ..Default::default() })))
-}
-
-fn result<T: serde::de::DeserializeOwned>(output: &TaskOutput) -> Result<T, Failure> {
-    serde_json::from_value(output.result.clone().unwrap_or_default())
-        .map_err(|e| Failure::internal(format!("the result of a task cannot be read: {e}")))
-}
-
 /// Buckets of scores a class: some for every 100,000 rows, since scores are spread unevenly, but few where classes are many.
 fn buckets(model: &Model, input: &Manifest) -> u32 {
     let classes = model.target.classes().len().max(1) as u64;
@@ -130,7 +148,7 @@ fn buckets(model: &Model, input: &Manifest) -> u32 {
 }
 
 fn assess_stage(spec: &EvaluateSpec, model: &Model, input: &Manifest) -> Next {
-    let lean = model.lean();
+    let (lean, schema) = (Shared::new(model.lean()), Shared::new(input.schema.clone()));
     let label = model.target.label().map(|trained| spec.label.clone().unwrap_or_else(|| trained.column.clone()));
     let classes = model.target.classes().len() as u64;
     let (buckets, width) = (buckets(model, input), model.features.width() as u64);
@@ -143,8 +161,8 @@ fn assess_stage(spec: &EvaluateSpec, model: &Model, input: &Manifest) -> Next {
             let shard = ShardAt::stored(entry);
             let task = AssessTask {
                 input: shard.input(n),
-                schema: input.schema.clone(),
-                model: Box::new(lean.clone()),
+                schema: schema.clone(),
+                model: lean.clone(),
                 label: label.clone(),
                 served: spec.served.clone(),
                 buckets,
@@ -152,12 +170,12 @@ fn assess_stage(spec: &EvaluateSpec, model: &Model, input: &Manifest) -> Next {
                 first_row,
             };
             first_row += entry.rows();
-            let mut spec = shard.task(TaskKind::Assess(Box::new(task)), Vec::new());
+            let mut spec = shard.task(task, Vec::new());
             spec.memory += entry.rows() * (8 * (width + classes) + 48);
             spec
         })
         .collect();
-    Next::stage(ASSESS, tasks, Vec::new())
+    Next::stage(EvaluatePhase::Assess, tasks, Vec::new())
 }
 
 fn evaluation(

@@ -4,85 +4,105 @@ use std::collections::BTreeSet;
 
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::JobId;
+use shardmill_common::kinds::import::ImportSpec;
 use shardmill_common::model::{Encoding, MAX_GRAPH_BYTES, Model, OnnxOutput, Parameters, Target, Training};
-use shardmill_common::spec::ImportSpec;
 use shardmill_common::time::Timestamp;
 use shardmill_common::units::show_bytes;
 
 use super::plan::{Next, Publication};
+use crate::command::Facts;
+use crate::core::Core;
+use crate::jobs::Planner;
+use crate::jobs::outline::Outline;
+use crate::jobs::plan::ResolvedJob;
+use crate::jobs::plan::StageView;
+use shardmill_common::failure::Refusal;
 
 /// The word for the algorithm of an imported model.
 pub const ALGORITHM: &str = "onnx";
 
-pub fn check(spec: &ImportSpec) -> Result<(), String> {
-    let graph = &spec.graph;
-    if graph.bytes > MAX_GRAPH_BYTES {
-        return Err(format!(
-            "{} has {}, and models of up to {} are imported",
-            graph.file,
-            show_bytes(graph.bytes),
-            show_bytes(MAX_GRAPH_BYTES)
-        ));
-    }
-    let mut seen = BTreeSet::new();
-    for feature in &spec.features.features {
-        if !matches!(feature.encoding, Encoding::Numeric { .. }) || feature.indicator {
-            return Err(format!("`{}` is not a number, and a graph computes with numbers", feature.column));
+impl Planner for ImportSpec {
+    fn resolve(&mut self, _core: &Core, facts: &Facts) -> Result<(), Refusal> {
+        if facts.graph_at_hand {
+            return Ok(());
         }
-        if !seen.insert(feature.column.as_str()) {
-            return Err(format!("two features are called `{}`", feature.column));
-        }
+        let file = &self.graph.file;
+        Err(Refusal::Conflict(format!("the file {file} is not at the coordinator any more: import it again")))
     }
-    let taken: u64 = graph.inputs.iter().map(|input| u64::from(input.columns)).sum();
-    if taken != spec.features.width() as u64 {
-        return Err(format!("the inputs of the graph take {taken} numbers, and there are {} features", seen.len()));
-    }
-    if let Some(label) = spec.target.label()
-        && seen.contains(label.column.as_str())
-    {
-        return Err(format!("`{}` cannot be the label and a feature at once: say --label", label.column));
-    }
-    match (&spec.target, &graph.output) {
-        (Target::Class { classes, .. }, OnnxOutput::Probabilities { .. }) => {
-            let different: BTreeSet<_> = classes.iter().collect();
-            if classes.len() < 2 || different.len() != classes.len() {
-                return Err("a classifier has two classes or more, each once".into());
-            }
-            Ok(())
-        }
-        (Target::Number { .. }, OnnxOutput::Number { .. }) | (Target::Cluster { .. }, OnnxOutput::Clusters { .. }) => {
-            Ok(())
-        }
-        _ => Err("the outputs of the graph do not fit what it predicts".into()),
-    }
-}
 
-pub fn next(spec: &ImportSpec) -> Result<Next, Failure> {
-    let model = Model {
-        name: spec.model.clone(),
-        version: 0,
-        algorithm: ALGORITHM.to_owned(),
-        target: spec.target.clone(),
-        features: spec.features.clone(),
-        parameters: Parameters::Onnx(spec.graph.clone()),
-        curvature: None,
-        baseline: None,
-        training: Training {
-            rows: 0,
-            rows_skipped: 0,
-            rounds: Vec::new(),
-            converged: true,
-            solver: "none".to_owned(),
-            notices: spec.notices.clone(),
-        },
-        data: None,
-        parent: None,
-        spec: None,
-        program: env!("CARGO_PKG_VERSION").to_owned(),
-        job: JobId(0),
-        created: Timestamp(0),
-    };
-    Ok(Next::Publish(Box::new(Publication { model: Some(Box::new(model)), ..Default::default() })))
+    fn check(&self, _job: &ResolvedJob) -> Result<(), String> {
+        let graph = &self.graph;
+        if graph.bytes > MAX_GRAPH_BYTES {
+            return Err(format!(
+                "{} has {}, and models of up to {} are imported",
+                graph.file,
+                show_bytes(graph.bytes),
+                show_bytes(MAX_GRAPH_BYTES)
+            ));
+        }
+        let mut seen = BTreeSet::new();
+        for feature in &self.features.features {
+            if !matches!(feature.encoding, Encoding::Numeric { .. }) || feature.indicator {
+                return Err(format!("`{}` is not a number, and a graph computes with numbers", feature.column));
+            }
+            if !seen.insert(feature.column.as_str()) {
+                return Err(format!("two features are called `{}`", feature.column));
+            }
+        }
+        let taken: u64 = graph.inputs.iter().map(|input| u64::from(input.columns)).sum();
+        if taken != self.features.width() as u64 {
+            return Err(format!("the inputs of the graph take {taken} numbers, and there are {} features", seen.len()));
+        }
+        if let Some(label) = self.target.label()
+            && seen.contains(label.column.as_str())
+        {
+            return Err(format!("`{}` cannot be the label and a feature at once: say --label", label.column));
+        }
+        match (&self.target, &graph.output) {
+            (Target::Class { classes, .. }, OnnxOutput::Probabilities { .. }) => {
+                let different: BTreeSet<_> = classes.iter().collect();
+                if classes.len() < 2 || different.len() != classes.len() {
+                    return Err("a classifier has two classes or more, each once".into());
+                }
+                Ok(())
+            }
+            (Target::Number { .. }, OnnxOutput::Number { .. })
+            | (Target::Cluster { .. }, OnnxOutput::Clusters { .. }) => Ok(()),
+            _ => Err("the outputs of the graph do not fit what it predicts".into()),
+        }
+    }
+
+    fn next(&self, _job: &ResolvedJob, _stages: &[StageView<'_>]) -> Result<Next, Failure> {
+        let model = Model {
+            name: self.model.clone(),
+            version: 0,
+            algorithm: ALGORITHM.to_owned(),
+            target: self.target.clone(),
+            features: self.features.clone(),
+            parameters: Parameters::Onnx(self.graph.clone()),
+            curvature: None,
+            baseline: None,
+            training: Training {
+                rows: 0,
+                rows_skipped: 0,
+                rounds: Vec::new(),
+                converged: true,
+                solver: "none".to_owned(),
+                notices: self.notices.clone(),
+            },
+            data: None,
+            parent: None,
+            spec: None,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            job: JobId(0),
+            created: Timestamp(0),
+        };
+        Ok(Next::publish(Publication { model: Some(Box::new(model)), ..Default::default() }))
+    }
+
+    fn outline(&self, _job: &ResolvedJob) -> Option<Outline> {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Imports: what is checked, and what is published.
 
+use shardmill_common::kinds::JobSpec;
 use shardmill_common::model::{ClassValue, Encoder, Feature, Label, OnnxGraph, OnnxInput};
 use shardmill_common::schema::DataType;
 
@@ -33,13 +34,18 @@ fn spec() -> ImportSpec {
     }
 }
 
+/// No input is looked at.
+fn no_job(spec: &ImportSpec) -> ResolvedJob {
+    ResolvedJob { spec: JobSpec::Import(spec.clone()), inputs: Vec::new(), replicas: 1 }
+}
+
 #[test]
 fn what_does_not_fit_together_is_refused() {
-    assert_eq!(check(&spec()), Ok(()));
+    assert_eq!(spec().check(&no_job(&spec())), Ok(()));
     let with = |change: &dyn Fn(&mut ImportSpec)| {
         let mut spec = spec();
         change(&mut spec);
-        check(&spec).unwrap_err()
+        spec.check(&no_job(&spec)).unwrap_err()
     };
     assert!(with(&|s| s.graph.bytes = MAX_GRAPH_BYTES + 1).contains("models of up to 256"));
     assert!(with(&|s| s.graph.inputs[0].columns = 3).contains("take 3 numbers, and there are 2 features"));
@@ -57,7 +63,7 @@ fn what_does_not_fit_together_is_refused() {
 
 #[test]
 fn the_model_is_published_without_any_stage() {
-    let Next::Publish(publication) = next(&spec()).unwrap() else { panic!() };
+    let Next::Publish(publication) = spec().next(&no_job(&spec()), &[]).unwrap() else { panic!() };
     let model = publication.model.unwrap();
     assert_eq!((model.algorithm.as_str(), model.version), (ALGORITHM, 0));
     assert_eq!(model.graph(), Some(&spec().graph));

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::dedup::{HashColumn, HashPlan};
+use shardmill_common::kinds::ingest::{ChunkPlace, IngestSpec, SourceFormat};
+use shardmill_common::kinds::ingest::{ParseResult, ParseTask};
 use shardmill_common::manifest::ShardEntry;
 use shardmill_common::rules::{Rule, RuleStatistics};
 use shardmill_common::schema::Schema;
-use shardmill_common::spec::{ChunkPlace, IngestSpec, SourceFormat};
-use shardmill_common::task::{HashColumn, HashPlan, ParseResult, ParseTask, TaskKind, TaskOutput, TaskSpec};
+use shardmill_common::task::{TaskKind, TaskOutput, TaskSpec};
 
 use super::clean::{Statistics, gather_statistics, schema_after};
 use super::dedup::{Progress, check_keys, drop_duplicates, hash_stage};
@@ -17,29 +19,123 @@ use super::plan::{
     Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, groups_of, joined_schema, partitions_for,
     rejects_schema, whole,
 };
+use crate::command::Facts;
+use crate::core::Core;
+use crate::jobs::Planner;
+use crate::jobs::outline::Outline;
+use shardmill_common::failure::Refusal;
+use shardmill_common::kinds::dedup::DedupPhase;
+use shardmill_common::kinds::ingest::IngestPhase;
+use shardmill_common::name::DatasetRef;
+use shardmill_common::shared::Shared;
 
-const PARSE: &str = "parse";
 /// A guess at the bytes of a row of text, to choose the number of partitions before any row was counted.
 const BYTES_PER_ROW: u64 = 50;
 
-pub fn check(spec: &IngestSpec) -> Result<(), String> {
-    if let Some(odd) = spec.sources.iter().find(|s| !s.checksum.bytes().all(|b| b.is_ascii_alphanumeric())) {
-        return Err(format!("the checksum of {} is none: `{}`", odd.name, odd.checksum.escape_debug()));
-    }
-    if spec.schema.is_empty() {
-        return Err("the sources have no columns".into());
-    }
-    for chunk in &spec.chunks {
-        if chunk.source as usize >= spec.sources.len() {
-            return Err("a chunk names a source that is not there".into());
+impl Planner for IngestSpec {
+    fn resolve(&mut self, core: &Core, _facts: &Facts) -> Result<(), Refusal> {
+        self.base = None;
+        if self.refuse_taken
+            && let Some(twice) =
+                self.sources.iter().find(|source| core.catalog.has_taken(&self.output, &source.checksum))
+        {
+            let name = &self.output;
+            return Err(Refusal::Conflict(format!("an earlier ingest into `{name}` took {} already", twice.name)));
         }
+        if self.append {
+            // Appending to what is not there yet makes it: a loop's first run is like the others.
+            self.base = core.catalog.find(&DatasetRef { name: self.output.clone(), version: None }).ok().cloned();
+        }
+        Ok(())
     }
-    if let Some(rules) = &spec.clean {
-        rules.check(&spec.schema)?;
-    } else if let (Some(dedup), None) = (&spec.dedup, &spec.base) {
-        check_keys(dedup.keys.as_deref(), &spec.schema, "the data")?;
+
+    fn check(&self, _job: &ResolvedJob) -> Result<(), String> {
+        if let Some(odd) = self.sources.iter().find(|s| !s.checksum.bytes().all(|b| b.is_ascii_alphanumeric())) {
+            return Err(format!("the checksum of {} is none: `{}`", odd.name, odd.checksum.escape_debug()));
+        }
+        if self.schema.is_empty() {
+            return Err("the sources have no columns".into());
+        }
+        for chunk in &self.chunks {
+            if chunk.source as usize >= self.sources.len() {
+                return Err("a chunk names a source that is not there".into());
+            }
+        }
+        if let Some(rules) = &self.clean {
+            rules.check(&self.schema)?;
+        } else if let (Some(dedup), None) = (&self.dedup, &self.base) {
+            check_keys(dedup.keys.as_deref(), &self.schema, "the data")?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn next(&self, _job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+        let rules: &[Rule] = self.clean.as_ref().map_or(&[], |r| &r.rules);
+        let asks = rules.iter().any(Rule::needs_statistics);
+        if find(stages, IngestPhase::Parse).is_none() {
+            let schema = match &self.base {
+                // Text is read in the type the dataset already has, so that nothing is lost on the way to it.
+                Some(base) if rules.is_empty() && !self.schema_is_fixed => widened_by(&self.schema, &base.schema),
+                _ => self.schema.clone(),
+            };
+            let (rules, hash) = if asks { (&[][..], None) } else { (rules, fused_hash(self)) };
+            let all: Vec<u32> = (0..self.chunks.len() as u32).collect();
+            return Ok(parse_stage(self, &all, &schema, rules, &vec![None; rules.len()], hash));
+        }
+        let parsed = newest(stages);
+        let reports = parsed.iter().map(|(n, p)| Ok((*n, p.output.report::<ParseTask>()?)));
+        let reports = reports.collect::<Result<BTreeMap<u32, ParseResult>, Failure>>()?;
+        let observed = reports.values().fold(Schema::default(), |sum, r| sum.join(&r.observed));
+        let stale: Vec<u32> = reports.iter().filter(|(_, r)| r.observed != observed).map(|(n, _)| *n).collect();
+        if !stale.is_empty() {
+            // A later chunk widened a column. The others are read again from their text: what `007` was is not in the integer 7.
+            let one = parsed.values().next().ok_or_else(|| Failure::internal("nothing was parsed"))?.spec;
+            return Ok(parse_stage(self, &stale, &observed, &one.rules, &one.statistics, one.hash.as_deref().cloned()));
+        }
+        check_rejects(self, &parsed, &reports)?;
+        let shards: Vec<ShardAt> = parsed.values().filter_map(|p| ShardAt::made(p.stage, p.task, p.output)).collect();
+        if asks && parsed.values().all(|p| p.spec.rules.is_empty()) && !parsed.is_empty() {
+            return match gather_statistics(rules, &shards, &observed, stages)? {
+                Statistics::Next(next) => Ok(next),
+                // The final pass reads the text again, so that a row that a rule rejects is known by file, line and text.
+                Statistics::Known(known) => {
+                    let all: Vec<u32> = (0..self.chunks.len() as u32).collect();
+                    Ok(parse_stage(self, &all, &observed, rules, &known, fused_hash(self)))
+                }
+            };
+        }
+        finish(self, stages, &parsed, shards)
+    }
+
+    /// `files`, `rows` (read and not rejected), `rejected`, what the rules did, and `duplicates`.
+    fn counters<'a>(&self, _job: &ResolvedJob, _sum: Counters, stages: &dyn Fn() -> Vec<StageView<'a>>) -> Counters {
+        let stages = &stages();
+        let parsed = newest(stages);
+        let mut sum = Counters::default();
+        for p in parsed.values() {
+            sum.merge(&p.output.counters);
+        }
+        let mut counters = Counters::default();
+        counters.add("files", self.sources.len() as u64);
+        counters.add("rows", sum.get("rows_read").saturating_sub(sum.get("rejected")));
+        counters.add("rejected", sum.get("rejected"));
+        for (name, n) in &sum.0 {
+            if name.contains('/') {
+                counters.add(name.as_str(), *n);
+            }
+        }
+        if self.dedup.is_some() {
+            let duplicates = find(stages, DedupPhase::Find)
+                .and_then(|s| stages.get(s as usize))
+                .map_or(0, |view| view.outputs().map(|o| o.counters.get("duplicates")).sum());
+            counters.add("duplicates", duplicates);
+        }
+        counters
+    }
+
+    fn outline(&self, _job: &ResolvedJob) -> Option<Outline> {
+        None
+    }
 }
 
 /// The newest parse of each chunk.
@@ -48,7 +144,6 @@ struct Parsed<'a> {
     task: u32,
     spec: &'a ParseTask,
     output: &'a TaskOutput,
-    result: ParseResult,
 }
 
 fn newest<'a>(stages: &[StageView<'a>]) -> BTreeMap<u32, Parsed<'a>> {
@@ -56,48 +151,11 @@ fn newest<'a>(stages: &[StageView<'a>]) -> BTreeMap<u32, Parsed<'a>> {
     for (stage, view) in (0u32..).zip(stages) {
         for (task, (kind, output)) in (0u32..).zip(&view.tasks) {
             if let (TaskKind::Parse(spec), Some(output)) = (*kind, *output) {
-                let result = output.result.clone().and_then(|r| serde_json::from_value(r).ok()).unwrap_or_default();
-                newest.insert(spec.ordinal, Parsed { stage, task, spec, output, result });
+                newest.insert(spec.ordinal, Parsed { stage, task, spec, output });
             }
         }
     }
     newest
-}
-
-pub fn next(spec: &IngestSpec, _job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-    let rules: &[Rule] = spec.clean.as_ref().map_or(&[], |r| &r.rules);
-    let asks = rules.iter().any(Rule::needs_statistics);
-    if find(stages, PARSE).is_none() {
-        let schema = match &spec.base {
-            // Text is read in the type the dataset already has, so that nothing is lost on the way to it.
-            Some(base) if rules.is_empty() && !spec.schema_is_fixed => widened_by(&spec.schema, &base.schema),
-            _ => spec.schema.clone(),
-        };
-        let (rules, hash) = if asks { (&[][..], None) } else { (rules, fused_hash(spec)) };
-        let all: Vec<u32> = (0..spec.chunks.len() as u32).collect();
-        return Ok(parse_stage(spec, &all, &schema, rules, &vec![None; rules.len()], hash));
-    }
-    let parsed = newest(stages);
-    let observed = parsed.values().fold(Schema::default(), |sum, p| sum.join(&p.result.observed));
-    let stale: Vec<u32> = parsed.iter().filter(|(_, p)| p.result.observed != observed).map(|(n, _)| *n).collect();
-    if !stale.is_empty() {
-        // A later chunk widened a column. The others are read again from their text: what `007` was is not in the integer 7.
-        let one = parsed.values().next().ok_or_else(|| Failure::internal("nothing was parsed"))?.spec;
-        return Ok(parse_stage(spec, &stale, &observed, &one.rules, &one.statistics, one.hash.clone()));
-    }
-    check_rejects(spec, &parsed)?;
-    let shards: Vec<ShardAt> = parsed.values().filter_map(|p| ShardAt::made(p.stage, p.task, p.output)).collect();
-    if asks && parsed.values().all(|p| p.spec.rules.is_empty()) && !parsed.is_empty() {
-        return match gather_statistics(rules, &shards, &observed, stages)? {
-            Statistics::Next(next) => Ok(next),
-            // The final pass reads the text again, so that a row that a rule rejects is known by file, line and text.
-            Statistics::Known(known) => {
-                let all: Vec<u32> = (0..spec.chunks.len() as u32).collect();
-                Ok(parse_stage(spec, &all, &observed, rules, &known, fused_hash(spec)))
-            }
-        };
-    }
-    finish(spec, stages, &parsed, shards)
 }
 
 fn finish(
@@ -126,7 +184,7 @@ fn finish(
         let hashes: Vec<(u32, u32)> = if fused {
             parsed.values().map(|p| (p.stage, p.task)).collect()
         } else {
-            match find(stages, "hash") {
+            match find(stages, DedupPhase::Hash) {
                 None => return Ok(hash_stage(&all, &schema, dedup.keys.as_deref(), Vec::new())),
                 Some(hash) => whole(stages, hash).tasks().collect(),
             }
@@ -150,7 +208,7 @@ fn finish(
             *sum += p.output.counters.get("rows_read");
         }
     }
-    Ok(Next::Publish(Box::new(Publication { drafts, source_rows, ..Default::default() })))
+    Ok(Next::publish(Publication { drafts, source_rows, ..Default::default() }))
 }
 
 /// The sampled columns, in the types that the base's columns of the same name join them to.
@@ -184,6 +242,10 @@ fn parse_stage(
     statistics: &[Option<RuleStatistics>],
     hash: Option<HashPlan>,
 ) -> Next {
+    let formats: Vec<Shared<SourceFormat>> = spec.sources.iter().map(|s| Shared::new(s.format.clone())).collect();
+    let (schema, nulls) = (Shared::new(schema.clone()), Shared::new(spec.nulls.clone()));
+    let (rules, statistics) = (Shared::new(rules.to_vec()), Shared::new(statistics.to_vec()));
+    let hash = hash.map(Shared::new);
     let tasks = ordinals
         .iter()
         .filter_map(|n| {
@@ -197,17 +259,17 @@ fn parse_stage(
             let task = ParseTask {
                 chunk: chunk.clone(),
                 source_name: source.name.clone(),
-                format: source.format.clone(),
+                format: formats.get(chunk.source as usize)?.clone(),
                 schema: schema.clone(),
                 schema_is_fixed: spec.schema_is_fixed,
-                nulls: spec.nulls.clone(),
-                rules: rules.to_vec(),
-                statistics: statistics.to_vec(),
+                nulls: nulls.clone(),
+                rules: rules.clone(),
+                statistics: statistics.clone(),
                 ordinal: *n,
                 hash: hash.clone(),
             };
             Some(TaskSpec {
-                kind: TaskKind::Parse(task),
+                kind: task.into(),
                 reads: Vec::new(),
                 objects,
                 memory: chunk.bytes * if columnar { 12 } else { 6 } + (16 << 20),
@@ -215,43 +277,22 @@ fn parse_stage(
         })
         .collect();
     // The hashes of chunks parsed earlier are still wanted.
-    Next::stage(PARSE, tasks, vec![0])
+    Next::stage(IngestPhase::Parse, tasks, vec![0])
 }
 
-fn check_rejects(spec: &IngestSpec, parsed: &BTreeMap<u32, Parsed<'_>>) -> Result<(), Failure> {
+fn check_rejects(
+    spec: &IngestSpec,
+    parsed: &BTreeMap<u32, Parsed<'_>>,
+    reports: &BTreeMap<u32, ParseResult>,
+) -> Result<(), Failure> {
     let sum = |name: &str| -> u64 { parsed.values().map(|p| p.output.counters.get(name)).sum() };
     let (rejected, read) = (sum("rows_unreadable"), sum("rows_read"));
     if !spec.max_rejects.is_exceeded(rejected, read) {
         return Ok(());
     }
-    let first = parsed.values().find_map(|p| p.result.first_reject.clone()).unwrap_or_default();
+    let first = reports.values().find_map(|r| r.first_reject.clone()).unwrap_or_default();
     Err(Failure::bad_input(format!(
         "{rejected} of {read} rows could not be read, more than the {} allowed (--max-rejects); the first: {first}",
         spec.max_rejects
     )))
-}
-
-/// `files`, `rows` (read and not rejected), `rejected`, what the rules did, and `duplicates`.
-pub fn counters(spec: &IngestSpec, stages: &[StageView<'_>]) -> Counters {
-    let parsed = newest(stages);
-    let mut sum = Counters::default();
-    for p in parsed.values() {
-        sum.merge(&p.output.counters);
-    }
-    let mut counters = Counters::default();
-    counters.add("files", spec.sources.len() as u64);
-    counters.add("rows", sum.get("rows_read").saturating_sub(sum.get("rejected")));
-    counters.add("rejected", sum.get("rejected"));
-    for (name, n) in &sum.0 {
-        if name.contains('/') {
-            counters.add(name.as_str(), *n);
-        }
-    }
-    if spec.dedup.is_some() {
-        let duplicates = find(stages, "find duplicates")
-            .and_then(|s| stages.get(s as usize))
-            .map_or(0, |view| view.outputs().map(|o| o.counters.get("duplicates")).sum());
-        counters.add("duplicates", duplicates);
-    }
-    counters
 }

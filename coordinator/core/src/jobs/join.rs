@@ -6,16 +6,20 @@
 
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::compare::{How, Validate};
+use shardmill_common::kinds::compare::{Matching, MergedColumn};
+use shardmill_common::kinds::dedup::HashColumn;
+use shardmill_common::kinds::join::{JoinHow, JoinSpec, LookupTask};
 use shardmill_common::manifest::{Manifest, ShardEntry};
-use shardmill_common::mapreduce::{JoinHow, JoinSpec, LookupTask};
 use shardmill_common::schema::{Field, Schema};
-use shardmill_common::spec::{How, Validate};
-use shardmill_common::task::{HashColumn, Matching, MergedColumn, TaskKind};
 
-use super::pairs::{Pairs, Progress, check_names, key_columns};
+use super::pairs::{Pairs, Progress, check_names, key_columns, shuffled};
 use super::plan::{Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, frame_memory, output, whole};
-
-pub const LOOKUP: &str = "look up";
+use crate::jobs::Planner;
+use crate::jobs::outline::Outline;
+use shardmill_common::kinds::join::JoinPhase;
+use shardmill_common::shared::Shared;
+use shardmill_common::units::show_bytes;
 
 /// What follows from the spec and the two datasets.
 pub struct Plan<'a> {
@@ -24,8 +28,99 @@ pub struct Plan<'a> {
     pub broadcast: bool,
 }
 
-pub fn check(spec: &JoinSpec, job: &ResolvedJob) -> Result<(), String> {
-    plan(spec, job).map(|_| ())
+impl Planner for JoinSpec {
+    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
+        plan(self, job).map(|_| ())
+    }
+
+    fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+        let plan = plan(self, job).map_err(Failure::bad_input)?;
+        if plan.broadcast {
+            match looked_up(self, &plan.pairs, stages)? {
+                LookedUp::Next(next) => return Ok(next),
+                LookedUp::Finished(shards) => return Ok(publish(self, &plan.pairs, shards)),
+                LookedUp::TooLarge => {}
+            }
+        }
+        Ok(match plan.pairs.next(stages)? {
+            Progress::Next(next) => next,
+            Progress::Finished(shards) => publish(self, &plan.pairs, shards),
+        })
+    }
+
+    /// `rows_in` of both sides, `rows_out`, and where merged rows are made the pairs and the rows of a side alone; the same
+    /// whichever way was taken.
+    fn counters<'a>(&self, job: &ResolvedJob, mut sum: Counters, stages: &dyn Fn() -> Vec<StageView<'a>>) -> Counters {
+        if plan(self, job).is_ok_and(|plan| plan.broadcast) {
+            // Workers with less memory than others may have found too large what these looked up: the rows were made twice.
+            for view in stages().iter().filter(|view| view.is(JoinPhase::LookUp)) {
+                if view.outputs().any(|o| o.result.is_some()) {
+                    view.outputs().for_each(|o| sum.take_away(&o.counters));
+                }
+            }
+        }
+        let mut counters = Counters::default();
+        counters.add("rows_in", job.inputs.iter().map(Manifest::rows).sum());
+        let rows_out = match self.how {
+            JoinHow::Semi | JoinHow::Anti => {
+                job.inputs.first().map_or(0, Manifest::rows).saturating_sub(sum.get("rows_dropped"))
+            }
+            _ => sum.get("rows_out"),
+        };
+        counters.add("rows_out", rows_out);
+        let shown: &[&str] = match self.how {
+            JoinHow::Inner => &["both"],
+            JoinHow::Left => &["both", "left_only"],
+            JoinHow::Right => &["both", "right_only"],
+            JoinHow::Outer => &["both", "left_only", "right_only"],
+            JoinHow::Semi | JoinHow::Anti => &[],
+        };
+        for name in shown {
+            counters.add(*name, sum.get(name));
+        }
+        counters
+    }
+
+    fn outline(&self, job: &ResolvedJob) -> Option<Outline> {
+        let mut outline = Outline::default();
+        let Ok(plan) = plan(self, job) else { return Some(outline) };
+        let pairs = &plan.pairs;
+        let (driver, other) = if pairs.driver_is_left { (pairs.left, pairs.right) } else { (pairs.right, pairs.left) };
+        let (limit, size) = (show_bytes(self.broadcast_limit), show_bytes(other.bytes()));
+        if plan.broadcast {
+            let what = match self.how {
+                JoinHow::Semi => "drop those without a partner where they lie",
+                JoinHow::Anti => "drop those with a partner where they lie",
+                _ => "write the joined rows",
+            };
+            outline.stage(
+                JoinPhase::LookUp,
+                driver.shards.len(),
+                format!(
+                    "look the rows of each shard of {} up in the whole of {} and {what}",
+                    driver.reference(),
+                    other.reference()
+                ),
+            );
+            outline.note(format!(
+                "{} is broadcast: it has {size}, and up to {limit} are (--broadcast-limit); a worker without the memory for it has \
+                 the sides shuffled instead",
+                other.reference()
+            ));
+            return Some(outline);
+        }
+        shuffled(pairs, job, &mut outline, "write the joined rows");
+        outline.note(if self.how == JoinHow::Outer {
+            "both sides are shuffled: rows that only one side has are found by looking at all of both".to_owned()
+        } else {
+            format!(
+                "both sides are shuffled: {} has {size}, more than the {limit} up to which it would be broadcast \
+                 (--broadcast-limit)",
+                other.reference()
+            )
+        });
+        Some(outline)
+    }
 }
 
 pub fn plan<'a>(spec: &JoinSpec, job: &'a ResolvedJob) -> Result<Plan<'a>, String> {
@@ -129,25 +224,10 @@ fn merged_columns(
     Ok(columns)
 }
 
-pub fn next(spec: &JoinSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-    let plan = plan(spec, job).map_err(Failure::bad_input)?;
-    if plan.broadcast {
-        match looked_up(spec, &plan.pairs, stages)? {
-            LookedUp::Next(next) => return Ok(next),
-            LookedUp::Finished(shards) => return Ok(publish(spec, &plan.pairs, shards)),
-            LookedUp::TooLarge => {}
-        }
-    }
-    Ok(match plan.pairs.next(stages)? {
-        Progress::Next(next) => next,
-        Progress::Finished(shards) => publish(spec, &plan.pairs, shards),
-    })
-}
-
 fn publish(spec: &JoinSpec, pairs: &Pairs<'_>, shards: Vec<ShardEntry>) -> Next {
     let fields = pairs.columns.iter().map(|c| Field::new(c.name.clone(), c.dtype)).collect();
     let draft = Draft { name: spec.output.clone(), schema: Schema::new(fields).published(), shards };
-    Next::Publish(Box::new(Publication { drafts: vec![draft], ..Default::default() }))
+    Next::publish(Publication { drafts: vec![draft], ..Default::default() })
 }
 
 /// How far looking up has come.
@@ -160,7 +240,7 @@ enum LookedUp {
 }
 
 fn looked_up(spec: &JoinSpec, pairs: &Pairs<'_>, stages: &[StageView<'_>]) -> Result<LookedUp, Failure> {
-    let Some(stage) = find(stages, LOOKUP) else {
+    let Some(stage) = find(stages, JoinPhase::LookUp) else {
         let next = lookup_stage(spec, pairs);
         return Ok(next.map_or(LookedUp::Finished(Vec::new()), LookedUp::Next));
     };
@@ -182,63 +262,24 @@ fn lookup_stage(spec: &JoinSpec, pairs: &Pairs<'_>) -> Option<Next> {
     let others: Vec<ShardAt> = other.shards.iter().map(ShardAt::stored).collect();
     let task = LookupTask {
         input: driver.shards.first().map(ShardAt::stored)?.input(0),
-        schema: driver.schema.clone(),
-        others: others.iter().enumerate().map(|(n, s)| s.input(n)).collect(),
-        other_schema: other.schema.clone(),
-        keys: keys.clone(),
-        other_keys: other_keys.clone(),
+        schema: Shared::new(driver.schema.clone()),
+        others: Shared::new(others.iter().enumerate().map(|(n, s)| s.input(n)).collect()),
+        other_schema: Shared::new(other.schema.clone()),
+        keys: Shared::new(keys.clone()),
+        other_keys: Shared::new(other_keys.clone()),
         how: spec.how,
         nulls_equal: spec.nulls_equal,
         driver_is_left: pairs.driver_is_left,
-        columns: pairs.columns.clone(),
+        columns: Shared::new(pairs.columns.clone()),
     };
     let tasks = driver.shards.iter().enumerate().map(|(n, entry)| {
         let shard = ShardAt::stored(entry);
-        let kind = TaskKind::Lookup(Box::new(LookupTask { input: shard.input(n), ..task.clone() }));
-        let mut task = shard.task(kind, Vec::new());
+        let mut task = shard.task(LookupTask { input: shard.input(n), ..task.clone() }, Vec::new());
         task.objects.extend(other.objects().map(|o| o.id));
         task.memory = task.memory.saturating_mul(2).saturating_add(frame_memory(other.bytes()));
         task
     });
-    Some(Next::stage(LOOKUP, tasks.collect(), Vec::new()))
-}
-
-/// `rows_in` of both sides, `rows_out`, and where merged rows are made the pairs and the rows of a side alone; the same
-/// whichever way was taken.
-pub fn counters<'a>(
-    spec: &JoinSpec,
-    job: &ResolvedJob,
-    mut sum: Counters,
-    stages: impl FnOnce() -> Vec<StageView<'a>>,
-) -> Counters {
-    if plan(spec, job).is_ok_and(|plan| plan.broadcast) {
-        // Workers with less memory than others may have found too large what these looked up: the rows were made twice.
-        for view in stages().iter().filter(|view| view.name == LOOKUP) {
-            if view.outputs().any(|o| o.result.is_some()) {
-                view.outputs().for_each(|o| sum.take_away(&o.counters));
-            }
-        }
-    }
-    let mut counters = Counters::default();
-    counters.add("rows_in", job.inputs.iter().map(Manifest::rows).sum());
-    let rows_out = match spec.how {
-        JoinHow::Semi | JoinHow::Anti => {
-            job.inputs.first().map_or(0, Manifest::rows).saturating_sub(sum.get("rows_dropped"))
-        }
-        _ => sum.get("rows_out"),
-    };
-    counters.add("rows_out", rows_out);
-    let shown: &[&str] = match spec.how {
-        JoinHow::Inner => &["both"],
-        JoinHow::Left => &["both", "left_only"],
-        JoinHow::Right => &["both", "right_only"],
-        JoinHow::Outer => &["both", "left_only", "right_only"],
-        JoinHow::Semi | JoinHow::Anti => &[],
-    };
-    for name in shown {
-        counters.add(*name, sum.get(name));
-    }
-    counters
+    Some(Next::stage(JoinPhase::LookUp, tasks.collect(), Vec::new()))
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Plans of joins, over inputs that exist on paper only.
 
 use shardmill_common::ids::{JobId, ObjectId};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::join::TooLarge;
 use shardmill_common::manifest::ObjectRef;
 use shardmill_common::schema::DataType;
-use shardmill_common::spec::JobSpec;
 use shardmill_common::task::{PartitionSize, TaskKind, TaskOutput, TaskSpec};
 use shardmill_common::time::Timestamp;
 
@@ -72,7 +73,7 @@ fn columns_are_named_as_pandas_names_them() {
 fn what_cannot_be_joined_is_refused() {
     let refused = |on: &[(&str, &str)], suffixes: (&str, &str)| {
         let spec = JoinSpec { suffixes: (suffixes.0.into(), suffixes.1.into()), ..spec(on, JoinHow::Inner) };
-        check(&spec, &job(&spec)).unwrap_err()
+        spec.check(&job(&spec)).unwrap_err()
     };
     for (on, suffixes, parts) in [
         (&[][..], ("_x", "_y"), &["--on", "both have k, v"][..]),
@@ -109,14 +110,14 @@ fn sizes(rows: &[u64]) -> TaskOutput {
 fn a_semi_join_touches_only_shards_that_lose_some_rows() {
     let spec = spec(&[("k", "k")], JoinHow::Semi);
     let job = job(&spec);
-    let hash = stage(next(&spec, &job, &[]).unwrap(), "hash");
+    let hash = stage(spec.next(&job, &[]).unwrap(), "hash");
     assert_eq!(hash.len(), 5);
     let hashed: Vec<TaskOutput> = hash.iter().map(|_| sizes(&[5])).collect();
-    let matching = stage(next(&spec, &job, &[view("hash", &hash, &hashed)]).unwrap(), "match");
+    let matching = stage(spec.next(&job, &[view("hash", &hash, &hashed)]).unwrap(), "match");
     let publish = |dropped: &[u64]| {
         let found = [sizes(dropped)];
         let views = [view("hash", &hash, &hashed), view("match", &matching, &found)];
-        match next(&spec, &job, &views).unwrap() {
+        match spec.next(&job, &views).unwrap() {
             Next::Publish(publication) => Ok(publication.drafts[0].shards.clone()),
             other => Err(stage(other, "drop rows").len()),
         }
@@ -130,23 +131,23 @@ fn a_semi_join_touches_only_shards_that_lose_some_rows() {
 fn sides_are_shuffled_where_a_worker_cannot_hold_the_small_one() {
     let spec = JoinSpec { broadcast_limit: 8 << 20, ..spec(&[("k", "k")], JoinHow::Left) };
     let job = job(&spec);
-    let lookups = stage(next(&spec, &job, &[]).unwrap(), LOOKUP);
+    let lookups = stage(spec.next(&job, &[]).unwrap(), "look up");
     assert_eq!(lookups.len(), 2);
     assert!(lookups.iter().all(|t| t.objects.len() == 4 && matches!(t.kind, TaskKind::Lookup(_))));
-    let made = |result| {
-        let mut output = TaskOutput { shard: Some(job.inputs[0].shards[0].clone()), result, ..Default::default() };
+    let made = || {
+        let mut output = TaskOutput { shard: Some(job.inputs[0].shards[0].clone()), ..Default::default() };
         output.counters.add("rows_out", 5);
         output
     };
-    let done = [made(None), made(None)];
-    assert!(matches!(next(&spec, &job, &[view(LOOKUP, &lookups, &done)]).unwrap(), Next::Publish(_)));
-    let too_large = [made(None), made(Some(serde_json::Value::Null))];
-    let hash = stage(next(&spec, &job, &[view(LOOKUP, &lookups, &too_large)]).unwrap(), "hash");
+    let done = [made(), made()];
+    assert!(matches!(spec.next(&job, &[view("look up", &lookups, &done)]).unwrap(), Next::Publish(_)));
+    let too_large = [made(), made().and_reports::<LookupTask>(&TooLarge { needs: 2, has: 1 }).unwrap()];
+    let hash = stage(spec.next(&job, &[view("look up", &lookups, &too_large)]).unwrap(), "hash");
     assert_eq!(hash.len(), 5);
     let counted = |outputs: &[TaskOutput]| {
         let mut sum = Counters::default();
         outputs.iter().for_each(|o| sum.merge(&o.counters));
-        counters(&spec, &job, sum, || vec![view(LOOKUP, &lookups, outputs)]).get("rows_out")
+        spec.counters(&job, sum, &|| vec![view("look up", &lookups, outputs)]).get("rows_out")
     };
     assert_eq!((counted(&done), counted(&too_large)), (10, 0));
 }

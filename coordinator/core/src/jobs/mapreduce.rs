@@ -3,25 +3,30 @@
 mod check;
 mod stages;
 
-pub use check::check;
-
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::mapreduce::step::Step;
+use shardmill_common::kinds::mapreduce::{CheckTask, Checked, ConformTask, MapOutput, MapReduceSpec, MapTask};
 use shardmill_common::manifest::{Manifest, ShardEntry};
-use shardmill_common::mapreduce::{CheckTask, Checked, ConformTask, MapOutput, MapReduceSpec, MapTask, Step};
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::task::{ShardRef, TaskKind, TaskOutput, TaskRange, TaskSpec};
+use shardmill_common::task::{ShardRef, TaskOutput, TaskRange, TaskSpec};
 
 use self::stages::{combine_stage, reduce_stage, side_schemas};
 use super::plan::{
     Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, frame_memory, joined_schema, made_shards, output,
     outputs, rejects_schema, whole,
 };
+use crate::command::Facts;
+use crate::core::Core;
+use crate::jobs::Planner;
+use crate::jobs::outline::Outline;
+use crate::jobs::outline::listed;
+use crate::jobs::outline::read;
+use crate::jobs::outline::shards;
+use shardmill_common::failure::Refusal;
+use shardmill_common::kinds::mapreduce::MapReducePhase;
+use shardmill_common::shared::Shared;
 
-const CHECK: &str = "check";
-const MAP: &str = "map";
-const COMBINE: &str = "combine";
-const REDUCE: &str = "reduce";
-const CONFORM: &str = "conform";
+const NO_PROGRAMS: &str = "no worker that is alive runs programs of users: start workers with --allow-programs";
 
 /// Bytes of a partition in memory, as far as the inputs' files tell before anything ran.
 const PARTITION_BYTES: u64 = 32 << 20;
@@ -33,55 +38,105 @@ const FAN_IN: usize = 16;
 /// A sample of a step with a sandbox of its own needs this much besides its rows.
 const CHECK_MEMORY: u64 = 32 << 20;
 
-pub fn next(spec: &MapReduceSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-    let Some(check) = find(stages, CHECK) else { return Ok(check_stage(spec, job)) };
-    let checked: Checked = serde_json::from_value(output(stages, check, 0)?.result.clone().unwrap_or_default())
-        .map_err(|e| Failure::internal(format!("the result of the check: {e}")))?;
-    let Some(map) = find(stages, MAP) else { return Ok(map_stage(spec, job, &checked)) };
-    few_enough_skipped(spec, stages)?;
-    let made = match &spec.reduce {
-        None => map,
-        Some(step) => match find(stages, REDUCE) {
-            Some(reduce) => reduce,
-            None => return reduce_or_combine(spec, job, &checked, step, map, stages),
-        },
-    };
-    let outputs = outputs(stages, whole(stages, made))?;
-    let schema = output_schema(&checked, &outputs);
-    let mut shards = made_shards(made, stages)?;
-    shards.retain(|shard| shard.entry.rows() > 0);
-    // A program may find other columns in every part of its input.
-    let differs = |shard: &ShardAt| match shard.shard {
-        ShardRef::Made { task, .. } => {
-            outputs.get(task as usize).and_then(|o| o.schema.as_ref()).is_some_and(|s| *s != schema)
+impl Planner for MapReduceSpec {
+    fn resolve(&mut self, core: &Core, _facts: &Facts) -> Result<(), Refusal> {
+        if self.runs_programs() && !core.scheduler.workers().any(|w| w.is_alive() && w.allow_programs) {
+            return Err(Refusal::Unavailable(NO_PROGRAMS.into()));
         }
-        ShardRef::Stored(_) => false,
-    };
-    let differing: Vec<usize> = (0..shards.len()).filter(|n| shards.get(*n).is_some_and(differs)).collect();
-    let mut entries: Vec<ShardEntry> = shards.iter().map(|shard| shard.entry.clone()).collect();
-    match find(stages, CONFORM) {
-        None if differing.is_empty() => {}
-        None => {
-            let tasks = differing.iter().filter_map(|n| {
-                let task = ConformTask { input: shards.get(*n)?.input(*n), schema: schema.clone() };
-                Some(shards.get(*n)?.task(TaskKind::Conform(task), Vec::new()))
-            });
-            return Ok(Next::stage(CONFORM, tasks.collect(), Vec::new()));
-        }
-        Some(stage) => {
-            for ((s, t), n) in whole(stages, stage).tasks().zip(differing) {
-                let shard = output(stages, s, t)?.shard.clone();
-                entries[n] = shard.ok_or_else(|| Failure::internal("a conform task put out no shard"))?;
+        Ok(())
+    }
+
+    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
+        check::check(self, job)
+    }
+
+    fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+        let Some(check) = find(stages, MapReducePhase::Check) else { return Ok(check_stage(self, job)) };
+        let checked = output(stages, check, 0)?.report::<CheckTask>()?;
+        let Some(map) = find(stages, MapReducePhase::Map) else { return Ok(map_stage(self, job, &checked)) };
+        few_enough_skipped(self, stages)?;
+        let made = match &self.reduce {
+            None => map,
+            Some(step) => match find(stages, MapReducePhase::Reduce) {
+                Some(reduce) => reduce,
+                None => return reduce_or_combine(self, job, &checked, step, map, stages),
+            },
+        };
+        let outputs = outputs(stages, whole(stages, made))?;
+        let schema = output_schema(&checked, &outputs);
+        let mut shards = made_shards(made, stages)?;
+        shards.retain(|shard| shard.entry.rows() > 0);
+        // A program may find other columns in every part of its input.
+        let differs = |shard: &ShardAt| match shard.shard {
+            ShardRef::Made { task, .. } => {
+                outputs.get(task as usize).and_then(|o| o.schema.as_ref()).is_some_and(|s| *s != schema)
+            }
+            ShardRef::Stored(_) => false,
+        };
+        let differing: Vec<usize> = (0..shards.len()).filter(|n| shards.get(*n).is_some_and(differs)).collect();
+        let mut entries: Vec<ShardEntry> = shards.iter().map(|shard| shard.entry.clone()).collect();
+        match find(stages, MapReducePhase::Conform) {
+            None if differing.is_empty() => {}
+            None => {
+                let schema = Shared::new(schema);
+                let tasks = differing.iter().filter_map(|n| {
+                    let task = ConformTask { input: shards.get(*n)?.input(*n), schema: schema.clone() };
+                    Some(shards.get(*n)?.task(task, Vec::new()))
+                });
+                return Ok(Next::stage(MapReducePhase::Conform, tasks.collect(), Vec::new()));
+            }
+            Some(stage) => {
+                for ((s, t), n) in whole(stages, stage).tasks().zip(differing) {
+                    let shard = output(stages, s, t)?.shard.clone();
+                    entries[n] = shard.ok_or_else(|| Failure::internal("a conform task put out no shard"))?;
+                }
             }
         }
+        let mut drafts = vec![Draft { name: self.output.clone(), schema, shards: entries }];
+        let rejects: Vec<ShardEntry> =
+            stages.iter().flat_map(StageView::outputs).filter_map(|o| o.rejects.clone()).collect();
+        if !rejects.is_empty() {
+            drafts.push(Draft { name: self.output.rejects(), schema: rejects_schema(), shards: rejects });
+        }
+        Ok(Next::publish(Publication { drafts, ..Default::default() }))
     }
-    let mut drafts = vec![Draft { name: spec.output.clone(), schema, shards: entries }];
-    let rejects: Vec<ShardEntry> =
-        stages.iter().flat_map(StageView::outputs).filter_map(|o| o.rejects.clone()).collect();
-    if !rejects.is_empty() {
-        drafts.push(Draft { name: spec.output.rejects(), schema: rejects_schema(), shards: rejects });
+
+    fn outline(&self, job: &ResolvedJob) -> Option<Outline> {
+        let mut outline = Outline::default();
+        let tried = if self.combine.is_some() { "; try the combiner on a sample" } else { "" };
+        outline.stage(MapReducePhase::Check, 1, format!("resolve every statement against the columns it sees{tried}"));
+        let inputs: Vec<String> = self
+            .inputs
+            .iter()
+            .zip(&job.inputs)
+            .map(|(input, manifest)| match &input.map {
+                None => format!("{} as they are", read(manifest)),
+                Some(map) => format!("{} by {}", read(manifest), shown(map)),
+            })
+            .collect();
+        let (keys, combined) = (listed(&self.keys), if self.combine.is_some() { ", combined" } else { "" });
+        let goes = match (&self.reduce, self.keys.is_empty()) {
+            (None, _) => "written in order".to_owned(),
+            (Some(_), true) => format!("sent to one partition{combined}"),
+            (Some(_), false) => format!("sent to partitions by the hash of {keys}{combined}"),
+        };
+        outline.stage(MapReducePhase::Map, shards(job), format!("map {}; the rows are {goes}", inputs.join(", ")));
+        let Some(reduce) = &self.reduce else { return Some(outline) };
+        if self.combine.is_some() && self.keys.is_empty() {
+            outline.later(
+                MapReducePhase::Combine,
+                "combine the rows of several maps into fewer, again and again, until one task can take them",
+            );
+        }
+        let by = if self.keys.is_empty() { "all rows together".to_owned() } else { format!("the rows by {keys}") };
+        outline.later(MapReducePhase::Reduce, format!("reduce {by} by {}", shown(reduce)));
+        match (&self.combine, reduce) {
+            (Some(_), _) => outline.note("the combiner runs over the rows of every map before the shuffle"),
+            (None, Step::Sql(_)) => outline.note("no combiner: all rows of the maps are shuffled"),
+            (None, Step::Program(_)) => {}
+        }
+        Some(outline)
     }
-    Ok(Next::Publish(Box::new(Publication { drafts, ..Default::default() })))
 }
 
 /// What the output's columns are: known before, or what its tasks made together.
@@ -111,17 +166,17 @@ fn check_stage(spec: &MapReduceSpec, job: &ResolvedJob) -> Next {
     let shards: Vec<Option<ShardAt>> = job.inputs.iter().map(first).collect();
     let entries: Vec<&ShardEntry> = shards.iter().flatten().map(|shard| &shard.entry).collect();
     let task = CheckTask {
-        spec: spec.clone(),
-        schemas: job.inputs.iter().map(|m| m.schema.clone()).collect(),
-        samples: shards.iter().map(|shard| Some(shard.as_ref()?.input(0))).collect(),
+        spec: Shared::new(spec.clone()),
+        schemas: Shared::new(job.inputs.iter().map(|m| m.schema.clone()).collect()),
+        samples: Shared::new(shards.iter().map(|shard| Some(shard.as_ref()?.input(0))).collect()),
     };
     let spec = TaskSpec {
-        kind: TaskKind::Check(Box::new(task)),
+        kind: task.into(),
         reads: Vec::new(),
         objects: entries.iter().flat_map(|e| e.objects().map(|o| o.id)).collect(),
         memory: entries.iter().map(|e| frame_memory(e.object.bytes)).max().unwrap_or(0) + CHECK_MEMORY,
     };
-    Next::stage(CHECK, vec![spec], Vec::new())
+    Next::stage(MapReducePhase::Check, vec![spec], Vec::new())
 }
 
 /// Partitions of the shuffle: a question of the inputs alone, so that the result does not depend on the cluster.
@@ -142,28 +197,31 @@ fn map_stage(spec: &MapReduceSpec, job: &ResolvedJob, checked: &Checked) -> Next
             combine: spec.combine.clone(),
         },
     };
+    let (output, work) = (Shared::new(output), Shared::new(spec.work.clone()));
     let mut tasks = Vec::new();
     for (n, (input, manifest)) in spec.inputs.iter().zip(&job.inputs).enumerate() {
+        let (schema, step) = (Shared::new(manifest.schema.clone()), input.map.clone().map(Shared::new));
+        let produces = checked.maps.get(n).cloned().flatten().map(Shared::new);
         let mut first_row = 0;
         for (ordinal, entry) in manifest.shards.iter().enumerate() {
             let shard = ShardAt::stored(entry);
             let task = MapTask {
                 input: shard.input(ordinal),
-                schema: manifest.schema.clone(),
-                step: input.map.clone(),
+                schema: schema.clone(),
+                step: step.clone(),
                 output: output.clone(),
-                produces: checked.maps.get(n).cloned().flatten(),
-                work: spec.work.clone(),
+                produces: produces.clone(),
+                work: work.clone(),
                 source_name: manifest.reference().to_string(),
                 first_row,
             };
             first_row += entry.rows();
-            let mut task = shard.task(TaskKind::Map(Box::new(task)), Vec::new());
+            let mut task = shard.task(task, Vec::new());
             task.objects.extend(spec.work.files.iter().map(|f| f.object.id));
             tasks.push(task);
         }
     }
-    Next::stage(MAP, tasks, Vec::new())
+    Next::stage(MapReducePhase::Map, tasks, Vec::new())
 }
 
 /// The tasks whose shuffle files hold each input's rows.
@@ -190,13 +248,25 @@ fn reduce_or_combine(
     let sides = side_schemas(spec, checked, &runs, stages)?;
     let produces = checked.output.as_ref();
     if let (true, Some(statement), [schema]) = (spec.keys.is_empty(), &spec.combine, &sides.schemas[..]) {
-        let last = find(stages, COMBINE).map_or(runs[0], |stage| whole(stages, stage));
+        let last = find(stages, MapReducePhase::Combine).map_or(runs[0], |stage| whole(stages, stage));
         if (last.to - last.from) as usize > FAN_IN {
             return combine_stage(statement, schema, last, stages);
         }
         return reduce_stage(spec, step, produces, &sides, &[last], stages);
     }
     reduce_stage(spec, step, produces, &sides, &runs, stages)
+}
+
+/// What a step runs, short enough for a line.
+fn shown(step: &Step) -> String {
+    const SHOWN: usize = 60;
+    let (what, text) = match step {
+        Step::Sql(statement) => ("SQL", statement.split_whitespace().collect::<Vec<_>>().join(" ")),
+        Step::Program(program) => ("the program", program.command.clone()),
+    };
+    let cut: String = text.chars().take(SHOWN).collect();
+    let dots = if cut.len() < text.len() { "…" } else { "" };
+    format!("{what} `{cut}{dots}`")
 }
 
 #[cfg(test)]

@@ -4,24 +4,27 @@
 //! driving side's rows lie, and merged rows are written there in the driving side's order.
 
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::compare::{DeliverTask, EmitTask, MatchTask, Matching, MergedColumn};
+use shardmill_common::kinds::compare::{How, Validate};
+use shardmill_common::kinds::dedup::{HashColumn, HashPlan};
 use shardmill_common::manifest::{Manifest, ShardEntry};
 use shardmill_common::schema::{DataType, Schema};
-use shardmill_common::spec::{How, Validate};
-use shardmill_common::task::{
-    DeliverTask, EmitTask, HashColumn, HashPlan, MatchTask, Matching, MergedColumn, TaskKind, TaskRange, TaskSpec,
-};
+use shardmill_common::task::{TaskRange, TaskSpec};
 
 use super::dedup::{self, drop_rows, hash_tasks};
 use super::plan::{
     Next, ShardAt, StageView, coalesce, each_group, find, groups_of, inputs_of, made_shards, outputs, partition_sums,
     partitions_for, reduce_target, task_of, whole,
 };
-
-pub const HASH: &str = "hash";
-pub const MATCH: &str = "match";
-pub const DELIVER: &str = "deliver";
-pub const MERGE: &str = "merge";
-pub const DROP: &str = "drop rows";
+use crate::jobs::outline::Outline;
+use crate::jobs::outline::groups;
+use crate::jobs::outline::groups_in;
+use crate::jobs::outline::listed;
+use crate::jobs::outline::number;
+use crate::jobs::outline::read_all;
+use crate::jobs::plan::ResolvedJob;
+use shardmill_common::kinds::compare::PairsPhase;
+use shardmill_common::shared::Shared;
 
 /// Two sides and what becomes of their pairs.
 pub struct Pairs<'a> {
@@ -134,20 +137,20 @@ impl Pairs<'_> {
     pub fn next(&self, stages: &[StageView<'_>]) -> Result<Progress, Failure> {
         let left: Vec<ShardAt> = self.left.shards.iter().map(ShardAt::stored).collect();
         let right: Vec<ShardAt> = self.right.shards.iter().map(ShardAt::stored).collect();
-        let Some(hash) = find(stages, HASH) else {
+        let Some(hash) = find(stages, PairsPhase::Hash) else {
             return Ok(Progress::Next(self.hash_stage(&left, &right)));
         };
         let (left_ends, right_ends) = (groups_of(&left), groups_of(&right));
         let (l, r) = (left_ends.len() as u32, right_ends.len() as u32);
         let left_hashes = TaskRange { stage: hash, from: 0, to: l };
         let right_hashes = TaskRange { stage: hash, from: l, to: l + r };
-        let Some(matching) = find(stages, MATCH) else {
+        let Some(matching) = find(stages, PairsPhase::Match) else {
             let first_rows = (first_rows(&left, &left_ends), first_rows(&right, &right_ends));
             return self.match_stage((left_hashes, right_hashes), first_rows, stages).map(Progress::Next);
         };
         let matches = whole(stages, matching);
         if matches!(self.matching, Matching::Semi | Matching::Anti) {
-            return Ok(match drop_rows(DROP, &left, &left_ends, &self.left.schema, matches, stages)? {
+            return Ok(match drop_rows(PairsPhase::Drop, &left, &left_ends, &self.left.schema, matches, stages)? {
                 dedup::Progress::Next(next) => Progress::Next(next),
                 dedup::Progress::Finished(kept) => {
                     Progress::Finished(kept.into_iter().map(|s| s.entry).filter(|s| s.rows() > 0).collect())
@@ -158,12 +161,12 @@ impl Pairs<'_> {
         let (driver, other) = if self.driver_is_left { (left, right) } else { (right, left) };
         let mut delivered = None;
         if !self.payload.is_empty() {
-            let Some(deliver) = find(stages, DELIVER) else {
+            let Some(deliver) = find(stages, PairsPhase::Deliver) else {
                 return Ok(Progress::Next(self.deliver_stage(driver.ends.len(), other, matches)));
             };
             delivered = Some(whole(stages, deliver));
         }
-        let Some(merge) = find(stages, MERGE) else {
+        let Some(merge) = find(stages, PairsPhase::Merge) else {
             return self.merge_stage(driver, other, matches, delivered, stages).map(Progress::Next);
         };
         let made = made_shards(merge, stages)?;
@@ -183,7 +186,7 @@ impl Pairs<'_> {
         };
         let mut tasks = hash(0, left);
         tasks.extend(hash(1, right));
-        Next::stage(HASH, tasks, Vec::new())
+        Next::stage(PairsPhase::Hash, tasks, Vec::new())
     }
 
     fn match_stage(
@@ -194,10 +197,11 @@ impl Pairs<'_> {
     ) -> Result<Next, Failure> {
         let (of_left, of_right) = (outputs(stages, left)?, outputs(stages, right)?);
         let reads: Vec<TaskRange> = [left, right].into_iter().filter(|r| r.to > r.from).collect();
+        let (left_first_rows, right_first_rows) = (Shared::new(left_first_rows), Shared::new(right_first_rows));
         let tasks = coalesce(of_left.into_iter().chain(of_right), self.partitions(), reduce_target(self.rows()))
             .into_iter()
             .map(|(from, to, rows)| TaskSpec {
-                kind: TaskKind::Match(MatchTask {
+                kind: MatchTask {
                     left,
                     right,
                     partitions: (from, to),
@@ -208,30 +212,32 @@ impl Pairs<'_> {
                     deliver: !self.payload.is_empty(),
                     left_first_rows: left_first_rows.clone(),
                     right_first_rows: right_first_rows.clone(),
-                }),
+                }
+                .into(),
                 reads: reads.clone(),
                 objects: Vec::new(),
                 memory: rows * 120 + (4 << 20),
             })
             .collect();
-        Ok(Next::stage(MATCH, tasks, vec![left.stage]))
+        Ok(Next::stage(PairsPhase::Match, tasks, vec![left.stage]))
     }
 
     fn deliver_stage(&self, drivers: usize, other: Side<'_>, matches: TaskRange) -> Next {
         let schema = if self.driver_is_left { &self.right.schema } else { &self.left.schema };
+        let (schema, columns) = (Shared::new(schema.clone()), Shared::new(self.payload.clone()));
         let task = |(n, (first, group)): (usize, (usize, &[ShardAt]))| {
             let task = DeliverTask {
                 inputs: inputs_of(first, group),
                 schema: schema.clone(),
-                columns: self.payload.clone(),
+                columns: columns.clone(),
                 matches,
                 partition: (drivers + other.ends.len() + n) as u32,
                 targets: drivers as u32,
             };
-            task_of(group, TaskKind::Deliver(task), vec![matches])
+            task_of(group, task, vec![matches])
         };
         let tasks = each_group(other.shards, other.ends).enumerate().map(task).collect();
-        Next::stage(DELIVER, tasks, vec![matches.stage])
+        Next::stage(PairsPhase::Deliver, tasks, vec![matches.stage])
     }
 
     fn merge_stage(
@@ -246,6 +252,8 @@ impl Pairs<'_> {
             true => (&self.left.schema, &self.right.schema),
             false => (&self.right.schema, &self.left.schema),
         };
+        let (driver_schema, other_schema) = (Shared::new(driver_schema.clone()), Shared::new(other_schema.clone()));
+        let columns = Shared::new(self.columns.clone());
         let sent = delivered.map_or(Ok(Vec::new()), |range| outputs(stages, range))?;
         let arrived = partition_sums(sent, driver.ends.len(), |size| size.bytes);
         let emit = |n: usize, (first, group): (usize, &[ShardAt]), is_driver: bool| {
@@ -253,7 +261,7 @@ impl Pairs<'_> {
                 inputs: inputs_of(first, group),
                 group: n as u32,
                 schema: if is_driver { driver_schema.clone() } else { other_schema.clone() },
-                columns: self.columns.clone(),
+                columns: columns.clone(),
                 is_driver,
                 driver_is_left: self.driver_is_left,
                 matches,
@@ -264,7 +272,7 @@ impl Pairs<'_> {
             };
             let mut reads = vec![matches];
             reads.extend(delivered.filter(|_| is_driver));
-            let mut task = task_of(group, TaskKind::Emit(task), reads);
+            let mut task = task_of(group, task, reads);
             // What was delivered is compressed; a task that cannot hold it works in passes.
             let arrived = arrived.get(n).copied().filter(|_| is_driver).unwrap_or(0);
             task.memory = task.memory.saturating_mul(2).saturating_add(arrived.saturating_mul(4).min(1 << 30));
@@ -279,7 +287,7 @@ impl Pairs<'_> {
         }
         let mut keeps = vec![matches.stage];
         keeps.extend(delivered.map(|d| d.stage));
-        Ok(Next::stage(MERGE, tasks, keeps))
+        Ok(Next::stage(PairsPhase::Merge, tasks, keeps))
     }
 }
 
@@ -291,4 +299,49 @@ fn first_rows(shards: &[ShardAt], ends: &[u32]) -> Vec<u64> {
         Some(first)
     };
     each_group(shards, ends).scan(0, before).collect()
+}
+
+/// The plan of a shuffle in words; `does` says what is done with the pairs.
+pub fn shuffled(pairs: &Pairs<'_>, job: &ResolvedJob, outline: &mut Outline, does: &str) {
+    let names = |keys: &[shardmill_common::kinds::dedup::HashColumn]| {
+        let names: Vec<String> = keys.iter().map(|k| k.name.clone()).collect();
+        listed(&names)
+    };
+    let (left, right) = (names(&pairs.left_keys), names(&pairs.right_keys));
+    let keys = if left == right { left } else { format!("{left} of the left and {right} of the right side") };
+    let partitions = number(pairs.partitions() as usize, "partition");
+    outline.stage(
+        PairsPhase::Hash,
+        groups(job),
+        format!("hash the keys ({keys}) of {}; hashes and positions go to {partitions}", read_all(job)),
+    );
+    match pairs.matching {
+        Matching::Semi | Matching::Anti => {
+            let which = if pairs.matching == Matching::Semi { "without" } else { "with" };
+            outline.later(PairsPhase::Match, format!("find the left rows {which} a partner"));
+            outline.later(
+                PairsPhase::Drop,
+                "mark them as dropped in the shards that have any; the other shards stay as they are",
+            );
+        }
+        Matching::Join | Matching::Comparison => {
+            let (driver, other) =
+                if pairs.driver_is_left { (pairs.left, pairs.right) } else { (pairs.right, pairs.left) };
+            outline.later(PairsPhase::Match, "find the rows with equal keys");
+            if !pairs.payload.is_empty() {
+                outline.stage(
+                    PairsPhase::Deliver,
+                    groups_in(other),
+                    format!(
+                        "send {} of the rows of {} that have partners to where these lie",
+                        number(pairs.payload.len(), "column"),
+                        other.reference()
+                    ),
+                );
+            }
+            let both = pairs.how == shardmill_common::kinds::compare::How::Outer && pairs.changes.is_none();
+            let tasks = groups_in(driver) + if both { groups_in(other) } else { 0 };
+            outline.stage(PairsPhase::Merge, tasks, format!("{does}, in the order of {}", driver.reference()));
+        }
+    }
 }

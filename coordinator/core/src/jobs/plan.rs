@@ -3,20 +3,21 @@
 use serde::{Deserialize, Serialize};
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::ObjectId;
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::repair::CopyPhase;
+use shardmill_common::kinds::repair::CopyTask;
 use shardmill_common::manifest::{Manifest, ObjectRef, ShardEntry};
 use shardmill_common::model::{Evaluation, Model};
 use shardmill_common::name::DatasetName;
+use shardmill_common::phase::Phase;
 use shardmill_common::schema::Schema;
-use shardmill_common::spec::{ChunkPlace, JobSpec};
-use shardmill_common::task::{
-    CopyTask, PartitionSize, ShardInput, ShardRef, TaskKind, TaskOutput, TaskRange, TaskSpec,
-};
+use shardmill_common::task::{PartitionSize, ShardInput, ShardRef, TaskKind, TaskOutput, TaskRange, TaskSpec};
 
 /// A job with its inputs as they were when it was accepted: all a planner needs, and all a restart needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResolvedJob {
     pub spec: JobSpec,
-    /// In the order of `JobSpec::inputs`.
+    /// In the order of `Kind::inputs`.
     pub inputs: Vec<Manifest>,
     /// Copies wanted of what it makes.
     pub replicas: u32,
@@ -32,6 +33,10 @@ pub struct StageView<'a> {
 }
 
 impl<'a> StageView<'a> {
+    pub fn is(&self, phase: impl Phase) -> bool {
+        self.name == phase.name()
+    }
+
     pub fn outputs(&self) -> impl Iterator<Item = &'a TaskOutput> + '_ {
         self.tasks.iter().filter_map(|(_, output)| *output)
     }
@@ -82,8 +87,12 @@ pub enum Next {
 
 impl Next {
     /// A stage that needs no memory of its own.
-    pub fn stage(name: &str, tasks: Vec<TaskSpec>, keeps: Vec<u32>) -> Next {
-        Next::Stage(Box::new(Planned { name: name.into(), tasks, keeps, ..Default::default() }))
+    pub fn stage(phase: impl Phase, tasks: Vec<TaskSpec>, keeps: Vec<u32>) -> Next {
+        Next::Stage(Box::new(Planned { name: phase.name().into(), tasks, keeps, ..Default::default() }))
+    }
+
+    pub fn publish(publication: Publication) -> Next {
+        Next::Publish(Box::new(publication))
     }
 }
 
@@ -118,7 +127,7 @@ impl ShardAt {
     }
 
     /// A task that reads this shard (and `reads` besides).
-    pub fn task(&self, kind: TaskKind, reads: Vec<TaskRange>) -> TaskSpec {
+    pub fn task(&self, kind: impl Into<TaskKind>, reads: Vec<TaskRange>) -> TaskSpec {
         let mut reads = reads;
         let objects: Vec<ObjectId> = match &self.shard {
             ShardRef::Stored(entry) => entry.objects().map(|o| o.id).collect(),
@@ -128,7 +137,7 @@ impl ShardAt {
                 Vec::new()
             }
         };
-        TaskSpec { kind, reads, objects, memory: frame_memory(self.entry.object.bytes) }
+        TaskSpec { kind: kind.into(), reads, objects, memory: frame_memory(self.entry.object.bytes) }
     }
 }
 
@@ -173,9 +182,9 @@ pub fn inputs_of(first: usize, group: &[ShardAt]) -> Vec<ShardInput> {
 }
 
 /// A task that reads these shards, one after another (and `reads` besides).
-pub fn task_of(group: &[ShardAt], kind: TaskKind, reads: Vec<TaskRange>) -> TaskSpec {
+pub fn task_of(group: &[ShardAt], kind: impl Into<TaskKind>, reads: Vec<TaskRange>) -> TaskSpec {
     let bytes = group.iter().map(size_of).sum();
-    let mut task = TaskSpec { kind, reads, objects: Vec::new(), memory: frame_memory(bytes) };
+    let mut task = TaskSpec { kind: kind.into(), reads, objects: Vec::new(), memory: frame_memory(bytes) };
     for shard in group {
         match &shard.shard {
             ShardRef::Stored(entry) => task.objects.extend(entry.objects().map(|o| o.id)),
@@ -193,36 +202,13 @@ pub fn frame_memory(parquet_bytes: u64) -> u64 {
 /// Every object that a live job needs from outside: inputs, uploaded chunks, registered shards.
 pub fn input_objects(job: &ResolvedJob) -> Vec<ObjectRef> {
     let mut objects: Vec<ObjectRef> = job.inputs.iter().flat_map(Manifest::objects).cloned().collect();
-    match &job.spec {
-        JobSpec::Ingest(spec) => {
-            for chunk in &spec.chunks {
-                if let ChunkPlace::Object(object) = &chunk.place {
-                    objects.push(object.clone());
-                }
-            }
-            objects.extend(spec.base.iter().flat_map(Manifest::objects).cloned());
-        }
-        JobSpec::Register(spec) => objects.extend(spec.shards.iter().flat_map(ShardEntry::objects).cloned()),
-        JobSpec::Repair(spec) => objects.extend(spec.objects.iter().cloned()),
-        JobSpec::MapReduce(spec) => objects.extend(spec.work.files.iter().map(|f| f.object.clone())),
-        JobSpec::Clean(_)
-        | JobSpec::Dedup(_)
-        | JobSpec::Compare(_)
-        | JobSpec::Split(_)
-        | JobSpec::Train(_)
-        | JobSpec::Predict(_)
-        | JobSpec::Evaluate(_)
-        | JobSpec::Import(_)
-        | JobSpec::Sort(_)
-        | JobSpec::Aggregate(_)
-        | JobSpec::Join(_) => {}
-    }
+    objects.extend(job.spec.objects().into_iter().cloned());
     objects
 }
 
-/// Where a stage of this name is, the last one if there are several.
-pub fn find(stages: &[StageView<'_>], name: &str) -> Option<u32> {
-    stages.iter().rposition(|s| s.name == name).map(|n| n as u32)
+/// Where the stage of this phase is, the last one if there are several.
+pub fn find(stages: &[StageView<'_>], phase: impl Phase) -> Option<u32> {
+    stages.iter().rposition(|s| s.is(phase)).map(|n| n as u32)
 }
 
 /// All tasks of a stage.
@@ -318,8 +304,15 @@ pub fn rejects_schema() -> Schema {
     ])
 }
 
-/// The name of the stage that copies.
-pub const COPY: &str = "copy";
+/// A task that copies a stored object.
+pub fn copy_of(object: &ObjectRef) -> TaskSpec {
+    TaskSpec {
+        kind: CopyTask { objects: vec![object.clone()], made: Vec::new() }.into(),
+        reads: Vec::new(),
+        objects: vec![object.id],
+        memory: object.bytes + (4 << 20),
+    }
+}
 
 /// Puts the copying of what was made before its publication, unless it was done or there is nowhere to copy to.
 pub fn copies_first(
@@ -329,7 +322,7 @@ pub fn copies_first(
     live_workers: u32,
 ) -> Next {
     let copies = job.replicas.min(live_workers.max(1)).saturating_sub(1);
-    if copies == 0 || find(stages, COPY).is_some() {
+    if copies == 0 || find(stages, CopyPhase::Copy).is_some() {
         return Next::Publish(publication);
     }
     let published: std::collections::BTreeSet<ObjectId> =
@@ -345,7 +338,7 @@ pub fn copies_first(
             for _ in 0..copies {
                 let made = vec![TaskRange::one(stage, task)];
                 tasks.push(TaskSpec {
-                    kind: TaskKind::Copy(CopyTask { objects: Vec::new(), made: made.clone() }),
+                    kind: CopyTask { objects: Vec::new(), made: made.clone() }.into(),
                     reads: made,
                     objects: Vec::new(),
                     memory: bytes + (4 << 20),
@@ -353,19 +346,10 @@ pub fn copies_first(
             }
         }
     }
-    if let JobSpec::Register(spec) = &job.spec {
-        for object in spec.shards.iter().flat_map(ShardEntry::objects) {
-            for _ in 0..copies {
-                tasks.push(TaskSpec {
-                    kind: TaskKind::Copy(CopyTask { objects: vec![object.clone()], made: Vec::new() }),
-                    reads: Vec::new(),
-                    objects: vec![object.id],
-                    memory: object.bytes + (4 << 20),
-                });
-            }
-        }
+    for object in job.spec.brought() {
+        tasks.extend((0..copies).map(|_| copy_of(object)));
     }
-    if tasks.is_empty() { Next::Publish(publication) } else { Next::stage(COPY, tasks, Vec::new()) }
+    if tasks.is_empty() { Next::Publish(publication) } else { Next::stage(CopyPhase::Copy, tasks, Vec::new()) }
 }
 
 #[cfg(test)]

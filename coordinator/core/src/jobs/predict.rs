@@ -1,44 +1,92 @@
 //! Batch prediction: one map stage; every shard is predicted where it lies.
 
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::predict::PredictSpec;
+use shardmill_common::kinds::predict::PredictTask;
 use shardmill_common::manifest::Manifest;
 use shardmill_common::model::{Encoding, Feature, Model};
 use shardmill_common::prediction::added_columns;
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::spec::PredictSpec;
-use shardmill_common::task::{PredictTask, TaskKind};
 
 use super::plan::{Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, output, rejects_schema, whole};
+use crate::command::Facts;
+use crate::core::Core;
+use crate::jobs::Planner;
+use crate::jobs::outline::Outline;
+use crate::jobs::outline::read_all;
+use crate::jobs::outline::shards;
+use shardmill_common::failure::Refusal;
+use shardmill_common::kinds::predict::PredictPhase;
+use shardmill_common::shared::Shared;
 
-const PREDICT: &str = "predict";
 /// A dataset's columns are listed in a message if they are no more than these.
 const LISTED: usize = 30;
 
-pub fn check(spec: &PredictSpec, job: &ResolvedJob) -> Result<(), String> {
-    let input = job.inputs.first().ok_or("the input is missing")?;
-    let model = spec.resolved.as_deref().ok_or("the model was not looked up")?;
-    check_features(model, input)?;
-    let keep = kept(spec, &input.schema);
-    for (n, column) in keep.iter().enumerate() {
-        if input.schema.get(column).is_none() {
-            return Err(format!("{} has no column `{column}` to keep{}", input.reference(), listed(&input.schema)));
+impl Planner for PredictSpec {
+    fn resolve(&mut self, core: &Core, _facts: &Facts) -> Result<(), Refusal> {
+        self.resolved = Some(Box::new(core.pinned(&mut self.model)?));
+        Ok(())
+    }
+
+    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
+        let input = job.inputs.first().ok_or("the input is missing")?;
+        let model = self.resolved.as_deref().ok_or("the model was not looked up")?;
+        check_features(model, input)?;
+        let keep = kept(self, &input.schema);
+        for (n, column) in keep.iter().enumerate() {
+            if input.schema.get(column).is_none() {
+                return Err(format!("{} has no column `{column}` to keep{}", input.reference(), listed(&input.schema)));
+            }
+            if keep[..n].contains(column) {
+                return Err(format!("the column `{column}` is to be kept twice"));
+            }
         }
-        if keep[..n].contains(column) {
-            return Err(format!("the column `{column}` is to be kept twice"));
+        let added = added_columns(&model.target, self.outputs);
+        if added.is_empty() {
+            return Err(format!("{} has no probabilities to put out: ask for the label", model.reference()));
         }
+        let clashes = quoted(added.iter().map(|f| f.name.as_str()).filter(|name| keep.iter().any(|k| k == name)));
+        if !clashes.is_empty() {
+            return Err(format!(
+                "the prediction adds columns that {} already has: {clashes}; leave them out with --keep, or rename them",
+                input.reference()
+            ));
+        }
+        Ok(())
     }
-    let added = added_columns(&model.target, spec.outputs);
-    if added.is_empty() {
-        return Err(format!("{} has no probabilities to put out: ask for the label", model.reference()));
+
+    fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+        let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+        let model = self.resolved.as_deref().ok_or_else(|| Failure::internal("the model was not looked up"))?;
+        let keep = kept(self, &input.schema);
+        let Some(predict) = find(stages, PredictPhase::Predict) else {
+            return Ok(predict_stage(self, model, input, &keep));
+        };
+        let outputs =
+            whole(stages, predict).tasks().map(|(s, t)| output(stages, s, t)).collect::<Result<Vec<_>, _>>()?;
+        let mut fields: Vec<Field> = keep.iter().filter_map(|c| input.schema.get(c).cloned()).collect();
+        fields.extend(added_columns(&model.target, self.outputs));
+        let mut drafts = vec![Draft {
+            name: self.output.clone(),
+            schema: Schema::new(fields).published(),
+            shards: outputs.iter().filter_map(|o| o.shard.clone()).filter(|s| s.rows() > 0).collect(),
+        }];
+        let rejects: Vec<_> = outputs.iter().filter_map(|o| o.rejects.clone()).collect();
+        if !rejects.is_empty() {
+            drafts.push(Draft { name: self.output.rejects(), schema: rejects_schema(), shards: rejects });
+        }
+        Ok(Next::publish(Publication { drafts, ..Default::default() }))
     }
-    let clashes = quoted(added.iter().map(|f| f.name.as_str()).filter(|name| keep.iter().any(|k| k == name)));
-    if !clashes.is_empty() {
-        return Err(format!(
-            "the prediction adds columns that {} already has: {clashes}; leave them out with --keep, or rename them",
-            input.reference()
-        ));
+
+    fn outline(&self, job: &ResolvedJob) -> Option<Outline> {
+        let mut outline = Outline::default();
+        outline.stage(
+            PredictPhase::Predict,
+            shards(job),
+            format!("predict the rows of {} with {}", read_all(job), self.model),
+        );
+        Some(outline)
     }
-    Ok(())
 }
 
 /// Whether every raw column that the model reads is there, in a type whose values it can take.
@@ -90,28 +138,9 @@ fn kept(spec: &PredictSpec, schema: &Schema) -> Vec<String> {
     spec.keep.clone().unwrap_or_else(|| schema.names().map(str::to_owned).collect())
 }
 
-pub fn next(spec: &PredictSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-    let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
-    let model = spec.resolved.as_deref().ok_or_else(|| Failure::internal("the model was not looked up"))?;
-    let keep = kept(spec, &input.schema);
-    let Some(predict) = find(stages, PREDICT) else { return Ok(predict_stage(spec, model, input, &keep)) };
-    let outputs = whole(stages, predict).tasks().map(|(s, t)| output(stages, s, t)).collect::<Result<Vec<_>, _>>()?;
-    let mut fields: Vec<Field> = keep.iter().filter_map(|c| input.schema.get(c).cloned()).collect();
-    fields.extend(added_columns(&model.target, spec.outputs));
-    let mut drafts = vec![Draft {
-        name: spec.output.clone(),
-        schema: Schema::new(fields).published(),
-        shards: outputs.iter().filter_map(|o| o.shard.clone()).filter(|s| s.rows() > 0).collect(),
-    }];
-    let rejects: Vec<_> = outputs.iter().filter_map(|o| o.rejects.clone()).collect();
-    if !rejects.is_empty() {
-        drafts.push(Draft { name: spec.output.rejects(), schema: rejects_schema(), shards: rejects });
-    }
-    Ok(Next::Publish(Box::new(Publication { drafts, ..Default::default() })))
-}
-
 fn predict_stage(spec: &PredictSpec, model: &Model, input: &Manifest, keep: &[String]) -> Next {
-    let lean = model.lean();
+    let lean = Shared::new(model.lean());
+    let (schema, keep) = (Shared::new(input.schema.clone()), Shared::new(keep.to_vec()));
     let numbers = (lean.features.width() + added_columns(&lean.target, spec.outputs).len()) as u64;
     let mut first_row = 0;
     let tasks = input
@@ -122,21 +151,21 @@ fn predict_stage(spec: &PredictSpec, model: &Model, input: &Manifest, keep: &[St
             let shard = ShardAt::stored(entry);
             let task = PredictTask {
                 input: shard.input(n),
-                schema: input.schema.clone(),
-                model: Box::new(lean.clone()),
-                keep: keep.to_vec(),
+                schema: schema.clone(),
+                model: lean.clone(),
+                keep: keep.clone(),
                 outputs: spec.outputs,
                 source_name: input.reference().to_string(),
                 first_row,
             };
             first_row += entry.rows();
-            let mut task = shard.task(TaskKind::Predict(Box::new(task)), Vec::new());
+            let mut task = shard.task(task, Vec::new());
             // One-hot columns are kept as codes, so this is more than enough for the encoded rows.
             task.memory = task.memory.saturating_add(entry.rows().saturating_mul(numbers.min(256) * 8));
             task
         })
         .collect();
-    Next::stage(PREDICT, tasks, Vec::new())
+    Next::stage(PredictPhase::Predict, tasks, Vec::new())
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Plans of predictions, over inputs that exist on paper only.
 
 use shardmill_common::ids::{JobId, ObjectId};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::predict::PredictOutputs;
 use shardmill_common::manifest::{ObjectRef, ShardEntry};
 use shardmill_common::model::{ClassValue, Curvature, Encoder, Label, Packed, Parameters, Target, Unknown, example};
-use shardmill_common::spec::JobSpec;
-use shardmill_common::task::{PredictOutputs, TaskOutput, TaskSpec};
+use shardmill_common::task::TaskKind;
+use shardmill_common::task::{TaskOutput, TaskSpec};
 use shardmill_common::time::Timestamp;
 
 use super::*;
@@ -77,13 +79,13 @@ const FITTING: [(&str, DataType); 3] = [("city", DataType::String), ("id", DataT
 #[test]
 fn extra_columns_and_other_orders_are_fine() {
     let spec = spec(classes(), None);
-    check(&spec, &job(&spec, &FITTING, &[1])).unwrap();
+    spec.check(&job(&spec, &FITTING, &[1])).unwrap();
 }
 
 #[test]
 fn mistakes_are_told() {
     use DataType::{Date, Float64, Int64, String};
-    let told = |spec: &PredictSpec, columns: &[(&str, DataType)]| check(spec, &job(spec, columns, &[1])).unwrap_err();
+    let told = |spec: &PredictSpec, columns: &[(&str, DataType)]| spec.check(&job(spec, columns, &[1])).unwrap_err();
     let all = spec(classes(), None);
     let missing = told(&all, &[("id", Int64)]);
     assert!(missing.contains("churn@3 reads: `x`, `city`; its columns are id"), "{missing}");
@@ -97,7 +99,7 @@ fn mistakes_are_told() {
     let clashing = told(&all, &clash);
     assert!(clashing.contains("`prediction`, `probability_1`; leave them out"), "{clashing}");
     let some = spec(classes(), Some(&["x"]));
-    check(&some, &job(&some, &clash, &[1])).unwrap();
+    some.check(&job(&some, &clash, &[1])).unwrap();
     assert!(told(&spec(classes(), Some(&["z"])), &FITTING).contains("no column `z` to keep; its columns are city"));
     assert!(told(&spec(classes(), Some(&["x", "x"])), &FITTING).contains("twice"));
     let mut nothing = spec(number(), None);
@@ -111,12 +113,12 @@ fn mistakes_are_told() {
 fn shards_are_predicted_and_published_with_their_rejects() {
     let spec = spec(classes(), Some(&["id"]));
     let job = job(&spec, &FITTING, &[4, 3]);
-    let Next::Stage(planned) = next(&spec, &job, &[]).unwrap() else { panic!("no stage") };
+    let Next::Stage(planned) = spec.next(&job, &[]).unwrap() else { panic!("no stage") };
     let tasks: Vec<&PredictTask> = planned
         .tasks
         .iter()
         .map(|t: &TaskSpec| match &t.kind {
-            TaskKind::Predict(task) => task.as_ref(),
+            TaskKind::Predict(task) => task,
             other => panic!("{other:?}"),
         })
         .collect();
@@ -127,8 +129,8 @@ fn shards_are_predicted_and_published_with_their_rejects() {
     let outputs =
         [TaskOutput { shard: Some(entry.clone()), rejects: Some(entry), ..Default::default() }, TaskOutput::default()];
     let tasks = planned.tasks.iter().map(|t| &t.kind).zip(outputs.iter().map(Some)).collect();
-    let stages = [StageView { name: PREDICT, memo: None, seconds: 0.0, tasks }];
-    let Next::Publish(publication) = next(&spec, &job, &stages).unwrap() else { panic!("nothing is published") };
+    let stages = [StageView { name: "predict", memo: None, seconds: 0.0, tasks }];
+    let Next::Publish(publication) = spec.next(&job, &stages).unwrap() else { panic!("nothing is published") };
     let drafts: Vec<_> = publication.drafts.iter().map(|d| (d.name.as_str(), d.shards.len())).collect();
     assert_eq!(drafts, [("scored", 1), ("scored.rejects", 1)]);
     assert_eq!(publication.drafts[0].schema.names_joined(), "id, prediction, probability_0, probability_1");
@@ -138,8 +140,8 @@ fn shards_are_predicted_and_published_with_their_rejects() {
 fn no_rows_give_a_dataset_with_columns() {
     let spec = spec(number(), None);
     let job = job(&spec, &FITTING, &[]);
-    let stages = [StageView { name: PREDICT, memo: None, seconds: 0.0, tasks: vec![] }];
-    let Next::Publish(publication) = next(&spec, &job, &stages).unwrap() else { panic!("nothing is published") };
+    let stages = [StageView { name: "predict", memo: None, seconds: 0.0, tasks: vec![] }];
+    let Next::Publish(publication) = spec.next(&job, &stages).unwrap() else { panic!("nothing is published") };
     assert_eq!(publication.drafts.len(), 1);
     assert_eq!(publication.drafts[0].schema.names_joined(), "city, id, x, prediction");
 }

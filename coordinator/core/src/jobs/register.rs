@@ -1,18 +1,28 @@
 //! Registration: shards that a client wrote straight to workers become a version.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::spec::RegisterSpec;
+use shardmill_common::kinds::register::RegisterSpec;
 
 use super::plan::{Draft, Next, Publication};
+use crate::jobs::Planner;
+use crate::jobs::outline::Outline;
+use crate::jobs::plan::ResolvedJob;
+use crate::jobs::plan::StageView;
 
-pub fn check(spec: &RegisterSpec) -> Result<(), String> {
-    if spec.schema.is_empty() {
-        return Err("the dataset has no columns".into());
+impl Planner for RegisterSpec {
+    fn check(&self, _job: &ResolvedJob) -> Result<(), String> {
+        if self.schema.is_empty() {
+            return Err("the dataset has no columns".into());
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-pub fn next(spec: &RegisterSpec) -> Result<Next, Failure> {
-    let draft = Draft { name: spec.output.clone(), schema: spec.schema.clone(), shards: spec.shards.clone() };
-    Ok(Next::Publish(Box::new(Publication { drafts: vec![draft], ..Default::default() })))
+    fn next(&self, _job: &ResolvedJob, _stages: &[StageView<'_>]) -> Result<Next, Failure> {
+        let draft = Draft { name: self.output.clone(), schema: self.schema.clone(), shards: self.shards.clone() };
+        Ok(Next::publish(Publication { drafts: vec![draft], ..Default::default() }))
+    }
+
+    fn outline(&self, _job: &ResolvedJob) -> Option<Outline> {
+        None
+    }
 }

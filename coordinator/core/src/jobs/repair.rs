@@ -1,24 +1,31 @@
 //! Repair: an object that lacks copies is copied to workers that lack it.
 
-use shardmill_common::failure::Failure;
-use shardmill_common::spec::RepairSpec;
-use shardmill_common::task::{CopyTask, TaskKind, TaskSpec};
+use shardmill_common::failure::{Failure, Refusal};
+use shardmill_common::kinds::repair::{CopyPhase, RepairSpec};
 
-use super::plan::{COPY, Next, StageView};
+use super::Planner;
+use super::outline::Outline;
+use super::plan::{Next, ResolvedJob, StageView, copy_of};
+use crate::command::Facts;
+use crate::core::Core;
 
-pub fn next(spec: &RepairSpec, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-    if !stages.is_empty() {
-        return Ok(Next::Quiet);
+impl Planner for RepairSpec {
+    fn resolve(&mut self, _core: &Core, _facts: &Facts) -> Result<(), Refusal> {
+        Err(Refusal::Denied("repairs are the coordinator's own".into()))
     }
-    let tasks = spec
-        .objects
-        .iter()
-        .map(|object| TaskSpec {
-            kind: TaskKind::Copy(CopyTask { objects: vec![object.clone()], made: Vec::new() }),
-            reads: Vec::new(),
-            objects: vec![object.id],
-            memory: object.bytes + (4 << 20),
-        })
-        .collect();
-    Ok(Next::stage(COPY, tasks, Vec::new()))
+
+    fn check(&self, _job: &ResolvedJob) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn next(&self, _job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+        if !stages.is_empty() {
+            return Ok(Next::Quiet);
+        }
+        Ok(Next::stage(CopyPhase::Copy, self.objects.iter().map(copy_of).collect(), Vec::new()))
+    }
+
+    fn outline(&self, _job: &ResolvedJob) -> Option<Outline> {
+        None
+    }
 }

@@ -4,7 +4,8 @@
 //! A bound is a key and a position in the dataset: rows that all have the same key are cut too, and keep their order.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{BoundsTask, MergeTask, RangeTask, SampleTask, SortOrder, SortSpec, Unsorted};
+use shardmill_common::kinds::sort::{BoundsTask, MergeTask, RangeTask, SampleTask, SortOrder, SortSpec, Unsorted};
+use shardmill_common::phase::Phase;
 use shardmill_common::schema::{DataType, Schema};
 use shardmill_common::task::{TaskKind, TaskRange, TaskSpec};
 
@@ -13,12 +14,13 @@ use super::plan::{
     Draft, Next, Publication, ResolvedJob, ShardAt, StageView, each_group, find, frame_memory, groups_of, inputs_of,
     made_shards, outputs, partition_sums, task_of, whole,
 };
-
-const SORT: &str = "sort";
-const SAMPLE: &str = "sample";
-const BOUNDS: &str = "bounds";
-const RANGE: &str = "range";
-const MERGE: &str = "merge";
+use crate::jobs::Planner;
+use crate::jobs::outline::Outline;
+use crate::jobs::outline::groups;
+use crate::jobs::outline::listed;
+use crate::jobs::outline::read_all;
+use shardmill_common::kinds::sort::SortPhase;
+use shardmill_common::shared::Shared;
 
 /// Rows that take up to about so many bytes in memory are sorted by one task.
 const ONE_TASK: u64 = 24 << 20;
@@ -31,9 +33,46 @@ const MOST_RANGES: u64 = 1024;
 const SAMPLES: u64 = 1 << 16;
 const SAMPLE_BYTES: u64 = 64 << 20;
 
-pub fn check(spec: &SortSpec, job: &ResolvedJob) -> Result<(), String> {
-    let input = job.inputs.first().ok_or("the input is missing")?;
-    check_order(&spec.order, &input.schema, &input.reference().to_string())
+impl Planner for SortSpec {
+    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
+        let input = job.inputs.first().ok_or("the input is missing")?;
+        check_order(&self.order, &input.schema, &input.reference().to_string())
+    }
+
+    fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+        let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+        let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
+        match sort_stages(&shards, &input.schema, &self.order, stages)? {
+            Progress::Next(next) => Ok(next),
+            Progress::Finished(shards) => Ok(Next::Publish(Box::new(Publication {
+                drafts: vec![Draft {
+                    name: self.output.clone(),
+                    schema: input.schema.clone(),
+                    shards: shards.into_iter().map(|s| s.entry).collect(),
+                }],
+                ..Default::default()
+            }))),
+        }
+    }
+
+    fn outline(&self, job: &ResolvedJob) -> Option<Outline> {
+        let mut outline = Outline::default();
+        let order = shown(&self.order);
+        if matches!(self.next(job, &[]), Ok(Next::Stage(planned)) if planned.name == SortPhase::Sort.name()) {
+            outline.stage(SortPhase::Sort, 1, format!("sort {} by {order}", read_all(job)));
+            outline.note("one task sorts it all: it is small");
+            return Some(outline);
+        }
+        outline.stage(
+            SortPhase::Sample,
+            groups(job),
+            format!("take a sample of the keys ({order}) of {}", read_all(job)),
+        );
+        outline.stage(SortPhase::Bounds, 1, "cut the keys into ranges of equal share; a key that repeats is cut too");
+        outline.stage(SortPhase::Range, groups(job), format!("send every row of {} to its range", read_all(job)));
+        outline.later(SortPhase::Merge, "sort each range; what does not fit in memory is spilled and merged");
+        Some(outline)
+    }
 }
 
 /// Columns to sort by must be there, and be named once.
@@ -52,22 +91,6 @@ pub fn check_order(order: &SortOrder, schema: &Schema, what: &str) -> Result<(),
     Ok(())
 }
 
-pub fn next(spec: &SortSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-    let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
-    let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
-    match sort_stages(&shards, &input.schema, &spec.order, stages)? {
-        Progress::Next(next) => Ok(next),
-        Progress::Finished(shards) => Ok(Next::Publish(Box::new(Publication {
-            drafts: vec![Draft {
-                name: spec.output.clone(),
-                schema: input.schema.clone(),
-                shards: shards.into_iter().map(|s| s.entry).collect(),
-            }],
-            ..Default::default()
-        }))),
-    }
-}
-
 /// The stages that sort these shards; in the end the sorted ones. Rows of equal keys keep the order of the shards.
 pub fn sort_stages(
     shards: &[ShardAt],
@@ -81,31 +104,32 @@ pub fn sort_stages(
     }
     let bytes = bytes_in_memory(&shards, schema);
     if bytes <= ONE_TASK {
-        return Ok(match find(stages, SORT) {
+        return Ok(match find(stages, SortPhase::Sort) {
             None => Progress::Next(one_task(&shards, schema, order)),
             Some(stage) => Progress::Finished(made_shards(stage, stages)?),
         });
     }
     let partitions = bytes.div_ceil(RANGE_BYTES).clamp(FEWEST_RANGES, MOST_RANGES) as u32;
-    let Some(sample) = find(stages, SAMPLE) else {
+    let Some(sample) = find(stages, SortPhase::Sample) else {
         return Ok(Progress::Next(sample_stage(&shards, schema, order)));
     };
-    let Some(bounds) = find(stages, BOUNDS) else {
+    let Some(bounds) = find(stages, SortPhase::Bounds) else {
         let samples = whole(stages, sample);
-        let kind = TaskKind::Bounds(BoundsTask { samples, partitions });
+        let kind = BoundsTask { samples, partitions }.into();
         let task = TaskSpec { kind, reads: vec![samples], objects: Vec::new(), memory: 64 << 20 };
-        return Ok(Progress::Next(Next::stage(BOUNDS, vec![task], vec![sample])));
+        return Ok(Progress::Next(Next::stage(SortPhase::Bounds, vec![task], vec![sample])));
     };
-    let Some(range) = find(stages, RANGE) else {
+    let Some(range) = find(stages, SortPhase::Range) else {
         let bounds = whole(stages, bounds);
+        let (schema, order) = (Shared::new(schema.clone()), Shared::new(order.clone()));
         let task = |(first, group): (usize, &[ShardAt])| {
             let (inputs, schema, order) = (inputs_of(first, group), schema.clone(), order.clone());
-            task_of(group, TaskKind::Range(RangeTask { inputs, schema, order, bounds, partitions }), vec![bounds])
+            task_of(group, RangeTask { inputs, schema, order, bounds, partitions }, vec![bounds])
         };
         let tasks = each_group(&shards, &groups_of(&shards)).map(task).collect();
-        return Ok(Progress::Next(Next::stage(RANGE, tasks, vec![bounds.stage])));
+        return Ok(Progress::Next(Next::stage(SortPhase::Range, tasks, vec![bounds.stage])));
     };
-    let Some(merge) = find(stages, MERGE) else {
+    let Some(merge) = find(stages, SortPhase::Merge) else {
         return Ok(Progress::Next(merge_stage(schema, order, whole(stages, range), partitions, stages)?));
     };
     Ok(Progress::Finished(made_shards(merge, stages)?))
@@ -121,13 +145,14 @@ pub fn bytes_in_memory(shards: &[ShardAt], schema: &Schema) -> u64 {
 
 fn one_task(shards: &[ShardAt], schema: &Schema, order: &SortOrder) -> Next {
     let inputs = shards.iter().enumerate().map(|(n, shard)| shard.input(n)).collect();
-    let task = MergeTask { rows: Unsorted::Shards(inputs), schema: schema.clone(), order: order.clone() };
-    let kind = TaskKind::Merge(task);
+    let (schema, order) = (Shared::new(schema.clone()), Shared::new(order.clone()));
+    let task = MergeTask { rows: Unsorted::Shards(inputs), schema, order };
+    let kind = TaskKind::from(task);
     let each: Vec<TaskSpec> = shards.iter().map(|shard| shard.task(kind.clone(), Vec::new())).collect();
     let reads = TaskRange::gather(each.iter().flat_map(|task| &task.reads).flat_map(|range| range.tasks()));
     let bytes = shards.iter().map(|shard| shard.entry.object.bytes).sum();
     let objects = each.into_iter().flat_map(|task| task.objects).collect();
-    Next::stage(SORT, vec![TaskSpec { kind, reads, objects, memory: frame_memory(bytes) }], Vec::new())
+    Next::stage(SortPhase::Sort, vec![TaskSpec { kind, reads, objects, memory: frame_memory(bytes) }], Vec::new())
 }
 
 fn sample_stage(shards: &[ShardAt], schema: &Schema, order: &SortOrder) -> Next {
@@ -138,15 +163,15 @@ fn sample_stage(shards: &[ShardAt], schema: &Schema, order: &SortOrder) -> Next 
     let ends = groups_of(shards);
     let bytes = (SAMPLE_BYTES / ends.len().max(1) as u64).max(16 << 10);
     let mut tasks = Vec::with_capacity(ends.len());
+    let (schema, order) = (Shared::new(schema.clone()), Shared::new(order.clone()));
     for (n, group) in each_group(shards, &ends) {
         let (inputs, schema, order) = (inputs_of(n, group), schema.clone(), order.clone());
-        let kind = TaskKind::Sample(SampleTask { inputs, schema, order, first, step, bytes });
-        tasks.push(task_of(group, kind, Vec::new()));
+        tasks.push(task_of(group, SampleTask { inputs, schema, order, first, step, bytes }, Vec::new()));
         let rows: u64 = group.iter().map(|shard| shard.entry.rows()).sum();
         let taken = rows.saturating_sub(first).div_ceil(step);
         first = first + taken * step - rows;
     }
-    Next::stage(SAMPLE, tasks, Vec::new())
+    Next::stage(SortPhase::Sample, tasks, Vec::new())
 }
 
 fn merge_stage(
@@ -157,15 +182,24 @@ fn merge_stage(
     stages: &[StageView<'_>],
 ) -> Result<Next, Failure> {
     let bytes = partition_sums(outputs(stages, runs)?, partitions as usize, |size| size.bytes);
+    let (schema, order) = (Shared::new(schema.clone()), Shared::new(order.clone()));
     let task = |(partition, bytes): (u32, &u64)| {
         let rows = Unsorted::Range { runs, partition };
-        let kind = TaskKind::Merge(MergeTask { rows, schema: schema.clone(), order: order.clone() });
+        let kind = MergeTask { rows, schema: schema.clone(), order: order.clone() }.into();
         // What is more than a task's share of the memory is sorted on disk.
         let memory = bytes.saturating_mul(6).min(4 * RANGE_BYTES) + (8 << 20);
         TaskSpec { kind, reads: vec![runs], objects: Vec::new(), memory }
     };
     let tasks = (0u32..).zip(&bytes).filter(|(_, bytes)| **bytes > 0).map(task).collect();
-    Ok(Next::stage(MERGE, tasks, vec![runs.stage]))
+    Ok(Next::stage(SortPhase::Merge, tasks, vec![runs.stage]))
+}
+
+fn shown(order: &SortOrder) -> String {
+    let key = |k: &shardmill_common::kinds::sort::SortKey| {
+        if k.descending { format!("{} (descending)", k.column) } else { k.column.clone() }
+    };
+    let keys: Vec<String> = order.by.iter().map(key).collect();
+    format!("{}, rows without a value {}", listed(&keys), if order.nulls_last { "last" } else { "first" })
 }
 
 #[cfg(test)]

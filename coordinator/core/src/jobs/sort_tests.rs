@@ -1,10 +1,10 @@
 //! Plans of sorts, over inputs that exist on paper only.
 
 use shardmill_common::ids::{JobId, ObjectId};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::sort::SortKey;
 use shardmill_common::manifest::{Manifest, ObjectRef, ShardEntry};
-use shardmill_common::mapreduce::SortKey;
 use shardmill_common::schema::Field;
-use shardmill_common::spec::JobSpec;
 use shardmill_common::task::{PartitionSize, ShardRef, TaskOutput};
 use shardmill_common::time::Timestamp;
 
@@ -42,7 +42,7 @@ fn job(spec: &SortSpec, shards: &[(u64, u64)]) -> ResolvedJob {
 fn run(shards: &[(u64, u64)], of: impl Fn(&TaskKind) -> TaskOutput) -> (Vec<(String, Vec<TaskSpec>)>, Publication) {
     let spec = spec(&["x", "s"]);
     let job = job(&spec, shards);
-    check(&spec, &job).unwrap();
+    spec.check(&job).unwrap();
     let mut done: Vec<(String, Vec<TaskSpec>, Vec<TaskOutput>)> = Vec::new();
     loop {
         let views: Vec<StageView<'_>> = done
@@ -54,7 +54,7 @@ fn run(shards: &[(u64, u64)], of: impl Fn(&TaskKind) -> TaskOutput) -> (Vec<(Str
                 tasks: tasks.iter().map(|t| &t.kind).zip(outputs.iter().map(Some)).collect(),
             })
             .collect();
-        match next(&spec, &job, &views).unwrap() {
+        match spec.next(&job, &views).unwrap() {
             Next::Stage(planned) => {
                 let outputs = planned.tasks.iter().map(|t| of(&t.kind)).collect();
                 done.push((planned.name, planned.tasks, outputs));
@@ -85,7 +85,7 @@ fn outputs(kind: &TaskKind) -> TaskOutput {
 fn what_is_small_is_one_task_and_what_is_empty_is_none() {
     let (stages, published) = run(&[(10, 500), (0, 90), (20, 700)], outputs);
     let [(name, tasks)] = stages.as_slice() else { panic!("{stages:?}") };
-    assert_eq!((name.as_str(), tasks.len(), tasks[0].objects.len()), (SORT, 1, 2));
+    assert_eq!((name.as_str(), tasks.len(), tasks[0].objects.len()), ("sort", 1, 2));
     assert_eq!(published.drafts[0].shards.iter().map(ShardEntry::rows).collect::<Vec<_>>(), [1, 2]);
     for shards in [&[][..], &[(0, 100)][..]] {
         let (stages, published) = run(shards, outputs);
@@ -99,7 +99,7 @@ fn what_is_large_goes_by_ranges() {
     let (stages, published) = run(&[(400_000, 30 << 20); 20], outputs);
     let names: Vec<(&str, usize)> = stages.iter().map(|(name, tasks)| (name.as_str(), tasks.len())).collect();
     // 1.2 GB in memory: 19 ranges, of which every third is empty.
-    assert_eq!(names, [(SAMPLE, 20), (BOUNDS, 1), (RANGE, 20), (MERGE, 12)]);
+    assert_eq!(names, [("sample", 20), ("bounds", 1), ("range", 20), ("merge", 12)]);
     assert_eq!(published.drafts[0].shards.len(), 24);
     let (_, ranges) = &stages[2];
     for (n, task) in ranges.iter().enumerate() {
@@ -138,7 +138,7 @@ fn samples_are_evenly_spread_over_all_rows() {
 fn columns_are_checked_before_anything_runs() {
     let refused = |columns: &[&str]| {
         let spec = spec(columns);
-        check(&spec, &job(&spec, &[(1, 1)])).unwrap_err()
+        spec.check(&job(&spec, &[(1, 1)])).unwrap_err()
     };
     assert_eq!(refused(&["x", "z"]), "t@1 has no column `z`; its columns are s, x");
     assert!(refused(&["x", "s", "x"]).contains("`x` to sort by is named twice"));

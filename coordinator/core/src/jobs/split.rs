@@ -5,75 +5,115 @@ use std::collections::BTreeMap;
 
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::split::SplitSpec;
+use shardmill_common::kinds::split::{CountTask, SplitGroup, SplitTask};
 use shardmill_common::manifest::Manifest;
 use shardmill_common::permutation::sizes;
 use shardmill_common::schema::DataType;
-use shardmill_common::spec::SplitSpec;
-use shardmill_common::task::{CountTask, Counts, SplitGroup, SplitTask, TaskKind};
 
 use super::plan::{Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, output};
+use crate::jobs::Planner;
+use crate::jobs::outline::Outline;
+use crate::jobs::outline::number;
+use crate::jobs::outline::read_all;
+use crate::jobs::outline::shards;
+use shardmill_common::kinds::split::SplitPhase;
+use shardmill_common::shared::Shared;
 
-const COUNT: &str = "count";
-const SPLIT: &str = "split";
 /// Different values of the column to stratify by.
 const MAX_STRATA: u64 = 10_000;
 /// Shares are decimal fractions that a person wrote: their sum is 1 but for the last digits of floating point.
 const TOLERANCE: f64 = 1e-9;
 
-pub fn check(spec: &SplitSpec, job: &ResolvedJob) -> Result<(), String> {
-    let input = job.inputs.first().ok_or("the input is missing")?;
-    if spec.into.len() < 2 {
-        return Err("a split needs at least two sides, such as train=0.8,test=0.2".into());
-    }
-    for (n, side) in spec.into.iter().enumerate() {
-        if !(side.share.is_finite() && side.share > 0.0) {
-            return Err(format!("the share of `{}` is {}: it must be more than 0", side.output, side.share));
+impl Planner for SplitSpec {
+    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
+        let input = job.inputs.first().ok_or("the input is missing")?;
+        if self.into.len() < 2 {
+            return Err("a split needs at least two sides, such as train=0.8,test=0.2".into());
         }
-        if spec.into[..n].iter().any(|other| other.output == side.output) {
-            return Err(format!("two sides are named `{}`", side.output));
+        for (n, side) in self.into.iter().enumerate() {
+            if !(side.share.is_finite() && side.share > 0.0) {
+                return Err(format!("the share of `{}` is {}: it must be more than 0", side.output, side.share));
+            }
+            if self.into[..n].iter().any(|other| other.output == side.output) {
+                return Err(format!("two sides are named `{}`", side.output));
+            }
+        }
+        let sum: f64 = self.into.iter().map(|side| side.share).sum();
+        if (sum - 1.0).abs() > TOLERANCE {
+            // Shown without the noise of the addition.
+            let sum = (sum * 1e9).round() / 1e9;
+            return Err(format!("the shares of a split sum to 1, these to {sum}"));
+        }
+        let Some(column) = &self.stratify else { return Ok(()) };
+        match input.schema.get(column).map(|f| f.dtype) {
+            None => Err(format!(
+                "{} has no column `{column}`; its columns are {}",
+                input.reference(),
+                input.schema.names_joined()
+            )),
+            Some(DataType::Float64) => Err(format!(
+                "column `{column}` is float64, which is no category: stratify by a column of another type, or round it first"
+            )),
+            Some(_) => Ok(()),
         }
     }
-    let sum: f64 = spec.into.iter().map(|side| side.share).sum();
-    if (sum - 1.0).abs() > TOLERANCE {
-        // Shown without the noise of the addition.
-        let sum = (sum * 1e9).round() / 1e9;
-        return Err(format!("the shares of a split sum to 1, these to {sum}"));
-    }
-    let Some(column) = &spec.stratify else { return Ok(()) };
-    match input.schema.get(column).map(|f| f.dtype) {
-        None => Err(format!(
-            "{} has no column `{column}`; its columns are {}",
-            input.reference(),
-            input.schema.names_joined()
-        )),
-        Some(DataType::Float64) => Err(format!(
-            "column `{column}` is float64, which is no category: stratify by a column of another type, or round it first"
-        )),
-        Some(_) => Ok(()),
-    }
-}
 
-pub fn next(spec: &SplitSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-    let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
-    let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
-    let Some(split) = find(stages, SPLIT) else {
-        let strata = match &spec.stratify {
-            None => one_stratum(&shards),
-            Some(column) => match find(stages, COUNT) {
-                None => return Ok(count_stage(&shards, input, column)),
-                Some(stage) => counted(stage, shards.len(), column, stages)?,
-            },
+    fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+        let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+        let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
+        let Some(split) = find(stages, SplitPhase::Split) else {
+            let strata = match &self.stratify {
+                None => one_stratum(&shards),
+                Some(column) => match find(stages, SplitPhase::Count) {
+                    None => return Ok(count_stage(&shards, input, column)),
+                    Some(stage) => counted(stage, shards.len(), column, stages)?,
+                },
+            };
+            return Ok(split_stage(self, &shards, input, &strata));
         };
-        return Ok(split_stage(spec, &shards, input, &strata));
-    };
-    let mut drafts = Vec::with_capacity(spec.into.len());
-    for (n, side) in spec.into.iter().enumerate() {
-        let tasks = task_of(n, 0, shards.len())..task_of(n + 1, 0, shards.len());
-        let outputs = tasks.map(|task| output(stages, split, task)).collect::<Result<Vec<_>, _>>()?;
-        let shards = outputs.iter().filter_map(|o| o.shard.clone()).filter(|s| s.rows() > 0).collect();
-        drafts.push(Draft { name: side.output.clone(), schema: input.schema.clone(), shards });
+        let mut drafts = Vec::with_capacity(self.into.len());
+        for (n, side) in self.into.iter().enumerate() {
+            let tasks = task_of(n, 0, shards.len())..task_of(n + 1, 0, shards.len());
+            let outputs = tasks.map(|task| output(stages, split, task)).collect::<Result<Vec<_>, _>>()?;
+            let shards = outputs.iter().filter_map(|o| o.shard.clone()).filter(|s| s.rows() > 0).collect();
+            drafts.push(Draft { name: side.output.clone(), schema: input.schema.clone(), shards });
+        }
+        Ok(Next::publish(Publication { drafts, ..Default::default() }))
     }
-    Ok(Next::Publish(Box::new(Publication { drafts, ..Default::default() })))
+
+    /// `rows_in`, each row once, and `rows_out/NAME` of every side.
+    fn counters<'a>(&self, job: &ResolvedJob, _sum: Counters, stages: &dyn Fn() -> Vec<StageView<'a>>) -> Counters {
+        let stages = &stages();
+        let mut counters = Counters::default();
+        let Some((view, input)) =
+            find(stages, SplitPhase::Split).and_then(|n| stages.get(n as usize)).zip(job.inputs.first())
+        else {
+            return counters;
+        };
+        for (n, side) in self.into.iter().enumerate() {
+            let name = format!("rows_out/{}", side.output);
+            counters.add(name.as_str(), 0);
+            for (shard, entry) in input.shards.iter().enumerate() {
+                let task = view.tasks.get(task_of(n, shard, input.shards.len()) as usize);
+                if let Some((_, Some(output))) = task {
+                    counters.add("rows_in", if n == 0 { entry.rows() } else { 0 });
+                    counters.add(name.as_str(), output.shard.as_ref().map_or(0, |s| s.rows()));
+                }
+            }
+        }
+        counters
+    }
+
+    fn outline(&self, job: &ResolvedJob) -> Option<Outline> {
+        let mut outline = Outline::default();
+        if let Some(column) = &self.stratify {
+            outline.stage(SplitPhase::Count, shards(job), format!("count the values of {column} in {}", read_all(job)));
+        }
+        let does = format!("put every row of {} into one of {}", read_all(job), number(self.into.len(), "dataset"));
+        outline.stage(SplitPhase::Split, shards(job) * self.into.len(), does);
+        Some(outline)
+    }
 }
 
 /// The tasks of a side are those of its shards, one side after another.
@@ -91,29 +131,28 @@ fn one_stratum(shards: &[ShardAt]) -> Strata {
 }
 
 fn count_stage(shards: &[ShardAt], input: &Manifest, column: &str) -> Next {
+    let schema = Shared::new(input.schema.clone());
     let tasks = shards
         .iter()
         .enumerate()
         .map(|(n, shard)| {
             let task = CountTask {
                 input: shard.input(n),
-                schema: input.schema.clone(),
+                schema: schema.clone(),
                 column: column.to_owned(),
                 limit: MAX_STRATA,
             };
-            shard.task(TaskKind::Count(task), Vec::new())
+            shard.task(task, Vec::new())
         })
         .collect();
-    Next::stage(COUNT, tasks, Vec::new())
+    Next::stage(SplitPhase::Count, tasks, Vec::new())
 }
 
 fn counted(stage: u32, shards: usize, column: &str, stages: &[StageView<'_>]) -> Result<Strata, Failure> {
     let mut strata = Vec::with_capacity(shards);
     let mut distinct: BTreeMap<Value, ()> = BTreeMap::new();
     for task in 0..shards as u32 {
-        let result = output(stages, stage, task)?.result.clone().unwrap_or_default();
-        let counts: Counts = serde_json::from_value(result)
-            .map_err(|e| Failure::internal(format!("the counts of task {task} cannot be read: {e}")))?;
+        let counts = output(stages, stage, task)?.report::<CountTask>()?;
         distinct.extend(counts.values.iter().map(|(value, _)| (value.clone(), ())));
         if counts.too_many || distinct.len() as u64 > MAX_STRATA {
             return Err(Failure::bad_input(format!(
@@ -133,6 +172,7 @@ fn split_stage(spec: &SplitSpec, shards: &[ShardAt], input: &Manifest, strata: &
     }
     let sizes: BTreeMap<&Value, Vec<u64>> =
         totals.iter().map(|(value, total)| (*value, sizes(*total, &shares))).collect();
+    let schema = Shared::new(input.schema.clone());
     let mut tasks = Vec::with_capacity(spec.into.len() * shards.len());
     for side in 0..spec.into.len() {
         let mut before: BTreeMap<&Value, u64> = BTreeMap::new();
@@ -152,35 +192,15 @@ fn split_stage(spec: &SplitSpec, shards: &[ShardAt], input: &Manifest, strata: &
             }
             let task = SplitTask {
                 input: shard.input(n),
-                schema: input.schema.clone(),
+                schema: schema.clone(),
                 stratify: spec.stratify.clone(),
                 groups,
                 seed: spec.seed,
             };
-            tasks.push(shard.task(TaskKind::Split(task), Vec::new()));
+            tasks.push(shard.task(task, Vec::new()));
         }
     }
-    Next::stage(SPLIT, tasks, Vec::new())
-}
-
-/// `rows_in`, each row once, and `rows_out/NAME` of every side.
-pub fn counters(spec: &SplitSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Counters {
-    let mut counters = Counters::default();
-    let Some((view, input)) = find(stages, SPLIT).and_then(|n| stages.get(n as usize)).zip(job.inputs.first()) else {
-        return counters;
-    };
-    for (n, side) in spec.into.iter().enumerate() {
-        let name = format!("rows_out/{}", side.output);
-        counters.add(name.as_str(), 0);
-        for (shard, entry) in input.shards.iter().enumerate() {
-            let task = view.tasks.get(task_of(n, shard, input.shards.len()) as usize);
-            if let Some((_, Some(output))) = task {
-                counters.add("rows_in", if n == 0 { entry.rows() } else { 0 });
-                counters.add(name.as_str(), output.shard.as_ref().map_or(0, |s| s.rows()));
-            }
-        }
-    }
-    counters
+    Next::stage(SplitPhase::Split, tasks, Vec::new())
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! Plans of splits, over inputs that exist on paper only.
 
 use shardmill_common::ids::{JobId, ObjectId};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::split::Counts;
+use shardmill_common::kinds::split::SplitSide;
 use shardmill_common::manifest::{ObjectRef, ShardEntry};
 use shardmill_common::schema::{Field, Schema};
-use shardmill_common::spec::{JobSpec, SplitSide};
+use shardmill_common::task::TaskKind;
 use shardmill_common::task::{TaskOutput, TaskSpec};
 use shardmill_common::time::Timestamp;
 
@@ -70,18 +73,18 @@ fn mistakes_are_told() {
         (vec![("a", 0.7), ("b", 0.3)], Some("x"), "float64"),
     ] {
         let spec = spec(&sides, stratify);
-        let error = check(&spec, &job(&spec, &[1])).unwrap_err();
+        let error = spec.check(&job(&spec, &[1])).unwrap_err();
         assert!(error.contains(part), "{error}");
     }
     let thirds = spec(&[("a", 0.1), ("b", 0.2), ("c", 0.7)], Some("y"));
-    check(&thirds, &job(&thirds, &[1])).unwrap();
+    thirds.check(&job(&thirds, &[1])).unwrap();
 }
 
 #[test]
 fn one_task_a_side_and_shard() {
     let spec = spec(&[("train", 0.8), ("test", 0.2)], None);
     let job = job(&spec, &[10, 5]);
-    let tasks = tasks(next(&spec, &job, &[]).unwrap(), SPLIT);
+    let tasks = tasks(spec.next(&job, &[]).unwrap(), "split");
     let group = |first, from, to| SplitGroup { value: None, first, total: 15, from, to };
     assert_eq!(
         groups(&tasks),
@@ -91,11 +94,11 @@ fn one_task_a_side_and_shard() {
         .iter()
         .map(|n| TaskOutput { shard: n.map(entry), ..Default::default() })
         .collect();
-    let stages = [view(SPLIT, &tasks, &outputs)];
-    let Next::Publish(publication) = next(&spec, &job, &stages).unwrap() else { panic!("nothing is published") };
+    let stages = || vec![view("split", &tasks, &outputs)];
+    let Next::Publish(publication) = spec.next(&job, &stages()).unwrap() else { panic!("nothing is published") };
     let drafts: Vec<_> = publication.drafts.iter().map(|d| (d.name.as_str(), d.shards.len())).collect();
     assert_eq!(drafts, [("train", 2), ("test", 1)]);
-    let counters = counters(&spec, &job, &stages);
+    let counters = spec.counters(&job, Counters::default(), &stages);
     assert_eq!((counters.get("rows_in"), counters.get("rows_out/train"), counters.get("rows_out/test")), (15, 12, 2));
 }
 
@@ -103,20 +106,14 @@ fn one_task_a_side_and_shard() {
 fn strata_are_counted_first_and_split_each() {
     let spec = spec(&[("train", 0.5), ("test", 0.5)], Some("y"));
     let job = job(&spec, &[4, 3]);
-    let counting = tasks(next(&spec, &job, &[]).unwrap(), COUNT);
+    let counting = tasks(spec.next(&job, &[]).unwrap(), "count");
     assert_eq!(counting.len(), 2);
-    let counts = |values: &[(Option<&str>, u64)]| TaskOutput {
-        result: Some(
-            serde_json::to_value(Counts {
-                values: values.iter().map(|(v, n)| (v.map(str::to_owned), *n)).collect(),
-                too_many: false,
-            })
-            .unwrap(),
-        ),
-        ..Default::default()
+    let counts = |values: &[(Option<&str>, u64)]| {
+        let values = values.iter().map(|(v, n)| (v.map(str::to_owned), *n)).collect();
+        TaskOutput::reporting::<CountTask>(&Counts { values, too_many: false }).unwrap()
     };
     let outputs = [counts(&[(None, 1), (Some("a"), 3)]), counts(&[(Some("a"), 2), (Some("b"), 1)])];
-    let split = tasks(next(&spec, &job, &[view(COUNT, &counting, &outputs)]).unwrap(), SPLIT);
+    let split = tasks(spec.next(&job, &[view("count", &counting, &outputs)]).unwrap(), "split");
     let group = |value: Option<&str>, first, total, from, to| SplitGroup {
         value: value.map(str::to_owned),
         first,
@@ -135,8 +132,8 @@ fn strata_are_counted_first_and_split_each() {
         ]
     );
     let mut many = outputs.clone();
-    many[1].result = Some(serde_json::to_value(Counts { values: vec![], too_many: true }).unwrap());
-    let error = next(&spec, &job, &[view(COUNT, &counting, &many)]).unwrap_err().to_string();
+    many[1] = TaskOutput::reporting::<CountTask>(&Counts { values: vec![], too_many: true }).unwrap();
+    let error = spec.next(&job, &[view("count", &counting, &many)]).unwrap_err().to_string();
     assert!(error.contains("more than 10000"), "{error}");
 }
 
@@ -144,8 +141,8 @@ fn strata_are_counted_first_and_split_each() {
 fn nothing_is_split_into_nothing() {
     let spec = spec(&[("train", 0.8), ("test", 0.2)], None);
     let job = job(&spec, &[]);
-    assert!(tasks(next(&spec, &job, &[]).unwrap(), SPLIT).is_empty());
-    let Next::Publish(publication) = next(&spec, &job, &[view(SPLIT, &[], &[])]).unwrap() else {
+    assert!(tasks(spec.next(&job, &[]).unwrap(), "split").is_empty());
+    let Next::Publish(publication) = spec.next(&job, &[view("split", &[], &[])]).unwrap() else {
         panic!("nothing is published")
     };
     assert!(publication.drafts.len() == 2 && publication.drafts.iter().all(|d| d.shards.is_empty()));

@@ -166,10 +166,13 @@ impl Scheduler {
     /// Starts an attempt of a task that waits, or a second one of a task that runs.
     pub(super) fn launch(&mut self, worker: WorkerId, id: TaskId) {
         let attempt = self.next_attempt(id);
+        let peers = self.all_peers();
         let Some(places) = self.jobs.get_mut(&id.job).map(|job| Self::shared_places(job, id)) else { return };
         let Some(job) = self.jobs.get(&id.job) else { return };
         let Some(task) = job.task(id.stage, id.task) else { return };
-        let launch = self.launch_message(job, task, attempt, worker, &places);
+        let mut parts = job.stages.get(id.stage as usize).map_or(Vec::new(), |stage| stage.parts.clone());
+        parts.extend(peers.part().ok().cloned());
+        let launch = self.launch_message(job, task, attempt, worker, &places, peers);
         let memory = task.spec.memory;
         let since = self.now;
         let Some(job) = self.jobs.get_mut(&id.job) else { return };
@@ -180,7 +183,7 @@ impl Scheduler {
         if let Some(w) = self.workers.get_mut(&worker) {
             w.running.insert(attempt, memory);
         }
-        self.actions.push(Action::Do(Effect::Launch { worker, launch: Box::new(launch), places }));
+        self.actions.push(Action::Do(Effect::Launch { worker, launch: Box::new(launch), places, parts }));
     }
 
     /// A copy for which no worker is left (one died since it was planned) is given up: the repair does it later.

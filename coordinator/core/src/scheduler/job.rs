@@ -8,11 +8,12 @@ use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::{AttemptId, Incarnation, JobId, ObjectId, TaskId, WorkerId};
 use shardmill_common::manifest::ShardEntry;
+use shardmill_common::shared::{Digest, Part};
 use shardmill_common::task::{TaskKind, TaskOutput, TaskRange, TaskSpec};
 
 use super::stage::Stage;
 use super::state::is_journalled;
-use crate::jobs::{Planned, ResolvedJob};
+use crate::jobs::{Planned, ResolvedJob, planner};
 use crate::tables::JobRow;
 use shardmill_common::time::Timestamp;
 
@@ -111,6 +112,8 @@ pub struct Job {
     pub deadline: Option<Timestamp>,
     pub submitted: Timestamp,
     pub stages: Vec<Stage>,
+    /// What tasks of its stages share.
+    pub parts: BTreeMap<Digest, Part>,
     /// Attempts running now, for fairness.
     pub running: u32,
     /// Since when nothing of it could run for want of a worker or an object.
@@ -134,6 +137,7 @@ impl Job {
             deadline,
             submitted,
             stages: Vec::new(),
+            parts: BTreeMap::new(),
             running: 0,
             starved_since: None,
             starved_for: None,
@@ -174,6 +178,24 @@ impl Job {
         forgotten
     }
 
+    /// Takes what the tasks of a new stage share; returns what the job did not have before.
+    pub(super) fn share(&mut self, stage: u32, parts: Vec<Part>) -> Vec<Part> {
+        let new: Vec<Part> = parts.iter().filter(|part| !self.parts.contains_key(&part.digest)).cloned().collect();
+        self.parts.extend(new.iter().map(|part| (part.digest, part.clone())));
+        if let Some(stage) = self.stages.get_mut(stage as usize) {
+            stage.parts = parts;
+        }
+        new
+    }
+
+    /// Drops what no stage's tasks share any more.
+    pub(super) fn drop_parts(&mut self) -> Vec<Digest> {
+        let used: BTreeSet<Digest> = self.stages.iter().flat_map(|s| &s.parts).map(|part| part.digest).collect();
+        let gone: Vec<Digest> = self.parts.keys().filter(|digest| !used.contains(digest)).copied().collect();
+        gone.iter().for_each(|digest| drop(self.parts.remove(digest)));
+        gone
+    }
+
     /// The winning attempt of a task.
     pub fn done(&self, stage: u32, task: u32) -> Option<&Done> {
         self.task(stage, task)?.done()
@@ -198,12 +220,13 @@ impl Job {
         }
         let known = sum.clone();
         // They are for people: a planner that panics over them must not end the coordinator.
-        catch_unwind(AssertUnwindSafe(|| crate::jobs::counters(&self.resolved, sum, || self.views()))).unwrap_or(known)
+        catch_unwind(AssertUnwindSafe(|| planner(&self.resolved.spec).counters(&self.resolved, sum, &|| self.views())))
+            .unwrap_or(known)
     }
 
     /// The rounds of a training so far.
     pub fn rounds(&self) -> Vec<shardmill_common::model::Round> {
-        catch_unwind(AssertUnwindSafe(|| crate::jobs::rounds(&self.resolved, || self.views()))).unwrap_or_default()
+        catch_unwind(AssertUnwindSafe(|| planner(&self.resolved.spec).rounds(&|| self.views()))).unwrap_or_default()
     }
 
     /// The stages as the planner sees them: only whole when all are done.

@@ -10,7 +10,6 @@ mod options;
 mod outputs;
 mod places;
 mod plan;
-mod reads;
 mod repair;
 mod stage;
 mod state;

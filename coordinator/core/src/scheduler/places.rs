@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use shardmill_common::ids::{AttemptId, ObjectId, TaskId, WorkerId};
-use shardmill_common::task::{Launch, ShardRef, TaskKind, TaskPlace, TaskRange, TaskSpec};
+use shardmill_common::shared::Shared;
+use shardmill_common::task::{Launch, Peer, ShardRef, TaskKind, TaskPlace, TaskRange, TaskSpec};
 
 use super::job::{Job, Task};
-use super::reads;
 use super::stage::StagePlaces;
 use super::state::Scheduler;
 
 /// A launch names the places of so many outputs of a stage itself; those of more are sent once to each worker.
-const NAMED_PLACES: u32 = 16;
+const NAMED_PLACES: u32 = 2;
 
 /// Whether a task could start.
 pub(super) enum Readiness {
@@ -91,6 +91,7 @@ impl Scheduler {
         attempt: AttemptId,
         worker: WorkerId,
         shared: &[(u32, Arc<StagePlaces>)],
+        peers: Shared<Vec<Peer>>,
     ) -> Launch {
         let spec = &task.spec;
         let last_try = task.failures + 1 >= self.options.max_attempts;
@@ -103,7 +104,8 @@ impl Scheduler {
             copy.objects.retain(|o| !self.objects.is_at(o.id, worker));
             copy.made.clear();
         }
-        let opened: BTreeSet<(u32, u32)> = reads::opens(&kind)
+        let opened: BTreeSet<(u32, u32)> = kind
+            .opens()
             .into_iter()
             .filter_map(|input| match &input.shard {
                 ShardRef::Made { stage, task, .. } => Some((*stage, *task)),
@@ -129,12 +131,6 @@ impl Scheduler {
         wanted.extend(places.iter().flat_map(|p| &p.shards).flat_map(|s| s.objects().map(|o| o.id)));
         let holders: Vec<(ObjectId, Vec<WorkerId>)> =
             wanted.iter().map(|o| (*o, self.live_holders(*o))).filter(|(_, h)| !h.is_empty()).collect();
-        let makers = shared
-            .iter()
-            .filter_map(|(stage, _)| job.stages.get(*stage as usize))
-            .flat_map(|stage| stage.makers.keys().map(|(w, _)| *w));
-        let named = places.iter().map(|p| p.worker);
-        let peers = self.peers(named.chain(makers).chain(holders.iter().flat_map(|(_, h)| h.iter().copied())));
         let stages = shared.iter().map(|(stage, list)| (*stage, list.version)).collect();
         Launch { attempt, kind, last_try, places, stages, holders, peers }
     }

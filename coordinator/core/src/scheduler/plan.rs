@@ -5,15 +5,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::{JobId, WorkerId};
 use shardmill_common::manifest::ShardEntry;
+use shardmill_common::shared::collecting;
 use shardmill_common::task::TaskKind;
 
 use super::event::{Action, Planner};
 use super::job::{Job, JobEnd, TaskState};
+use super::stage::Stage;
 use super::state::{Scheduler, is_journalled};
 use super::workers::Worker;
 use crate::effect::Effect;
-use crate::jobs::{Next, Publication};
-use crate::tables::{Jobs, Stages, Tasks};
+use crate::jobs::{Next, Planned, Publication};
+use crate::rows::Ledger;
+use crate::tables::{Jobs, Parts, Stages, Tasks};
 
 /// Asks the planner what follows. One that panics would do so again after every start: it fails its job, once and for good.
 fn plan(planner: Planner, job: &Job, live_workers: u32) -> Result<Next, Failure> {
@@ -44,17 +47,7 @@ impl Scheduler {
             {
                 match plan(planner, job, live) {
                     Ok(Next::Stage(planned)) => {
-                        let number = job.stages.len() as u32;
-                        let forgotten = job.plan(*planned, self.now);
-                        if is_journalled(id) {
-                            let rows = forgotten.iter().chain([&number]);
-                            for (n, stage) in rows.filter_map(|n| Some((*n, job.stages.get(*n as usize)?))) {
-                                self.ledger.put_as::<Stages>(&(id, n), &stage.row());
-                            }
-                            for stage in forgotten {
-                                self.ledger.remove_all::<Tasks>(&(id, stage));
-                            }
-                        }
+                        self.planned(id, *planned);
                         self.copies_checked = false;
                     }
                     Ok(Next::Publish(publication)) => {
@@ -80,6 +73,35 @@ impl Scheduler {
         }
     }
 
+    /// A job has a further stage.
+    fn planned(&mut self, id: JobId, planned: Planned) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let number = job.stages.len() as u32;
+        let forgotten = job.plan(planned, self.now);
+        // Of the coordinator's own jobs nothing is kept.
+        let mut rows = Ledger::default();
+        for (n, stage) in forgotten.iter().filter_map(|n| Some((*n, job.stages.get(*n as usize)?))) {
+            rows.put_as::<Stages>(&(id, n), &stage.row());
+            rows.remove_all::<Tasks>(&(id, n));
+        }
+        let row = job.stages.get(number as usize).map(Stage::row);
+        let ((), parts) = collecting(|| row.iter().for_each(|row| rows.put_as::<Stages>(&(id, number), row)));
+        drop(row);
+        for part in job.share(number, parts) {
+            rows.put_as::<Parts>(&(id, part.digest), &&*part.json);
+        }
+        let gone = job.drop_parts();
+        gone.iter().for_each(|digest| rows.remove::<Parts>(&(id, *digest)));
+        if is_journalled(id) {
+            self.ledger.append(&mut rows);
+        }
+        if !gone.is_empty() {
+            let alive: Vec<WorkerId> = self.workers.values().filter(|w| w.is_alive()).map(Worker::id).collect();
+            let drop_at = |worker| Action::Do(Effect::DropParts { worker, job: id, parts: gone.clone() });
+            self.actions.extend(alive.into_iter().map(drop_at));
+        }
+    }
+
     /// Whether every object that was made for this publication is on a worker that answers.
     fn is_at_hand(&self, publication: &Publication) -> bool {
         let objects = publication.drafts.iter().flat_map(|d| &d.shards).flat_map(ShardEntry::objects);
@@ -94,6 +116,7 @@ impl Scheduler {
         if is_journalled(id) {
             self.ledger.remove::<Jobs>(&id);
             self.ledger.remove_all::<Stages>(&id);
+            self.ledger.remove_all::<Parts>(&id);
             self.ledger.remove_all::<Tasks>(&id);
         }
         for stage in &job.stages {

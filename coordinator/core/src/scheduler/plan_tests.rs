@@ -1,8 +1,10 @@
 //! Planners that panic.
 
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::dedup::{DedupOptions, DedupSpec};
+use shardmill_common::kinds::sort::SortPhase;
 use shardmill_common::manifest::{Manifest, ObjectRef, ShardEntry};
 use shardmill_common::schema::Schema;
-use shardmill_common::spec::{DedupOptions, DedupSpec, JobSpec};
 use shardmill_common::time::Timestamp;
 
 use super::*;
@@ -12,7 +14,7 @@ use crate::tables::JobRow;
 
 fn panics(_: &ResolvedJob, stages: &[StageView<'_>], _: u32) -> Result<Next, Failure> {
     match stages.len() {
-        0 => Ok(Next::stage("first", Vec::new(), Vec::new())),
+        0 => Ok(Next::stage(SortPhase::Sort, Vec::new(), Vec::new())),
         n => panic!("no idea what follows {n} stage"),
     }
 }
@@ -49,7 +51,7 @@ fn a_planner_that_panics_fails_its_job_for_good_and_names_the_stage() {
         Action::Ended { job, end } => Some((job.id, end.clone())),
         _ => None,
     });
-    let why = "the planner of dedup panicked after stage `first`: no idea what follows 1 stage";
+    let why = "the planner of dedup panicked after stage `sort`: no idea what follows 1 stage";
     assert_eq!(end, Some((JobId(7), JobEnd::Failed(Failure::internal(why)))));
     let mut left = crate::rows::Store::default();
     scheduler.ledger.writes.iter().for_each(|write| left.apply(write));

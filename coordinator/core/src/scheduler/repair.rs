@@ -2,8 +2,9 @@
 
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::{AttemptId, JobId, ObjectId, TaskId, WorkerId};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::repair::RepairSpec;
 use shardmill_common::manifest::ObjectRef;
-use shardmill_common::spec::{JobSpec, RepairSpec};
 
 use super::event::Action;
 use super::job::{Job, JobEnd, Running, Task};

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use shardmill_common::ids::{AttemptId, Incarnation, WorkerId};
+use shardmill_common::shared::{Part, collecting};
 use shardmill_common::task::{TaskKind, TaskPlace, TaskSpec};
 
 use super::job::{Done, Running, Task, TaskState};
@@ -34,6 +35,8 @@ pub struct Stage {
     /// How many of the tasks that are done each process made.
     pub makers: BTreeMap<(WorkerId, Incarnation), u32>,
     pub sums: StageSums,
+    /// What its tasks share.
+    pub parts: Vec<Part>,
     /// Some of its tasks copy.
     pub copies: bool,
     /// All of its tasks run programs that users bring.
@@ -88,6 +91,7 @@ impl Stage {
             finished_at: None,
             makers: BTreeMap::new(),
             sums,
+            parts: Vec::new(),
             copies,
             runs_programs,
             version: 0,
@@ -98,7 +102,9 @@ impl Stage {
     /// A stage as the journal has it, none of whose tasks are known to be done.
     pub fn replayed(row: StageRow, now: i64) -> Self {
         let StageRow { name, tasks, keeps, memo, forgotten } = row;
-        let stage = Self::new(Planned { name, tasks, keeps, memo, forgets: Vec::new() }, now);
+        let mut stage = Self::new(Planned { name, tasks, keeps, memo, forgets: Vec::new() }, now);
+        // Whatever it gives: of interest are the parts.
+        stage.parts = collecting(|| serde_json::to_writer(std::io::sink(), &stage.row()).is_ok()).1;
         match forgotten {
             None => stage,
             Some(Forgotten { tasks, sums }) => Self { forgotten: tasks, sums, ..stage },
@@ -157,6 +163,7 @@ impl Stage {
         self.forgotten += self.tasks.len() as u32;
         self.tasks = Vec::new();
         self.memo = None;
+        self.parts = Vec::new();
         self.done = 0;
         self.makers.clear();
         self.sums.forget();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use shardmill_common::ids::{AttemptId, JobId, ObjectId, WorkerId};
 use shardmill_common::manifest::ObjectRef;
+use shardmill_common::shared::{Digest, Part, Shared};
 use shardmill_common::task::Peer;
 
 use super::event::{Action, Planner};
@@ -13,7 +14,7 @@ use super::options::SchedulerOptions;
 use super::stage::Stage;
 use super::workers::{Presence, Worker};
 use crate::rows::Ledger;
-use crate::tables::{JobRow, Jobs, StageRow, Stages, Tasks};
+use crate::tables::{JobRow, Jobs, Parts, StageRow, Stages, Tasks};
 
 /// Jobs the coordinator makes for itself have numbers from here on; they are in no journal and no list.
 pub const FIRST_INTERNAL_JOB: u64 = 1 << 48;
@@ -47,6 +48,8 @@ pub struct Scheduler {
     pub(super) actions: Vec<Action>,
     /// Rows of it.
     pub(crate) ledger: Ledger,
+    /// The peers as launches last named them.
+    pub(super) peers: Option<Shared<Vec<Peer>>>,
     /// What is to be deleted at its end.
     pub(super) doomed: BTreeMap<WorkerId, Vec<ObjectId>>,
 }
@@ -71,6 +74,7 @@ impl Scheduler {
             steps: 0,
             actions: Vec::new(),
             ledger: Ledger::default(),
+            peers: None,
             doomed: BTreeMap::new(),
         }
     }
@@ -115,6 +119,16 @@ impl Scheduler {
         ids.iter().filter_map(|id| self.workers.get(id)).map(|w| w.peer.clone()).collect()
     }
 
+    /// Every worker that can be reached or may be again: what launches name, one value for as long as it stays the same.
+    pub(super) fn all_peers(&mut self) -> Shared<Vec<Peer>> {
+        let known = self.workers.values().filter(|w| !matches!(w.presence, Presence::Lost { .. }));
+        let peers: Vec<Peer> = known.map(|w| &w.peer).filter(|peer| !peer.url.is_empty()).cloned().collect();
+        match &self.peers {
+            Some(same) if **same == peers => same.clone(),
+            _ => self.peers.insert(Shared::new(peers)).clone(),
+        }
+    }
+
     pub(super) fn is_alive(&self, worker: WorkerId) -> bool {
         self.workers.get(&worker).is_some_and(Worker::is_alive)
     }
@@ -138,9 +152,17 @@ impl Scheduler {
 
     /// A job that was under way when the coordinator stopped, its stages in order with their tasks that were done. Its winning
     /// attempts are believed until their workers fail to come back, or come back as another incarnation.
-    pub fn restore_job(&mut self, now: i64, id: JobId, row: JobRow, stages: Vec<JournalledStage>) {
+    pub fn restore_job(
+        &mut self,
+        now: i64,
+        id: JobId,
+        row: JobRow,
+        stages: Vec<JournalledStage>,
+        parts: BTreeMap<Digest, Part>,
+    ) {
         self.now = now;
         let mut job = Job::new(id, row);
+        job.parts = parts;
         for (row, dones) in stages {
             let mut stage = Stage::replayed(row, now);
             for (number, done) in dones {
@@ -187,6 +209,7 @@ impl Scheduler {
             rows.put::<Jobs>(&job.id, &job.row());
             for (number, stage) in (0u32..).zip(&job.stages) {
                 rows.put_as::<Stages>(&(job.id, number), &stage.row());
+                stage.parts.iter().for_each(|part| rows.put_as::<Parts>(&(job.id, part.digest), &&*part.json));
                 for (task, done) in (0u32..).zip(&stage.tasks).filter_map(|(n, task)| Some((n, task.done()?))) {
                     rows.put::<Tasks>(&(job.id, number, task), done);
                 }

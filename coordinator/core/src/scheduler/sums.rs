@@ -5,7 +5,6 @@ use shardmill_common::counters::Counters;
 use shardmill_common::task::{TaskKind, TaskOutput, TaskSpec};
 
 use super::job::{Done, Task, TaskState};
-use super::reads;
 
 /// Sums over a stage's tasks that are done.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -38,7 +37,7 @@ fn shuffled_by(output: &TaskOutput) -> u64 {
 
 impl StageSums {
     pub(super) fn planned<'a>(tasks: impl Iterator<Item = &'a TaskSpec>) -> Self {
-        Self { bytes_total: tasks.map(|t| reads::input_bytes(&t.kind)).sum(), ..Self::default() }
+        Self { bytes_total: tasks.map(|t| t.kind.input_bytes()).sum(), ..Self::default() }
     }
 
     pub(super) fn add(&mut self, number: u32, kind: &TaskKind, done: &Done) {
@@ -48,7 +47,7 @@ impl StageSums {
         self.shuffled += shuffled_by(output);
         self.spilled += output.spilled;
         self.seconds += done.seconds;
-        self.bytes_done += reads::input_bytes(kind);
+        self.bytes_done += kind.input_bytes();
         self.consider(number, done);
     }
 
@@ -60,7 +59,7 @@ impl StageSums {
         self.spilled = self.spilled.saturating_sub(output.spilled);
         // Sums of fractions that are taken away again leave some dust.
         self.seconds = (self.seconds - done.seconds).max(0.0);
-        self.bytes_done = self.bytes_done.saturating_sub(reads::input_bytes(kind));
+        self.bytes_done = self.bytes_done.saturating_sub(kind.input_bytes());
     }
 
     /// Whether these are the same sums, but for the dust of fractions and the sums that came to nothing.

@@ -42,7 +42,7 @@ impl Disk {
         let kept = self.seen.only(&in_memory);
         let mut replay = Replay::new(options, epoch);
         kept.rows().for_each(|(table, key, value)| replay.row(table, key, value).unwrap());
-        let core = replay.finish(now);
+        let core = replay.finish(now).unwrap();
         let difference = kept.difference(&core.durable());
         assert_eq!(difference, None, "what was replayed is not what the journal has");
         core

@@ -1,13 +1,25 @@
 //! The jobs that the simulation runs: every shape of stages that planners make.
 
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::aggregate::{Aggregate, AggregateSpec, Function};
+use shardmill_common::kinds::clean::CleanSpec;
+use shardmill_common::kinds::compare::{CompareSpec, How, Validate};
+use shardmill_common::kinds::dedup::{DedupOptions, DedupSpec, Keep};
+use shardmill_common::kinds::evaluate::EvaluateSpec;
+use shardmill_common::kinds::import::ImportSpec;
+use shardmill_common::kinds::ingest::{Chunk, ChunkPlace, IngestSpec, Source, SourceFormat};
+use shardmill_common::kinds::join::{JoinHow, JoinSpec};
+use shardmill_common::kinds::mapreduce::step::{Program, Step, Work};
+use shardmill_common::kinds::mapreduce::{MapInput, MapReduceSpec};
+use shardmill_common::kinds::predict::{PredictOutputs, PredictSpec};
+use shardmill_common::kinds::sort::{SortKey, SortOrder, SortSpec};
+use shardmill_common::kinds::split::{SplitSide, SplitSpec};
 use shardmill_common::manifest::Manifest;
-use shardmill_common::mapreduce::{
-    Aggregate, AggregateSpec, Function, MapInput, MapReduceSpec, Program, SortKey, SortOrder, SortSpec, Step, Work,
+use shardmill_common::model::{
+    ClassValue, Encoder, Encoding, Feature, Label, OnnxGraph, OnnxInput, OnnxOutput, Target,
 };
-use shardmill_common::spec::{
-    Chunk, ChunkPlace, CompareSpec, DedupOptions, DedupSpec, How, IngestSpec, JobSpec, Keep, Source, SourceFormat,
-    Validate,
-};
+use shardmill_common::rules::{Columns, Fill, Op, Rule, RuleSet};
+use shardmill_common::schema::DataType;
 use shardmill_common::text::Dialect;
 use shardmill_common::units::RejectLimit;
 
@@ -94,13 +106,13 @@ fn sql() -> Option<Step> {
 
 /// Maps of two inputs, and reduces over both.
 pub fn co_group(left: &Manifest, right: &Manifest) -> JobSpec {
-    JobSpec::MapReduce(Box::new(map_reduce("grouped", &[left, right], sql())))
+    JobSpec::MapReduce(map_reduce("grouped", &[left, right], sql()))
 }
 
 /// One global group, combined in a tree.
 pub fn global(input: &Manifest) -> JobSpec {
     let combine = Some("SELECT * FROM input".to_owned());
-    JobSpec::MapReduce(Box::new(MapReduceSpec { keys: vec![], combine, ..map_reduce("global", &[input], sql()) }))
+    JobSpec::MapReduce(MapReduceSpec { keys: vec![], combine, ..map_reduce("global", &[input], sql()) })
 }
 
 fn program() -> Option<Step> {
@@ -111,7 +123,7 @@ fn program() -> Option<Step> {
 pub fn map_only(input: &Manifest) -> JobSpec {
     let mut spec = MapReduceSpec { keys: vec![], ..map_reduce("mapped", &[input], None) };
     spec.inputs[0].map = program();
-    JobSpec::MapReduce(Box::new(spec))
+    JobSpec::MapReduce(spec)
 }
 
 /// Programs map and reduce; a record is skipped.
@@ -119,7 +131,7 @@ pub fn programs(input: &Manifest) -> JobSpec {
     let mut spec = map_reduce("made", &[input], program());
     spec.inputs[0].map = program();
     spec.work.skip_bad = 1;
-    JobSpec::MapReduce(Box::new(spec))
+    JobSpec::MapReduce(spec)
 }
 
 /// Sample, bounds, range, merge.
@@ -140,5 +152,98 @@ pub fn aggregate(input: &Manifest) -> JobSpec {
         by: vec!["k".into()],
         aggregates: vec![Aggregate { name: "n".into(), function: Function::Count, column: None }],
         replicas: None,
+    })
+}
+
+/// A rule that must know all rows first.
+pub fn clean(input: &Manifest) -> JobSpec {
+    let rule = Rule {
+        label: "1 fill".into(),
+        file: "rules.toml".into(),
+        line: 1,
+        columns: Columns::Listed(vec!["k".into()]),
+        op: Op::Fill { with: Fill::Median },
+    };
+    JobSpec::Clean(CleanSpec {
+        input: input.reference(),
+        output: "cleaned".parse().unwrap(),
+        rules: RuleSet { rules: vec![rule] },
+        replicas: None,
+    })
+}
+
+/// Strata are counted, then both sides written.
+pub fn split(input: &Manifest) -> JobSpec {
+    let side = |output: &str, share| SplitSide { output: output.parse().unwrap(), share };
+    JobSpec::Split(SplitSpec {
+        input: input.reference(),
+        into: vec![side("most", 0.75), side("rest", 0.25)],
+        stratify: Some("v".into()),
+        seed: 1,
+        replicas: None,
+    })
+}
+
+/// The right side goes to every shard of the left one, unless it is larger than `broadcast_limit`.
+pub fn join(left: &Manifest, right: &Manifest, how: JoinHow, broadcast_limit: u64) -> JobSpec {
+    JobSpec::Join(JoinSpec {
+        left: left.reference(),
+        right: right.reference(),
+        output: format!("joined-{broadcast_limit}").parse().unwrap(),
+        on: vec![("k".into(), "k".into())],
+        how,
+        nulls_equal: false,
+        numbers_match_text: false,
+        suffixes: ("_x".into(), "_y".into()),
+        broadcast_limit,
+        replicas: None,
+    })
+}
+
+/// A model of two classes from elsewhere, which reads `k`.
+pub fn import(large: bool) -> JobSpec {
+    let encoding = Encoding::Numeric { scaling: None };
+    let k = Feature { column: "k".into(), dtype: DataType::Int64, encoding, fill: None, indicator: false };
+    JobSpec::Import(ImportSpec {
+        model: "foreign".parse().unwrap(),
+        location: "file://here/foreign.onnx".into(),
+        graph: OnnxGraph {
+            file: "foreign.onnx".into(),
+            bytes: 100,
+            digest: "0".repeat(32),
+            producer: "somebody".into(),
+            inputs: vec![OnnxInput { name: "X".into(), columns: 1 }],
+            output: OnnxOutput::Probabilities { name: "p".into() },
+        },
+        features: Encoder { features: vec![k] },
+        target: Target::Class {
+            label: Label { column: "v".into(), dtype: DataType::String },
+            classes: vec![ClassValue::String("a".into()), ClassValue::String("b".into())],
+        },
+        // As large as models of many numbers are.
+        notices: if large { vec!["notice".repeat((10 << 20) / 6)] } else { vec![] },
+    })
+}
+
+pub fn predict(input: &Manifest) -> JobSpec {
+    JobSpec::Predict(PredictSpec {
+        model: "foreign".parse().unwrap(),
+        input: input.reference(),
+        output: "predicted".parse().unwrap(),
+        keep: None,
+        outputs: PredictOutputs { label: true, probability: true },
+        replicas: None,
+        resolved: None,
+    })
+}
+
+/// Classes are assessed, then ranked.
+pub fn evaluate(input: &Manifest) -> JobSpec {
+    JobSpec::Evaluate(EvaluateSpec {
+        model: "foreign".parse().unwrap(),
+        input: input.reference(),
+        label: None,
+        served: None,
+        resolved: None,
     })
 }

@@ -3,14 +3,14 @@
 
 use std::sync::OnceLock;
 
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::train::LearnTask;
 use shardmill_common::manifest::Manifest;
 use shardmill_common::model::{
     Algorithm, Encoding, GlmSums, LabelProfile, Learn, Learnt, LinearOptions, Moments, NumericProfile, Packed, Penalty,
     Preparation, Profile, TrainSpec,
 };
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::spec::JobSpec;
-use shardmill_common::task::LearnTask;
 
 /// The parameters of the first run.
 pub static BITS: OnceLock<String> = OnceLock::new();
@@ -22,7 +22,7 @@ pub fn schema() -> Schema {
 }
 
 pub fn spec(data: &Manifest) -> JobSpec {
-    JobSpec::Train(Box::new(TrainSpec {
+    JobSpec::Train(TrainSpec {
         input: data.reference(),
         model: "m".parse().unwrap(),
         label: Some("y".into()),
@@ -40,7 +40,7 @@ pub fn spec(data: &Manifest) -> JobSpec {
         warm_start: None,
         update: None,
         base: None,
-    }))
+    })
 }
 
 fn row(shard: u32, n: u32) -> (f64, f64) {
@@ -71,7 +71,7 @@ pub fn profile(shard: u32) -> Profile {
 }
 
 pub fn learn(task: &LearnTask) -> Learnt {
-    let Learn::Glm(round) = &task.learn else { panic!("least squares take no other round") };
+    let Learn::Glm(round) = &*task.learn else { panic!("least squares take no other round") };
     let Encoding::Numeric { scaling } = &task.encoder.features[0].encoding else { panic!("x is a number") };
     let (w, b) = (round.parameters.0[0], round.parameters.0[1]);
     let (mut loss, mut gradient, mut hessian) = (0.0, vec![0.0; 2], vec![0.0; 3]);

@@ -5,13 +5,22 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
 use rand::Rng;
-use serde_json::{Value, json};
+use serde_json::Value;
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::{AttemptId, ObjectId, WorkerId};
+use shardmill_common::kinds::clean::{MergeStatisticsTask, StatisticsTask};
+use shardmill_common::kinds::dedup::HashColumn;
+use shardmill_common::kinds::evaluate::{AssessTask, RankTask};
+use shardmill_common::kinds::ingest::{ParseResult, ParseTask};
+use shardmill_common::kinds::mapreduce::step::Step;
+use shardmill_common::kinds::mapreduce::{CheckTask, Checked, MapOutput};
+use shardmill_common::kinds::split::{CountTask, Counts};
+use shardmill_common::kinds::train::{LearnTask, ProfileTask};
 use shardmill_common::manifest::{DeletionVector, ShardEntry};
-use shardmill_common::mapreduce::{Checked, MapOutput, Step};
+use shardmill_common::model::{Assessment, ClassSums, Ranking, Sums};
+use shardmill_common::rules::RuleStatistics;
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::task::{HashColumn, ParseResult, PartitionSize, ShardRef, TaskKind, TaskOutput, TaskPlace};
+use shardmill_common::task::{PartitionSize, ShardRef, TaskKind, TaskOutput, TaskPlace};
 
 use super::world::{Launched, ROWS, Sim, schema};
 use crate::training;
@@ -179,12 +188,12 @@ impl Sim {
             TaskKind::Parse(task) => {
                 self.write_shards(&mut output, 1, content);
                 // One chunk in the middle needs a wider type than the sample showed.
-                let mut observed = task.schema.clone();
+                let mut observed = (*task.schema).clone();
                 if task.ordinal == 3 {
                     observed = observed.join(&Schema::new(vec![Field::new("k", DataType::Float64)]));
                 }
                 output.schema = Some(observed.clone());
-                output.result = Some(json!(ParseResult { observed, first_reject: None }));
+                output = output.and_reports::<ParseTask>(&ParseResult { observed, first_reject: None }).unwrap();
                 output.counters.add("rows_read", ROWS);
                 output.shuffle = task.hash.as_ref().and_then(|h| sizes(h.partitions as usize));
             }
@@ -215,11 +224,40 @@ impl Sim {
                 output.shuffle = sizes(shards * 2);
             }
             TaskKind::Deliver(task) => output.shuffle = sizes(task.targets as usize),
-            TaskKind::Emit(_) | TaskKind::Conform(_) | TaskKind::Lookup(_) => {
+            TaskKind::Emit(_) | TaskKind::Conform(_) | TaskKind::Lookup(_) | TaskKind::Split(_) => {
                 self.write_shards(&mut output, 1, content);
             }
-            TaskKind::Profile(task) => output.result = Some(json!(training::profile(task.input.ordinal))),
-            TaskKind::Learn(task) => output.result = Some(json!(training::learn(task))),
+            TaskKind::Clean(_) | TaskKind::Predict(_) => {
+                self.write_shards(&mut output, 1, content);
+                output.schema = Some(schema());
+                if launch.attempt.task.task == 1 {
+                    output.rejects = Some(self.write(&mut output, digest((content, "rejects"))));
+                }
+            }
+            TaskKind::Statistics(_) => {
+                output.shuffle = sizes(1);
+                output = output.and_reports::<StatisticsTask>(&serde_json::json!({})).unwrap();
+            }
+            TaskKind::MergeStatistics(_) => {
+                output = output.and_reports::<MergeStatisticsTask>(&RuleStatistics::default()).unwrap();
+            }
+            TaskKind::Count(_) => {
+                let values = vec![(None, 3), (Some("a".to_owned()), ROWS - 3)];
+                output = output.and_reports::<CountTask>(&Counts { values, too_many: false }).unwrap();
+            }
+            TaskKind::Assess(task) => {
+                let (positives, negatives) = (vec![4], vec![6]);
+                let sums =
+                    ClassSums { confusion: vec![vec![5, 1], vec![1, 3]], positives, negatives, ..Default::default() };
+                output.shuffle = sizes(task.buckets as usize);
+                let found = Assessment { rows: 10, rows_skipped: 0, sums: Some(Sums::Classes(sums)) };
+                output = output.and_reports::<AssessTask>(&found).unwrap();
+            }
+            TaskKind::Rank(_) => output = output.and_reports::<RankTask>(&Ranking::default()).unwrap(),
+            TaskKind::Profile(task) => {
+                output = output.and_reports::<ProfileTask>(&training::profile(task.input.ordinal)).unwrap();
+            }
+            TaskKind::Learn(task) => output = output.and_reports::<LearnTask>(&training::learn(task)).unwrap(),
             TaskKind::Check(task) => {
                 let programs = task.spec.runs_programs();
                 let checked = Checked {
@@ -228,12 +266,12 @@ impl Sim {
                     // What a program writes is known once it has written.
                     output: (!programs).then(schema),
                 };
-                output.result = Some(json!(checked));
+                output = output.and_reports::<CheckTask>(&checked).unwrap();
             }
-            TaskKind::Map(task) => match &task.output {
+            TaskKind::Map(task) => match &*task.output {
                 MapOutput::Shards => {
                     self.write_shards(&mut output, 1 + launch.attempt.task.task % 3, content);
-                    output.schema = Some(made_by(task.step.as_ref(), launch.attempt.task.task));
+                    output.schema = Some(made_by(task.step.as_deref(), launch.attempt.task.task));
                 }
                 MapOutput::Shuffle { partitions, .. } => {
                     // Large enough that a reduce takes a few partitions only.

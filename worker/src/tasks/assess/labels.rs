@@ -3,9 +3,9 @@
 use hashbrown::HashMap;
 use polars::prelude::{BooleanChunked, DataFrame, DataType as PolarsType, Float64Chunked, Int64Chunked, StringChunked};
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::evaluate::AssessTask;
 use shardmill_common::model::ClassValue;
 use shardmill_common::model::Target;
-use shardmill_common::task::AssessTask;
 
 enum Values {
     None,

@@ -5,9 +5,9 @@ use polars::prelude::{Column, DataFrame, DataType as PolarsType, Float64Chunked,
 use shardmill_common::captured::{ENDPOINT, MODEL, VARIANT};
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::evaluate::AssessTask;
 use shardmill_common::model::{Model, Served, Target};
 use shardmill_common::prediction::{PREDICTION, probability_column};
-use shardmill_common::task::AssessTask;
 use shardmill_serving::model::Scores;
 
 use super::Answers;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use polars::df;
 use polars::prelude::DataFrame;
 use shardmill_common::ids::{AttemptId, JobId, TaskId, WorkerId};
+use shardmill_common::kinds::evaluate::RankTask;
 use shardmill_common::layout::WorkerLayout;
 use shardmill_common::model::{ClassValue, Label, Model, Ranking, Served, example};
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::task::{RankTask, ShardInput, ShardRef, TaskPlace, TaskRange};
+use shardmill_common::task::{ShardInput, ShardRef, TaskPlace, TaskRange};
 use shardmill_proto::auth::AddToken;
 
 use super::*;
@@ -77,8 +78,8 @@ impl Bench {
             let entry = context.write_shard(&mut frame.clone()).unwrap();
             let task = AssessTask {
                 input: ShardInput { shard: ShardRef::Stored(entry), ordinal: n },
-                schema: crate::frame::schema_of(frame).unwrap(),
-                model: Box::new(model.clone()),
+                schema: crate::frame::schema_of(frame).unwrap().into(),
+                model: model.clone().into(),
                 label: label.clone(),
                 served: served.clone(),
                 buckets,
@@ -89,7 +90,7 @@ impl Bench {
             let output = run(&context, &task)?;
             assert_eq!(output.shuffle.as_ref().map(Vec::len), label.as_ref().map(|_| buckets as usize));
             counters.merge(&output.counters);
-            assert!(all.merge(serde_json::from_value(output.result.unwrap()).unwrap()));
+            assert!(all.merge(output.report::<AssessTask>().unwrap()));
             places.push(TaskPlace { attempt, worker: self.me, shards: Vec::new() });
         }
         Ok(Found { all, places, counters })
@@ -102,15 +103,15 @@ impl Bench {
         let entry = context.write_shard(&mut frame.clone()).unwrap();
         let task = AssessTask {
             input: ShardInput { shard: ShardRef::Stored(entry), ordinal: 0 },
-            schema: crate::frame::schema_of(&frame).unwrap(),
-            model: Box::new(model.clone()),
+            schema: crate::frame::schema_of(&frame).unwrap().into(),
+            model: model.clone().into(),
             label: model.target.label().map(|l| l.column.clone()),
             served: Some(served),
             buckets: 1,
             source_name: "test@1".into(),
             first_row: 0,
         };
-        serde_json::from_value(run(&context, &task).unwrap().result.unwrap()).unwrap()
+        run(&context, &task).unwrap().report::<AssessTask>().unwrap()
     }
 }
 
@@ -150,7 +151,7 @@ fn shards_and_buckets_do_not_change_what_is_found() {
         };
         let context = bench.context(Bench::attempt(job, 1, 0), found.places);
         let output = crate::tasks::rank::run(&context, &task).unwrap();
-        seen.push((sums, serde_json::from_value(output.result.unwrap()).unwrap()));
+        seen.push((sums, output.report::<RankTask>().unwrap()));
     }
     // roc_auc_score, average_precision_score, auc(recall, precision), log_loss and brier_score_loss of scikit-learn 1.9.
     let (sums, ranking) = &seen[0];
@@ -202,15 +203,16 @@ fn numbers_take_integers_and_refuse_infinity() {
             schema: Schema::new(vec![
                 Field::new("x", DataType::Float64),
                 crate::frame::schema_of(&frame).unwrap().get("y").unwrap().clone(),
-            ]),
-            model: Box::new(model.clone()),
+            ])
+            .into(),
+            model: model.clone().into(),
             label: Some("y".into()),
             served: None,
             buckets: 1,
             source_name: "test@1".into(),
             first_row: 10,
         };
-        run(&context, &task).map(|o| serde_json::from_value::<Assessment>(o.result.unwrap()).unwrap())
+        run(&context, &task).map(|o| o.report::<AssessTask>().unwrap())
     };
     let found = assess(df!("x" => [1.0, 2.0], "y" => [Some(4i64), None]).unwrap()).unwrap();
     let Some(Sums::Numbers(sums)) = found.sums else { panic!() };

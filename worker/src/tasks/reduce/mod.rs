@@ -8,7 +8,8 @@ mod statement;
 use bytes::Bytes;
 use polars::prelude::DataFrame;
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{ReduceSide, ReduceTask, Step};
+use shardmill_common::kinds::mapreduce::step::Step;
+use shardmill_common::kinds::mapreduce::{ReduceSide, ReduceTask};
 use shardmill_common::task::TaskOutput;
 
 use super::{Context, ShardSink};
@@ -17,7 +18,7 @@ use crate::shard::conform;
 pub fn run(context: &Context, task: &ReduceTask) -> Result<TaskOutput, Failure> {
     let mut output = TaskOutput::default();
     let mut sink = ShardSink::new(context);
-    match &task.step {
+    match &*task.step {
         Step::Sql(statement) => statement::reduce(context, task, statement, &mut sink, &mut output)?,
         Step::Program(program) => {
             sink = program::reduce(context, task, program, sink, &mut output)?;
@@ -25,7 +26,7 @@ pub fn run(context: &Context, task: &ReduceTask) -> Result<TaskOutput, Failure> 
     }
     sink.finish(&mut output)?;
     if output.schema.is_none() {
-        output.schema = task.produces.clone();
+        output.schema = task.produces.as_deref().cloned();
     }
     Ok(output)
 }

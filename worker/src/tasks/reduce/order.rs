@@ -3,8 +3,8 @@
 
 use polars::prelude::DataFrame;
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{SortKey, SortOrder};
-use shardmill_common::task::HashColumn;
+use shardmill_common::kinds::dedup::HashColumn;
+use shardmill_common::kinds::sort::{SortKey, SortOrder};
 
 use crate::spill::{ExternalSort, sort_frame};
 use crate::sql::Statement;

@@ -3,7 +3,7 @@
 use hashbrown::HashSet;
 use polars::prelude::DataFrame;
 use shardmill_common::failure::Failure;
-use shardmill_common::task::{HashColumn, HashPlan};
+use shardmill_common::kinds::dedup::{HashColumn, HashPlan};
 
 use crate::hash::hash_frame;
 use crate::spill::{HashSplit, SplitPart};

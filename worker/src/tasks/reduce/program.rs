@@ -2,8 +2,11 @@
 
 use polars::prelude::DataFrame;
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{Program, ReduceTask, SortKey, SortOrder};
-use shardmill_common::task::{HashPlan, TaskOutput};
+use shardmill_common::kinds::dedup::HashPlan;
+use shardmill_common::kinds::mapreduce::ReduceTask;
+use shardmill_common::kinds::mapreduce::step::Program;
+use shardmill_common::kinds::sort::{SortKey, SortOrder};
+use shardmill_common::task::TaskOutput;
 
 use super::parts::key_shown;
 use super::rows_of;
@@ -76,7 +79,7 @@ pub fn reduce<'a>(
 
 /// Where each key's rows begin, and where the last one's end.
 fn key_starts(frame: &DataFrame, task: &ReduceTask) -> Result<Vec<usize>, Failure> {
-    let plan = HashPlan { columns: Some(task.keys.clone()), with_row_hash: false, partitions: 1 };
+    let plan = HashPlan { columns: Some((*task.keys).clone()), with_row_hash: false, partitions: 1 };
     let hashes = hash_frame(frame, &plan)?.keys;
     let mut starts: Vec<usize> = (0..hashes.len()).filter(|n| *n == 0 || hashes.get(*n) != hashes.get(n - 1)).collect();
     starts.push(hashes.len());

@@ -3,9 +3,11 @@
 use hashbrown::HashMap;
 use polars::prelude::{BooleanChunked, DataFrame, NewChunkedArray};
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{ReduceSide, ReduceTask, SortOrder};
+use shardmill_common::kinds::dedup::HashPlan;
+use shardmill_common::kinds::mapreduce::{ReduceSide, ReduceTask};
+use shardmill_common::kinds::sort::SortOrder;
 use shardmill_common::schema::Schema;
-use shardmill_common::task::{HashPlan, TaskOutput};
+use shardmill_common::task::TaskOutput;
 
 use super::SideInput;
 use super::order::{Sorting, passes, sorted};
@@ -146,7 +148,7 @@ struct Groups {
 
 impl Groups {
     fn of(frames: &[DataFrame], task: &ReduceTask) -> Result<Self, Failure> {
-        let plan = HashPlan { columns: Some(task.keys.clone()), with_row_hash: false, partitions: 1 };
+        let plan = HashPlan { columns: Some((*task.keys).clone()), with_row_hash: false, partitions: 1 };
         let mut numbers: HashMap<u128, usize> = HashMap::new();
         let mut of = Vec::with_capacity(frames.len());
         for frame in frames {

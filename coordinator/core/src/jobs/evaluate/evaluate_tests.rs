@@ -1,13 +1,16 @@
 //! Plans of evaluations, over inputs that exist on paper only.
 
 use shardmill_common::ids::ObjectId;
+use shardmill_common::kinds::JobSpec;
 use shardmill_common::manifest::{ObjectRef, ShardEntry};
 use shardmill_common::model::{ClassSums, ClassValue, Label, NumberSums, Ranking, Served, example};
 use shardmill_common::schema::Field;
-use shardmill_common::spec::JobSpec;
 use shardmill_common::task::PartitionSize;
+use shardmill_common::task::TaskKind;
+use shardmill_common::task::TaskOutput;
 
 use super::*;
+use shardmill_common::kinds::evaluate::RankTask;
 
 fn model(target: Target) -> Model {
     Model { name: "churn".parse().unwrap(), version: 3, target, ..example().unwrap() }
@@ -49,7 +52,7 @@ fn job(target: Target, asked: Option<&str>, columns: &[(&str, DataType)], rows: 
 
 fn refused(target: Target, asked: Option<&str>, columns: &[(&str, DataType)], rows: &[u64]) -> String {
     let (spec, job) = job(target, asked, columns, rows);
-    check(&spec, &job).unwrap_err()
+    spec.check(&job).unwrap_err()
 }
 
 #[test]
@@ -57,7 +60,7 @@ fn what_cannot_be_evaluated_is_refused() {
     use DataType::{Float64, Int64, String};
     let fits = [("x", Float64), ("y", Int64)];
     let (spec, good) = job(classes(), None, &fits, &[1]);
-    check(&spec, &good).unwrap();
+    spec.check(&good).unwrap();
     assert_eq!(refused(classes(), None, &fits, &[0]), "test@1 has no rows");
     assert!(refused(classes(), None, &[("x", Float64)], &[1]).contains("no column `y`"));
     assert!(refused(classes(), Some("z"), &fits, &[1]).contains("no column `z`"));
@@ -66,7 +69,7 @@ fn what_cannot_be_evaluated_is_refused() {
     assert_eq!(text, "column `y` of test@1 is string; churn@3 predicts classes of type int64");
     let number = || Target::Number { label: label(Float64) };
     let (spec, numbers) = job(number(), None, &fits, &[1]);
-    check(&spec, &numbers).unwrap();
+    spec.check(&numbers).unwrap();
     assert!(refused(number(), None, &[("x", Float64), ("y", String)], &[1]).contains("predicts numbers"));
     assert!(refused(Target::Cluster { clusters: 2 }, Some("y"), &fits, &[1]).contains("clusters"));
 }
@@ -86,12 +89,8 @@ fn buckets_are_a_power_of_two_and_few_where_classes_are_many() {
 }
 
 fn found(rows: u64, sums: Option<Sums>) -> TaskOutput {
-    let result = Assessment { rows, rows_skipped: 1, sums };
-    TaskOutput {
-        result: Some(serde_json::to_value(result).unwrap()),
-        shuffle: Some(vec![PartitionSize { rows, bytes: 1 }]),
-        ..Default::default()
-    }
+    let output = TaskOutput { shuffle: Some(vec![PartitionSize { rows, bytes: 1 }]), ..Default::default() };
+    output.and_reports::<AssessTask>(&Assessment { rows, rows_skipped: 1, sums }).unwrap()
 }
 
 fn class_sums(confusion: [[u64; 2]; 2]) -> Option<Sums> {
@@ -120,17 +119,17 @@ fn kinds(next: Next) -> Vec<TaskKind> {
 #[test]
 fn shards_are_assessed_scores_ranked_and_the_findings_published() {
     let (spec, job) = job(classes(), None, &[("x", DataType::Float64), ("y", DataType::Int64)], &[3, 4]);
-    let assess = kinds(next(&spec, &job, &[]).unwrap());
+    let assess = kinds(spec.next(&job, &[]).unwrap());
     let TaskKind::Assess(second) = &assess[1] else { panic!("{assess:?}") };
     assert_eq!((second.first_row, second.label.as_deref(), second.buckets), (3, Some("y"), 1));
     let outputs = [found(2, class_sums([[1, 0], [0, 1]])), found(3, class_sums([[1, 1], [0, 1]]))];
-    let rank = kinds(next(&spec, &job, &[stage(ASSESS, &assess, &outputs)]).unwrap());
+    let rank = kinds(spec.next(&job, &[stage("assess", &assess, &outputs)]).unwrap());
     let TaskKind::Rank(task) = &rank[0] else { panic!("{rank:?}") };
     assert_eq!((task.positives, task.negatives, task.partitions), (2, 3, (0, 1)));
     let ranking = Ranking { twice_pairs: 9, precision: 1.5, trapezoids: 1.0, points: vec![(1, 1), (3, 2)] };
-    let ranked = [TaskOutput { result: Some(serde_json::to_value(ranking).unwrap()), ..Default::default() }];
-    let stages = [stage(ASSESS, &assess, &outputs), stage(RANK, &rank, &ranked)];
-    let Next::Publish(publication) = next(&spec, &job, &stages).unwrap() else { panic!() };
+    let ranked = [TaskOutput::reporting::<RankTask>(&ranking).unwrap()];
+    let stages = [stage("assess", &assess, &outputs), stage("rank", &rank, &ranked)];
+    let Next::Publish(publication) = spec.next(&job, &stages).unwrap() else { panic!() };
     let evaluation = publication.evaluation.unwrap();
     assert_eq!((evaluation.rows, evaluation.rows_skipped), (5, 2));
     assert_eq!(evaluation.confusion_matrix, [[2, 1], [0, 2]]);
@@ -143,16 +142,16 @@ fn shards_are_assessed_scores_ranked_and_the_findings_published() {
 fn numbers_need_no_ranking_and_rows_are_needed() {
     let target = Target::Number { label: label(DataType::Float64) };
     let (spec, job) = job(target, None, &[("x", DataType::Float64), ("y", DataType::Float64)], &[3]);
-    let assess = kinds(next(&spec, &job, &[]).unwrap());
+    let assess = kinds(spec.next(&job, &[]).unwrap());
     let sums = NumberSums {
         label: shardmill_common::model::Moments { count: 2.0, mean: 1.0, squares: 4.0 },
         squared: 1.0,
         ..Default::default()
     };
     let outputs = [found(2, Some(Sums::Numbers(sums)))];
-    let Next::Publish(publication) = next(&spec, &job, &[stage(ASSESS, &assess, &outputs)]).unwrap() else { panic!() };
+    let Next::Publish(publication) = spec.next(&job, &[stage("assess", &assess, &outputs)]).unwrap() else { panic!() };
     assert_eq!(publication.evaluation.unwrap().metrics["r2"], 0.75);
-    let failure = next(&spec, &job, &[stage(ASSESS, &assess, &[found(0, None)])]).unwrap_err();
+    let failure = spec.next(&job, &[stage("assess", &assess, &[found(0, None)])]).unwrap_err();
     assert!(matches!(failure, Failure::BadInput { .. }), "{failure}");
 }
 
@@ -163,13 +162,13 @@ fn what_was_served_needs_the_columns_of_the_answer_and_no_others() {
         let (spec, job) = job(target, None, columns, &[3]);
         let served = Some(Served { endpoint: "churn".parse().unwrap(), variant: "a".into() });
         let spec = EvaluateSpec { served, ..spec };
-        check(&spec, &job).map(|()| (spec, job))
+        spec.check(&job).map(|()| (spec, job))
     };
     let who = [("_endpoint", String), ("_variant", String), ("_model", String), ("y", Int64)];
     let answers = [("prediction", Int64), ("probability_0", Float64), ("probability_1", Float64)];
     let all = [&who[..], &answers].concat();
     let (spec, good) = served(classes(), &all).unwrap();
-    let assess = kinds(next(&spec, &good, &[]).unwrap());
+    let assess = kinds(spec.next(&good, &[]).unwrap());
     let TaskKind::Assess(task) = &assess[0] else { panic!("{assess:?}") };
     assert_eq!(task.served, spec.served);
     let text = served(classes(), &all[..6]).unwrap_err();
@@ -181,7 +180,7 @@ fn what_was_served_needs_the_columns_of_the_answer_and_no_others() {
     assert!(text.contains("clusters"), "{text}");
     // No row of this variant.
     let nothing = Assessment { rows: 0, rows_skipped: 0, sums: None };
-    let output = TaskOutput { result: Some(serde_json::to_value(nothing).unwrap()), ..Default::default() };
-    let failure = next(&spec, &good, &[stage(ASSESS, &assess, &[output])]).unwrap_err();
+    let output = TaskOutput::reporting::<AssessTask>(&nothing).unwrap();
+    let failure = spec.next(&good, &[stage("assess", &assess, &[output])]).unwrap_err();
     assert_eq!(failure.to_string(), "test@1 has no row that variant `a` of endpoint `churn` with churn@3 answered");
 }

@@ -1,10 +1,10 @@
 //! The stage that ranks scores: neighbouring buckets of one class make a task, by the numbers that the shards reported.
 
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::evaluate::RankTask;
 use shardmill_common::model::{ClassSums, Ranking};
-use shardmill_common::task::{RankTask, TaskKind, TaskRange, TaskSpec};
+use shardmill_common::task::{TaskKind, TaskRange, TaskSpec};
 
-use super::result;
 use crate::jobs::plan::{StageView, output, whole};
 
 /// Distinct scores of one task: worth a task, and few enough for its memory.
@@ -57,7 +57,7 @@ pub fn tasks(
             negatives_above += sums.negatives.get(range).unwrap_or_default().iter().sum::<u64>();
             if count > 0 {
                 tasks.push(TaskSpec {
-                    kind: TaskKind::Rank(task),
+                    kind: task.into(),
                     reads: vec![runs],
                     objects: Vec::new(),
                     memory: count * 64 + (4 << 20),
@@ -95,7 +95,7 @@ pub fn collect(stages: &[StageView<'_>], stage: u32, sums: &ClassSums, buckets: 
         let Some((TaskKind::Rank(kind), _)) = view.tasks.get(task as usize) else {
             return Err(Failure::internal("a task that ranks is missing"));
         };
-        let found: Ranking = result(output(stages, stage, task)?)?;
+        let found: Ranking = output(stages, stage, task)?.report::<RankTask>()?;
         let slot = (kind.partitions.0 / buckets.max(1)) as usize;
         if let Some(class) = ranked.get_mut(slot) {
             class.ranking.get_or_insert_default().merge(&found);

@@ -1,12 +1,12 @@
 //! Evaluations of what an endpoint answered: which columns the captured rows must have.
 
 use shardmill_common::captured::{ENDPOINT, MODEL, VARIANT};
+use shardmill_common::kinds::predict::PredictOutputs;
 use shardmill_common::manifest::Manifest;
 use shardmill_common::model::{Model, Served, Target};
 use shardmill_common::name::DatasetRef;
 use shardmill_common::prediction::{PREDICTION, added_columns};
 use shardmill_common::schema::DataType;
-use shardmill_common::task::PredictOutputs;
 
 pub fn check(served: &Served, model: &Model, input: &Manifest) -> Result<(), String> {
     if let Target::Cluster { .. } = &model.target {

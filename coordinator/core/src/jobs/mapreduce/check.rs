@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use shardmill_common::mapreduce::{MapReduceSpec, common_keys};
+use shardmill_common::kinds::mapreduce::{MapReduceSpec, common_keys};
 
 use crate::jobs::plan::ResolvedJob;
 
 pub fn check(spec: &MapReduceSpec, job: &ResolvedJob) -> Result<(), String> {
-    spec.check()?;
+    spec.check_parts()?;
     let plain = spec.inputs.iter().zip(&job.inputs).filter(|(input, _)| input.map.is_none());
     let plain: Vec<_> = plain.map(|(input, manifest)| (input.name.as_str(), &manifest.schema)).collect();
     common_keys(&spec.keys, &plain)?;

@@ -1,14 +1,18 @@
 //! The stages after the maps: what goes into a reduce, and how it is cut into tasks.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::mapreduce::{
-    Checked, CombineTask, MapReduceSpec, ReduceSide, ReduceTask, Step, common_keys, side_schema,
+use shardmill_common::kinds::dedup::HashColumn;
+use shardmill_common::kinds::mapreduce::step::Step;
+use shardmill_common::kinds::mapreduce::{
+    Checked, CombineTask, MapReduceSpec, ReduceSide, ReduceTask, common_keys, side_schema,
 };
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::task::{HashColumn, TaskKind, TaskOutput, TaskRange, TaskSpec};
+use shardmill_common::task::{TaskOutput, TaskRange, TaskSpec};
 
-use super::{COMBINE, FAN_IN, REDUCE};
+use super::FAN_IN;
 use crate::jobs::plan::{Next, StageView, joined_schema, neighbours, outputs, partition_sums};
+use shardmill_common::kinds::mapreduce::MapReducePhase;
+use shardmill_common::shared::Shared;
 
 /// A reduce task takes an eighth of what there is, within these bytes of the shuffle.
 const LEAST_TASK_BYTES: u64 = 2 << 20;
@@ -89,21 +93,17 @@ pub fn combine_stage(
     stages: &[StageView<'_>],
 ) -> Result<Next, Failure> {
     let parts: Vec<(u32, u32)> = last.tasks().collect();
+    let (schema, statement) = (Shared::new(schema.clone()), Shared::new(statement.to_owned()));
     let tasks = parts
         .chunks(FAN_IN)
         .map(|chunk| {
             let runs = TaskRange::gather(chunk.iter().copied());
-            let task = CombineTask { runs: runs.clone(), schema: schema.clone(), statement: statement.to_owned() };
+            let task = CombineTask { runs: runs.clone(), schema: schema.clone(), statement: statement.clone() };
             let bytes = runs.iter().map(|range| shuffled(*range, stages)).sum::<Result<u64, _>>()?;
-            Ok(TaskSpec {
-                kind: TaskKind::Combine(task),
-                reads: runs,
-                objects: Vec::new(),
-                memory: shuffle_memory(bytes),
-            })
+            Ok(TaskSpec { kind: task.into(), reads: runs, objects: Vec::new(), memory: shuffle_memory(bytes) })
         })
         .collect::<Result<Vec<_>, Failure>>()?;
-    Ok(Next::stage(COMBINE, tasks, vec![last.stage]))
+    Ok(Next::stage(MapReducePhase::Combine, tasks, vec![last.stage]))
 }
 
 fn shuffled(range: TaskRange, stages: &[StageView<'_>]) -> Result<u64, Failure> {
@@ -142,6 +142,10 @@ pub fn reduce_stage(
             schema: schema.clone(),
         })
         .collect();
+    let (tables, keys, then_by) =
+        (Shared::new(tables), Shared::new(sides.keys.clone()), Shared::new(spec.then_by.clone()));
+    let (step, work) = (Shared::new(step.clone()), Shared::new(spec.work.clone()));
+    let produces = produces.cloned().map(Shared::new);
     let tasks = neighbours(&bytes, target)
         .into_iter()
         .map(|(from, to)| {
@@ -149,16 +153,16 @@ pub fn reduce_stage(
                 sides: tables.clone(),
                 partitions: (from, to),
                 of,
-                keys: sides.keys.clone(),
-                then_by: spec.then_by.clone(),
+                keys: keys.clone(),
+                then_by: then_by.clone(),
                 step: step.clone(),
-                produces: produces.cloned(),
-                work: spec.work.clone(),
+                produces: produces.clone(),
+                work: work.clone(),
             };
             // Partitions are reduced one after another.
             let largest = bytes[from as usize..to as usize].iter().copied().max().unwrap_or(0);
             TaskSpec {
-                kind: TaskKind::Reduce(Box::new(task)),
+                kind: task.into(),
                 reads: runs.to_vec(),
                 objects: spec.work.files.iter().map(|f| f.object.id).collect(),
                 memory: shuffle_memory(largest),
@@ -167,5 +171,5 @@ pub fn reduce_stage(
         .collect();
     let mut keeps: Vec<u32> = runs.iter().map(|range| range.stage).collect();
     keeps.dedup();
-    Ok(Next::stage(REDUCE, tasks, keeps))
+    Ok(Next::stage(MapReducePhase::Reduce, tasks, keeps))
 }

@@ -1,11 +1,14 @@
 //! Plans of users' jobs, over inputs that exist on paper only.
 
 use shardmill_common::ids::{JobId, ObjectId};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::dedup::HashColumn;
+use shardmill_common::kinds::mapreduce::MapInput;
+use shardmill_common::kinds::mapreduce::step::Work;
 use shardmill_common::manifest::{Manifest, ObjectRef};
-use shardmill_common::mapreduce::{MapInput, Work};
 use shardmill_common::schema::Field;
-use shardmill_common::spec::JobSpec;
-use shardmill_common::task::{HashColumn, PartitionSize};
+use shardmill_common::task::PartitionSize;
+use shardmill_common::task::TaskKind;
 use shardmill_common::time::Timestamp;
 
 use super::super::plan::Planned;
@@ -56,7 +59,7 @@ fn job(spec: &MapReduceSpec, shards: &[usize], bytes: u64) -> ResolvedJob {
         created: Timestamp::now(),
     };
     let inputs = spec.inputs.iter().zip(shards).map(manifest).collect();
-    ResolvedJob { spec: JobSpec::MapReduce(Box::new(spec.clone())), inputs, replicas: 1 }
+    ResolvedJob { spec: JobSpec::MapReduce(spec.clone()), inputs, replicas: 1 }
 }
 
 fn checked(maps: usize) -> TaskOutput {
@@ -65,7 +68,7 @@ fn checked(maps: usize) -> TaskOutput {
         keys: vec![HashColumn { name: "user".into(), dtype: Some(DataType::String) }],
         output: Some(schema(&[("user", DataType::String)])),
     };
-    TaskOutput { result: Some(serde_json::to_value(checked).unwrap()), ..Default::default() }
+    TaskOutput::reporting::<CheckTask>(&checked).unwrap()
 }
 
 /// A stage that is done, and what its tasks put out.
@@ -88,7 +91,7 @@ fn run(
                 tasks: planned.tasks.iter().map(|t| &t.kind).zip(outputs.iter().map(Some)).collect(),
             })
             .collect();
-        match next(spec, job, &views)? {
+        match spec.next(job, &views)? {
             Next::Stage(planned) => {
                 let made = (0..planned.tasks.len()).map(|n| outputs(&planned.name, n)).collect();
                 done.push((planned, made));
@@ -117,12 +120,12 @@ fn each_side_is_read_from_the_maps_of_its_input() {
     let spec = spec(&["a", "b"], &["user"], true);
     let job = job(&spec, &[2, 3], 1000);
     let out = |stage: &str, _| match stage {
-        CHECK => checked(2),
-        MAP => shuffle(&[5]),
+        "check" => checked(2),
+        "map" => shuffle(&[5]),
         _ => shard(&[("user", DataType::String)]),
     };
     let (done, publication) = run(&spec, &job, out).unwrap();
-    assert_eq!(names(&done), [(CHECK, 1), (MAP, 5), (REDUCE, 1)]);
+    assert_eq!(names(&done), [("check", 1), ("map", 5), ("reduce", 1)]);
     let TaskKind::Reduce(task) = &done[2].0.tasks[0].kind else { panic!("no reduce") };
     let sides: Vec<(&str, u32, u32)> =
         task.sides.iter().map(|s| (s.name.as_str(), s.runs[0].from, s.runs[0].to)).collect();
@@ -140,8 +143,8 @@ fn partitions_follow_from_bytes_and_tasks_take_neighbours() {
     let mib = |n: u64| n << 20;
     let sizes = [mib(3), mib(3), mib(9), mib(1), 0, mib(1), mib(1), mib(1)];
     let out = |stage: &str, _| match stage {
-        CHECK => checked(1),
-        MAP => shuffle(&sizes),
+        "check" => checked(1),
+        "map" => shuffle(&sizes),
         _ => TaskOutput::default(),
     };
     let (done, _) = run(&spec, &job, out).unwrap();
@@ -164,12 +167,12 @@ fn a_global_group_is_combined_in_a_tree() {
     spec.combine = Some("SELECT user FROM input".into());
     let job = job(&spec, &[40], 16 << 20);
     let out = |stage: &str, _| match stage {
-        CHECK => checked(1),
-        MAP | COMBINE => shuffle(&[7]),
+        "check" => checked(1),
+        "map" | "combine" => shuffle(&[7]),
         _ => shard(&[("user", DataType::String)]),
     };
     let (done, _) = run(&spec, &job, out).unwrap();
-    assert_eq!(names(&done), [(CHECK, 1), (MAP, 40), (COMBINE, 3), (REDUCE, 1)]);
+    assert_eq!(names(&done), [("check", 1), ("map", 40), ("combine", 3), ("reduce", 1)]);
     let TaskKind::Reduce(task) = &done[3].0.tasks[0].kind else { panic!("no reduce") };
     assert_eq!(task.sides[0].runs, [TaskRange { stage: 2, from: 0, to: 3 }]);
     let read: u32 = done[2].0.tasks.iter().flat_map(|t| &t.reads).map(|r| r.to - r.from).sum();
@@ -182,13 +185,13 @@ fn shards_of_other_columns_are_brought_to_the_common_ones() {
     let job = job(&spec, &[3], 10);
     let unknown = Checked { maps: vec![None], keys: Vec::new(), output: None };
     let out = |stage: &str, n: usize| match (stage, n) {
-        (CHECK, _) => TaskOutput { result: Some(serde_json::to_value(&unknown).unwrap()), ..Default::default() },
-        (MAP, 1) => shard(&[("n", DataType::Int64)]),
-        (MAP, _) => shard(&[("n", DataType::Float64)]),
+        ("check", _) => TaskOutput::reporting::<CheckTask>(&unknown).unwrap(),
+        ("map", 1) => shard(&[("n", DataType::Int64)]),
+        ("map", _) => shard(&[("n", DataType::Float64)]),
         _ => shard(&[("n", DataType::Float64)]),
     };
     let (done, publication) = run(&spec, &job, out).unwrap();
-    assert_eq!(names(&done), [(CHECK, 1), (MAP, 3), (CONFORM, 1)]);
+    assert_eq!(names(&done), [("check", 1), ("map", 3), ("conform", 1)]);
     let made = |n: usize, task: usize| done[n].1[task].shard.as_ref().unwrap().object.id;
     let published: Vec<ObjectId> = publication.drafts[0].shards.iter().map(|s| s.object.id).collect();
     assert_eq!(published, [made(1, 0), made(2, 0), made(1, 2)], "the order of the dataset is kept");
@@ -201,7 +204,7 @@ fn skipped_records_are_limited_in_the_whole_job_and_published() {
     let job = job(&spec, &[2], 10);
     let skipping = |n: u64| {
         move |stage: &str, _| match stage {
-            CHECK => checked(1),
+            "check" => checked(1),
             _ => {
                 let mut output = shard(&[("user", DataType::String)]);
                 output.rejects = Some(entry(n, 10));
@@ -223,7 +226,7 @@ fn what_makes_no_sense_is_refused() {
         let mut spec = spec(&["a", "b"], &["user"], true);
         change(&mut spec);
         let job = job(&spec, &[1, 1], 10);
-        check(&spec, &job).err().unwrap_or_default()
+        spec.check(&job).err().unwrap_or_default()
     };
     assert_eq!(told(&|_| {}), "");
     assert!(told(&|s| s.inputs.clear()).contains("--input"));
@@ -233,6 +236,6 @@ fn what_makes_no_sense_is_refused() {
     assert!(told(&|s| s.keys.push("nope".into())).contains("`nope` is not among the rows of a"));
     assert!(told(&|s| s.combine = Some("SELECT 1".into())).contains("one input"));
     assert!(told(&|s| s.reduce = None).contains("--reduce"));
-    let key = shardmill_common::mapreduce::SortKey { column: "at".into(), descending: false };
+    let key = shardmill_common::kinds::sort::SortKey { column: "at".into(), descending: false };
     assert!(told(&|s| s.then_by = vec![key.clone()]).contains("--then-by"));
 }

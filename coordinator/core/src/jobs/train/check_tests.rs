@@ -4,6 +4,7 @@ use shardmill_common::model::*;
 use shardmill_common::schema::DataType;
 
 use super::harness::{Table, linear, logistic, spec, train};
+use crate::jobs::Planner;
 
 fn table() -> Table {
     let columns = [
@@ -120,10 +121,10 @@ fn what_makes_no_sense_is_refused_before_anything_runs() {
     for (change, wanted) in cases {
         let mut spec = base();
         change(&mut spec);
-        let error = super::check(&spec, &table.job(&spec, 1)).unwrap_err();
+        let error = spec.check(&table.job(&spec, 1)).unwrap_err();
         assert!(error.contains(wanted), "wanted: {wanted}\nfound: {error}");
     }
-    super::check(&base(), &table.job(&base(), 1)).unwrap();
+    base().check(&table.job(&base(), 1)).unwrap();
 }
 
 #[test]
@@ -137,7 +138,7 @@ fn a_base_must_be_of_the_same_kind_and_know_what_is_needed() {
         spec.update = Some("m@1".parse().unwrap());
         change(&mut spec, &mut model);
         spec.base = Some(Box::new(model));
-        super::check(&spec, &table.job(&spec, 1)).unwrap_err()
+        spec.check(&table.job(&spec, 1)).unwrap_err()
     };
     assert!(
         refused(&table, |_, m| m.curvature = None).contains("cannot be updated: that is kept by models of up to 500")

@@ -1,8 +1,8 @@
 //! Which columns a training reads, and how each becomes features as far as it shows without data.
 
+use shardmill_common::kinds::train::LabelKind;
 use shardmill_common::model::{Algorithm, Categories, Imputation, Model, TrainSpec};
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::task::LabelKind;
 
 use crate::train::{Asked, constant_number};
 

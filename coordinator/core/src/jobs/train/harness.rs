@@ -1,15 +1,20 @@
 //! A table, a worker of a few lines, and the loop of the scheduler: what tests of the planner run on.
 
+use crate::jobs::Planner;
+use shardmill_common::kinds::clean::MergeStatisticsTask;
+use shardmill_common::kinds::clean::StatisticsTask;
+use shardmill_common::kinds::train::FitTask;
 use std::collections::BTreeMap;
 
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::{JobId, ObjectId};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::train::{LabelKind, LearnTask, ProfileTask};
 use shardmill_common::manifest::{Manifest, ObjectRef, ShardEntry};
 use shardmill_common::model::*;
 use shardmill_common::rules::{ColumnStatistics, Op, RuleStatistics, Scalar, Statistic};
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::spec::JobSpec;
-use shardmill_common::task::{LabelKind, LearnTask, PartitionSize, ProfileTask, TaskKind, TaskOutput};
+use shardmill_common::task::{PartitionSize, TaskKind, TaskOutput};
 use shardmill_common::time::Timestamp;
 use shardmill_common::watch::{Sample, sampled_row};
 
@@ -167,12 +172,12 @@ impl Table {
     }
 
     fn learn(&self, rows: &[Vec<String>], task: &LearnTask) -> Learnt {
-        let mut data = self.data(rows, &task.encoder, task.target.as_ref(), task.weight_column.as_deref());
+        let mut data = self.data(rows, &task.encoder, task.target.as_deref(), task.weight_column.as_deref());
         let nearest = |x: &[f64], centers: &[Packed]| {
             let d = |c: &Packed| c.0.iter().zip(x).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
             (0..centers.len()).map(|n| (n, d(&centers[n]))).min_by(|a, b| a.1.total_cmp(&b.1)).unwrap()
         };
-        match &task.learn {
+        match &*task.learn {
             Learn::Glm(round) => {
                 if !task.class_weights.is_empty() {
                     data.s.iter_mut().zip(&data.y).for_each(|(s, y)| *s *= task.class_weights[*y as usize]);
@@ -266,7 +271,7 @@ impl Table {
             job: JobId(1),
             created: Timestamp(0),
         };
-        ResolvedJob { spec: JobSpec::Train(Box::new(spec.clone())), inputs: vec![manifest], replicas: 1 }
+        ResolvedJob { spec: JobSpec::Train(spec.clone()), inputs: vec![manifest], replicas: 1 }
     }
 }
 
@@ -279,25 +284,25 @@ pub struct Ran {
     pub rounds: Vec<Round>,
 }
 
+fn views_of(done: &[(Planned, Vec<TaskOutput>)]) -> Vec<StageView<'_>> {
+    fn view((planned, outputs): &(Planned, Vec<TaskOutput>)) -> StageView<'_> {
+        let tasks = planned.tasks.iter().map(|t| &t.kind).zip(outputs.iter().map(Some)).collect();
+        StageView { name: &planned.name, memo: planned.memo.as_ref(), seconds: 0.5, tasks }
+    }
+    done.iter().map(view).collect()
+}
+
 /// Runs a training as the scheduler would, with a worker that computes naively.
 pub fn train(table: &Table, spec: &TrainSpec, shards: usize) -> Result<Ran, Failure> {
     let job = table.job(spec, shards);
-    super::check(spec, &job).map_err(Failure::bad_input)?;
+    spec.check(&job).map_err(Failure::bad_input)?;
     let length = table.rows.len().div_ceil(shards).max(1);
     let part = |ordinal: u32| table.rows.chunks(length).nth(ordinal as usize).unwrap();
     let mut done: Vec<(Planned, Vec<TaskOutput>)> = Vec::new();
     loop {
-        let views: Vec<StageView<'_>> = done
-            .iter()
-            .map(|(planned, outputs)| StageView {
-                name: &planned.name,
-                memo: planned.memo.as_ref(),
-                seconds: 0.5,
-                tasks: planned.tasks.iter().map(|t| &t.kind).zip(outputs.iter().map(Some)).collect(),
-            })
-            .collect();
-        let rounds = super::rounds(&views);
-        let planned = match super::next(spec, &job, &views)? {
+        let views = views_of(&done);
+        let rounds = spec.rounds(&|| views_of(&done));
+        let planned = match spec.next(&job, &views)? {
             Next::Stage(planned) => *planned,
             Next::Publish(publication) => {
                 let model = *publication.model.unwrap();
@@ -322,12 +327,12 @@ pub fn train(table: &Table, spec: &TrainSpec, shards: usize) -> Result<Ran, Fail
 }
 
 fn run<'a>(table: &Table, part: &dyn Fn(u32) -> &'a [Vec<String>], kind: &TaskKind) -> TaskOutput {
-    let result = match kind {
-        TaskKind::Profile(task) => serde_json::to_value(table.profile(part(task.input.ordinal), task)),
-        TaskKind::Learn(task) => serde_json::to_value(table.learn(part(task.input.ordinal), task)),
+    match kind {
+        TaskKind::Profile(task) => TaskOutput::reporting::<ProfileTask>(&table.profile(part(task.input.ordinal), task)),
+        TaskKind::Learn(task) => TaskOutput::reporting::<LearnTask>(&table.learn(part(task.input.ordinal), task)),
         TaskKind::Statistics(_) => {
             let shuffle = Some(vec![PartitionSize::default()]);
-            return TaskOutput { shuffle, ..Default::default() };
+            TaskOutput { shuffle, ..Default::default() }.and_reports::<StatisticsTask>(&serde_json::json!([]))
         }
         TaskKind::MergeStatistics(task) => {
             assert!(matches!(task.rule.op, Op::Fill { .. }));
@@ -336,15 +341,15 @@ fn run<'a>(table: &Table, part: &dyn Fn(u32) -> &'a [Vec<String>], kind: &TaskKi
                 column: column.clone(),
                 statistic: Statistic::Value(Some(Scalar::Float(table.median(column)))),
             };
-            serde_json::to_value(RuleStatistics { columns: columns.iter().map(of).collect() })
+            TaskOutput::reporting::<MergeStatisticsTask>(&RuleStatistics { columns: columns.iter().map(of).collect() })
         }
         TaskKind::Fit(task) => {
             let size = task.encoder.width() + usize::from(task.fit.fit_intercept);
-            serde_json::to_value(LinfaResult { rows: 1, parameters: Packed(vec![0.25; size]) })
+            TaskOutput::reporting::<FitTask>(&LinfaResult { rows: 1, parameters: Packed(vec![0.25; size]) })
         }
         other => panic!("{other:?}"),
-    };
-    TaskOutput { result: Some(result.unwrap()), ..Default::default() }
+    }
+    .unwrap()
 }
 
 pub fn logistic() -> LogisticOptions {

@@ -19,33 +19,94 @@ mod tests;
 #[cfg(test)]
 mod update_tests;
 
-pub use check::check;
-pub use memo::rounds;
-
 use shardmill_common::failure::Failure;
 use shardmill_common::model::TrainSpec;
 
 use super::plan::{Next, ResolvedJob, ShardAt, StageView, find};
-use profile::PROFILE;
+use crate::command::Facts;
+use crate::core::Core;
+use crate::jobs::Planner;
+use crate::jobs::outline::Outline;
+use crate::jobs::outline::read_all;
+use crate::jobs::outline::shards;
+use shardmill_common::failure::Refusal;
+use shardmill_common::kinds::train::TrainPhase;
+use shardmill_common::model::Algorithm;
+use shardmill_common::model::ModelRef;
+use shardmill_common::model::Round;
+use shardmill_common::model::Solver;
 
-pub fn next(spec: &TrainSpec, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-    let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
-    if input.rows() == 0 {
-        return Err(Failure::bad_input(format!("{} has no rows: there is nothing to learn from", input.reference())));
+impl Planner for TrainSpec {
+    fn resolve(&mut self, core: &Core, facts: &Facts) -> Result<(), Refusal> {
+        self.base = None;
+        if let Some(reference) = self.warm_start.as_mut().or(self.update.as_mut()) {
+            let mut model = core.pinned(reference)?;
+            if let Some(curvature) = &facts.curvature {
+                model.curvature = curvature.clone().map_err(Refusal::Unavailable)?;
+            }
+            self.base = Some(Box::new(model));
+        }
+        Ok(())
     }
-    let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
-    if let Some((stage, memo)) = memo::latest(stages)? {
-        return rounds::advance(spec, input, &shards, stages, stage, memo);
+
+    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
+        check::check(self, job)
     }
-    let Some(profiled) = find(stages, PROFILE) else {
-        return profile::stage(spec, input, &shards);
-    };
-    let whole = profile::whole(spec, input, stages, profiled)?;
-    profile::check(spec, input, &whole)?;
-    let fillings = match profile::fillings(spec, input, &shards, stages)? {
-        profile::Fillings::Next(next) => return Ok(*next),
-        profile::Fillings::Known(fillings) => fillings,
-    };
-    let memo = begin::begin(spec, input, &whole, &fillings)?;
-    rounds::stage(spec, input, &shards, stages, memo)
+
+    fn rounds<'a>(&self, stages: &dyn Fn() -> Vec<StageView<'a>>) -> Vec<Round> {
+        memo::rounds(&stages())
+    }
+
+    /// Naive Bayes has all it needs in its parameters.
+    fn needs_curvature(&self) -> Option<&ModelRef> {
+        if matches!(self.algorithm, Algorithm::NaiveBayes(_)) { None } else { self.update.as_ref() }
+    }
+
+    fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+        let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+        if input.rows() == 0 {
+            return Err(Failure::bad_input(format!(
+                "{} has no rows: there is nothing to learn from",
+                input.reference()
+            )));
+        }
+        let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
+        if let Some((stage, memo)) = memo::latest(stages)? {
+            return rounds::advance(self, input, &shards, stages, stage, memo);
+        }
+        let Some(profiled) = find(stages, TrainPhase::Profile) else {
+            return profile::stage(self, input, &shards);
+        };
+        let whole = profile::whole(self, input, stages, profiled)?;
+        profile::check(self, input, &whole)?;
+        let fillings = match profile::fillings(self, input, &shards, stages)? {
+            profile::Fillings::Next(next) => return Ok(*next),
+            profile::Fillings::Known(fillings) => fillings,
+        };
+        let memo = begin::begin(self, input, &whole, &fillings)?;
+        rounds::stage(self, input, &shards, stages, memo)
+    }
+
+    fn outline(&self, job: &ResolvedJob) -> Option<Outline> {
+        let mut outline = Outline::default();
+        outline.stage(TrainPhase::Profile, shards(job), format!("look at the columns of {}", read_all(job)));
+        if matches!(&self.algorithm, Algorithm::Logistic(options) if options.solver == Solver::Linfa) {
+            outline.stage(TrainPhase::Fit, 1, "fit the model on one worker that reads every shard");
+            return Some(outline);
+        }
+        outline.stage(
+            TrainPhase::Round,
+            shards(job),
+            "sum up each shard for the parameters of the round, until the model has converged",
+        );
+        let most = match &self.algorithm {
+            Algorithm::Logistic(options) => options.max_iter,
+            Algorithm::Linear(options) => options.max_iter,
+            Algorithm::KMeans(options) => options.max_iter,
+            Algorithm::NaiveBayes(_) => return Some(outline),
+        };
+        outline
+            .note(format!("at most {most} rounds (--max-iter); the features stay in the workers' memory between them"));
+        Some(outline)
+    }
 }

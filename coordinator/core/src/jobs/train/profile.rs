@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::train::ProfileTask;
 use shardmill_common::manifest::Manifest;
 use shardmill_common::model::{Encoder, Imputation, Profile, TrainSpec, Unlabelled};
 use shardmill_common::rules::{Columns, Fill, NullsIn, Op, Rule, Scalar, Statistic};
 use shardmill_common::schema::DataType;
-use shardmill_common::task::{ProfileTask, TaskKind};
 use shardmill_common::watch::Baseline;
 
 use super::super::clean::{Statistics, gather_statistics};
 use super::super::plan::{Next, ShardAt, StageView, find, output, whole as tasks_of};
 use super::{columns, labels};
 use crate::train::{Asked, Profiled, Whole, baseline, merge};
-
-pub const PROFILE: &str = "profile";
+use shardmill_common::kinds::train::TrainPhase;
+use shardmill_common::shared::Shared;
 
 /// Values of a sample, over all numeric features: enough for deciles, and small next to the data.
 const SAMPLED_VALUES: u64 = 1_000_000;
@@ -56,12 +55,12 @@ pub fn stage(spec: &TrainSpec, input: &Manifest, shards: &[ShardAt]) -> Result<N
     };
     let task = ProfileTask {
         input: ShardAt::input(shards.first().ok_or_else(|| Failure::internal("there are no shards"))?, 0),
-        schema: input.schema.clone(),
+        schema: Shared::new(input.schema.clone()),
         label: columns::label_kind(spec),
         weight_column: spec.weight_column.clone(),
-        numeric: named(false),
-        categorical: named(true),
-        required: required(spec, input)?,
+        numeric: Shared::new(named(false)),
+        categorical: Shared::new(named(true)),
+        required: Shared::new(required(spec, input)?),
         max_categories: spec.preparation.max_categories,
         sample_every: match columns::updated(spec) {
             Some(_) => 0,
@@ -77,22 +76,16 @@ pub fn stage(spec: &TrainSpec, input: &Manifest, shards: &[ShardAt]) -> Result<N
         .map(|(n, shard)| {
             let task = ProfileTask { input: shard.input(n), first_row, ..task.clone() };
             first_row += shard.entry.rows();
-            shard.task(TaskKind::Profile(Box::new(task)), Vec::new())
+            shard.task(task, Vec::new())
         })
         .collect();
-    Ok(Next::stage(PROFILE, tasks, Vec::new()))
+    Ok(Next::stage(TrainPhase::Profile, tasks, Vec::new()))
 }
 
 /// What the tasks found, in the order of the shards.
 fn profiles(stages: &[StageView<'_>], stage: u32) -> Result<Vec<Profile>, Failure> {
     let all = tasks_of(stages, stage).tasks();
-    all.map(|(stage, task)| {
-        let result = output(stages, stage, task)?.result.as_ref();
-        let read =
-            result.map_or_else(|| Err("there is none".into()), |r| Profile::deserialize(r).map_err(|e| e.to_string()));
-        read.map_err(|e: String| Failure::internal(format!("profile of shard {task}: {e}")))
-    })
-    .collect()
+    all.map(|(stage, task)| output(stages, stage, task)?.report::<ProfileTask>()).collect()
 }
 
 /// The features of a training from scratch; an update looks at none.
@@ -121,7 +114,7 @@ pub fn distributions(
     if let Some(base) = columns::updated(spec) {
         return Ok(base.baseline.clone());
     }
-    let Some(stage) = find(stages, PROFILE) else { return Ok(None) };
+    let Some(stage) = find(stages, TrainPhase::Profile) else { return Ok(None) };
     let (profiles, asked) = (profiles(stages, stage)?, profiled(spec, input)?);
     let whole = merged(&profiles, &asked)?;
     let samples: Option<Vec<_>> = profiles.into_iter().map(|p| p.sample).collect();

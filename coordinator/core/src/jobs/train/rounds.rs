@@ -1,21 +1,21 @@
 //! The stages of the rounds: what the optimiser asks goes out to every shard, and what comes back is added up in their order.
 
 use shardmill_common::failure::Failure;
+use shardmill_common::kinds::train::{FitTask, LearnTask};
 use shardmill_common::manifest::Manifest;
 use shardmill_common::model::{
-    Algorithm, ClassMoments, Encoder, Encoding, GlmSums, Learn, Learnt, LinfaFit, LinfaResult, Link, Round, Target,
-    TrainSpec,
+    Algorithm, ClassMoments, Encoder, Encoding, GlmSums, Learn, Learnt, LinfaFit, Link, Round, Target, TrainSpec,
 };
-use shardmill_common::task::{FitTask, LearnTask, TaskKind, TaskOutput, TaskSpec};
+use shardmill_common::phase::Phase;
+use shardmill_common::task::{TaskOutput, TaskSpec};
 
 use super::super::plan::{Next, Planned, ShardAt, StageView, frame_memory, output, whole};
 use super::finish::{self, Trained};
 use super::memo::{Memo, Prepared, State};
 use super::profile;
 use crate::train::{Bayes, Outcome, add_up, naive_bayes};
-
-const ROUND: &str = "round";
-const FIT: &str = "fit";
+use shardmill_common::kinds::train::TrainPhase;
+use shardmill_common::shared::Shared;
 
 /// The stage that the memo's state asks for.
 pub fn stage(
@@ -25,15 +25,21 @@ pub fn stage(
     stages: &[StageView<'_>],
     memo: Memo,
 ) -> Result<Next, Failure> {
-    let (name, tasks) = match learn(&memo.state) {
-        Some(learn) => (ROUND, learn_tasks(spec, input, shards, &memo.prepared, &learn)),
-        None => (FIT, vec![fit_task(spec, input, shards, &memo.prepared)?]),
+    let (phase, tasks) = match learn(&memo.state) {
+        Some(learn) => (TrainPhase::Round, learn_tasks(spec, input, shards, &memo.prepared, learn)),
+        None => (TrainPhase::Fit, vec![fit_task(spec, input, shards, &memo.prepared)?]),
     };
     // The profile's counters are the job's; everything else of earlier rounds is in the memo.
     let forgets =
-        (0u32..).zip(stages).filter(|(_, s)| s.name == ROUND && !s.tasks.is_empty()).map(|(n, _)| n).collect();
+        (0u32..).zip(stages).filter(|(_, s)| s.is(TrainPhase::Round) && !s.tasks.is_empty()).map(|(n, _)| n).collect();
     let memo = serde_json::to_value(memo).map_err(Failure::internal)?;
-    Ok(Next::Stage(Box::new(Planned { name: name.into(), tasks, keeps: Vec::new(), memo: Some(memo), forgets })))
+    Ok(Next::Stage(Box::new(Planned {
+        name: phase.name().into(),
+        tasks,
+        keeps: Vec::new(),
+        memo: Some(memo),
+        forgets,
+    })))
 }
 
 fn learn(state: &State) -> Option<Learn> {
@@ -50,25 +56,27 @@ fn learn_tasks(
     input: &Manifest,
     shards: &[ShardAt],
     prepared: &Prepared,
-    learn: &Learn,
+    learn: Learn,
 ) -> Vec<TaskSpec> {
-    let target = Some(prepared.target.clone()).filter(|t| !matches!(t, Target::Cluster { .. }));
+    let (schema, encoder) = (Shared::new(input.schema.clone()), Shared::new(prepared.working().clone()));
+    let (class_weights, learn) = (Shared::new(prepared.class_weights.clone()), Shared::new(learn));
+    let target = Some(prepared.target.clone()).filter(|t| !matches!(t, Target::Cluster { .. })).map(Shared::new);
     let row = row_bytes(prepared.working());
     let mut first_row = 0;
     let tasks = shards.iter().enumerate().map(|(n, shard)| {
         let task = LearnTask {
             input: shard.input(n),
-            schema: input.schema.clone(),
-            encoder: prepared.working().clone(),
+            schema: schema.clone(),
+            encoder: encoder.clone(),
             target: target.clone(),
             weight_column: spec.weight_column.clone(),
-            class_weights: prepared.class_weights.clone(),
+            class_weights: class_weights.clone(),
             learn: learn.clone(),
             source_name: input.reference().to_string(),
             first_row,
         };
         first_row += shard.entry.rows();
-        let mut task = shard.task(TaskKind::Learn(Box::new(task)), Vec::new());
+        let mut task = shard.task(task, Vec::new());
         task.memory = task.memory.saturating_add(shard.entry.rows().saturating_mul(row));
         task
     });
@@ -96,16 +104,16 @@ fn fit_task(spec: &TrainSpec, input: &Manifest, shards: &[ShardAt], prepared: &P
         gradient_tolerance: options.tol * prepared.rows as f64,
     };
     let task = FitTask {
-        inputs: shards.iter().enumerate().map(|(n, shard)| shard.input(n)).collect(),
-        schema: input.schema.clone(),
-        encoder: prepared.encoder.clone(),
-        target: prepared.target.clone(),
+        inputs: Shared::new(shards.iter().enumerate().map(|(n, shard)| shard.input(n)).collect()),
+        schema: Shared::new(input.schema.clone()),
+        encoder: Shared::new(prepared.encoder.clone()),
+        target: Shared::new(prepared.target.clone()),
         fit,
         source_name: input.reference().to_string(),
     };
     let dense = prepared.rows.saturating_mul(prepared.encoder.width() as u64 * 16);
     Ok(TaskSpec {
-        kind: TaskKind::Fit(Box::new(task)),
+        kind: task.into(),
         reads: Vec::new(),
         objects: shards.iter().flat_map(|s| s.entry.objects().map(|o| o.id)).collect(),
         memory: frame_memory(input.bytes()).saturating_add(dense),
@@ -114,11 +122,6 @@ fn fit_task(spec: &TrainSpec, input: &Manifest, shards: &[ShardAt], prepared: &P
 
 fn results<'a>(stages: &[StageView<'a>], stage: u32) -> Result<Vec<&'a TaskOutput>, Failure> {
     whole(stages, stage).tasks().map(|(stage, task)| output(stages, stage, task)).collect()
-}
-
-fn read<T: serde::de::DeserializeOwned>(output: &TaskOutput) -> Result<T, Failure> {
-    let result = output.result.clone().unwrap_or_default();
-    serde_json::from_value(result).map_err(|e| Failure::internal(format!("the result of a training task: {e}")))
 }
 
 /// What follows a round.
@@ -198,7 +201,8 @@ fn accept(spec: &TrainSpec, outputs: &[&TaskOutput], memo: &mut Memo) -> Result<
             Ok((told, done.map(finish::kmeans)))
         }
         State::Linfa => {
-            let result: LinfaResult = read(outputs.first().ok_or_else(|| Failure::internal("nothing was fitted"))?)?;
+            let fitted = outputs.first().ok_or_else(|| Failure::internal("nothing was fitted"))?;
+            let result = fitted.report::<FitTask>()?;
             let Algorithm::Logistic(options) = &spec.algorithm else {
                 return Err(Failure::internal("the state is of another algorithm"));
             };
@@ -220,7 +224,8 @@ fn learnt<T>(outputs: &[&TaskOutput], of: impl Fn(Learnt) -> Option<T>) -> Resul
     outputs
         .iter()
         .map(|output| {
-            of(read(output)?).ok_or_else(|| Failure::internal("a shard learnt something else than it was asked"))
+            of(output.report::<LearnTask>()?)
+                .ok_or_else(|| Failure::internal("a shard learnt something else than it was asked"))
         })
         .collect()
 }

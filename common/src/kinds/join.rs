@@ -2,9 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Kind;
+use crate::kinds::compare::MergedColumn;
+use crate::kinds::dedup::HashColumn;
 use crate::name::{DatasetName, DatasetRef};
+use crate::phase::phases;
 use crate::schema::Schema;
-use crate::task::{HashColumn, MergedColumn, ShardInput};
+use crate::shared::Shared;
+use crate::task::{Reporting, Task};
+
+phases! {
+    /// Where the small side is too large to be looked up in, the phases of pairs follow.
+    pub enum JoinPhase {
+        LookUp = "look up",
+    }
+}
+use crate::task::ShardInput;
 
 /// Which rows a join keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,17 +58,17 @@ pub struct JoinSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LookupTask {
     pub input: ShardInput,
-    pub schema: Schema,
+    pub schema: Shared<Schema>,
     /// Every shard of the small side.
-    pub others: Vec<ShardInput>,
-    pub other_schema: Schema,
+    pub others: Shared<Vec<ShardInput>>,
+    pub other_schema: Shared<Schema>,
     /// Key columns of the driving side and of the other, in the type they are compared in.
-    pub keys: Vec<HashColumn>,
-    pub other_keys: Vec<HashColumn>,
+    pub keys: Shared<Vec<HashColumn>>,
+    pub other_keys: Shared<Vec<HashColumn>>,
     pub how: JoinHow,
     pub nulls_equal: bool,
     pub driver_is_left: bool,
-    pub columns: Vec<MergedColumn>,
+    pub columns: Shared<Vec<MergedColumn>>,
 }
 
 /// The small side takes more memory than a lookup may use.
@@ -65,4 +78,38 @@ pub struct TooLarge {
     pub needs: u64,
     /// Bytes there are.
     pub has: u64,
+}
+
+impl Kind for JoinSpec {
+    fn inputs(&self) -> Vec<&DatasetRef> {
+        vec![&self.left, &self.right]
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
+        vec![&mut self.left, &mut self.right]
+    }
+
+    fn outputs(&self) -> Vec<&DatasetName> {
+        vec![&self.output]
+    }
+
+    fn replicas(&self) -> Option<u32> {
+        self.replicas
+    }
+}
+
+impl Task for LookupTask {
+    fn opens(&self) -> Vec<&ShardInput> {
+        std::iter::once(&self.input).chain(self.others.iter()).collect()
+    }
+
+    /// The table that every task looks up in is the same one each time.
+    fn input_bytes(&self) -> u64 {
+        self.input.stored_bytes()
+    }
+}
+
+/// Reports only where the small side is too large for the worker.
+impl Reporting for LookupTask {
+    type Report = TooLarge;
 }

@@ -3,8 +3,23 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Kind;
 use crate::name::{DatasetName, DatasetRef};
+use crate::phase::phases;
 use crate::schema::Schema;
+use crate::shared::Shared;
+use crate::task::Task;
+
+phases! {
+    pub enum SortPhase {
+        /// In the place of all others, where there is little to sort.
+        Sort = "sort",
+        Sample = "sample",
+        Bounds = "bounds",
+        Range = "range",
+        Merge = "merge",
+    }
+}
 use crate::task::{ShardInput, TaskRange};
 
 /// A column to sort by.
@@ -36,8 +51,8 @@ pub struct SortSpec {
 pub struct SampleTask {
     /// Shards that follow each other in their dataset.
     pub inputs: Vec<ShardInput>,
-    pub schema: Schema,
-    pub order: SortOrder,
+    pub schema: Shared<Schema>,
+    pub order: Shared<SortOrder>,
     /// The first row to take, counted over all of these shards, and how far it is to the next: rows are taken evenly over the
     /// whole dataset.
     pub first: u64,
@@ -58,8 +73,8 @@ pub struct BoundsTask {
 pub struct RangeTask {
     /// Shards that follow each other in their dataset.
     pub inputs: Vec<ShardInput>,
-    pub schema: Schema,
-    pub order: SortOrder,
+    pub schema: Shared<Schema>,
+    pub order: Shared<SortOrder>,
     /// The bounds task.
     pub bounds: TaskRange,
     pub partitions: u32,
@@ -79,6 +94,51 @@ pub enum Unsorted {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MergeTask {
     pub rows: Unsorted,
-    pub schema: Schema,
-    pub order: SortOrder,
+    pub schema: Shared<Schema>,
+    pub order: Shared<SortOrder>,
+}
+
+impl Kind for SortSpec {
+    fn inputs(&self) -> Vec<&DatasetRef> {
+        vec![&self.input]
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
+        vec![&mut self.input]
+    }
+
+    fn outputs(&self) -> Vec<&DatasetName> {
+        vec![&self.output]
+    }
+
+    fn replicas(&self) -> Option<u32> {
+        self.replicas
+    }
+}
+
+impl Task for SampleTask {
+    fn opens(&self) -> Vec<&ShardInput> {
+        self.inputs.iter().collect()
+    }
+}
+
+impl Task for BoundsTask {
+    fn opens(&self) -> Vec<&ShardInput> {
+        Vec::new()
+    }
+}
+
+impl Task for RangeTask {
+    fn opens(&self) -> Vec<&ShardInput> {
+        self.inputs.iter().collect()
+    }
+}
+
+impl Task for MergeTask {
+    fn opens(&self) -> Vec<&ShardInput> {
+        match &self.rows {
+            Unsorted::Shards(inputs) => inputs.iter().collect(),
+            Unsorted::Range { .. } => Vec::new(),
+        }
+    }
 }

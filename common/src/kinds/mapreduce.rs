@@ -1,12 +1,30 @@
 //! The user's own MapReduce job, and its tasks: check, map, combine, reduce, conform.
 
+pub mod step;
+
 use serde::{Deserialize, Serialize};
 
+use self::step::{Step, Work};
+use super::Kind;
 use super::sort::SortKey;
-use super::step::{Step, Work};
+use crate::kinds::dedup::HashColumn;
+use crate::manifest::ObjectRef;
 use crate::name::{DatasetName, DatasetRef};
+use crate::phase::phases;
 use crate::schema::{DataType, Schema};
-use crate::task::{HashColumn, ShardInput, TaskRange};
+use crate::shared::Shared;
+use crate::task::{Reporting, Task};
+
+phases! {
+    pub enum MapReducePhase {
+        Check = "check",
+        Map = "map",
+        Combine = "combine",
+        Reduce = "reduce",
+        Conform = "conform",
+    }
+}
+use crate::task::{ShardInput, TaskRange};
 
 /// One dataset that is mapped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,7 +66,7 @@ impl MapReduceSpec {
     }
 
     /// Whether its parts fit together, as far as that can be told without its inputs.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check_parts(&self) -> Result<(), String> {
         if self.inputs.is_empty() {
             return Err("there is no input; name one with --input".into());
         }
@@ -176,11 +194,11 @@ pub fn side_schema(map: &Schema, keys: &[HashColumn]) -> Schema {
 /// Parses and resolves every statement, and tries the combiner on a sample. Its `result` is [`Checked`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckTask {
-    pub spec: MapReduceSpec,
+    pub spec: Shared<MapReduceSpec>,
     /// The inputs' schemas, in order.
-    pub schemas: Vec<Schema>,
+    pub schemas: Shared<Vec<Schema>>,
     /// A shard of each input to take a sample from, where it has any.
-    pub samples: Vec<Option<ShardInput>>,
+    pub samples: Shared<Vec<Option<ShardInput>>>,
 }
 
 /// What a check found.
@@ -208,13 +226,13 @@ pub enum MapOutput {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MapTask {
     pub input: ShardInput,
-    pub schema: Schema,
+    pub schema: Shared<Schema>,
     /// `None`: the rows as they are.
-    pub step: Option<Step>,
-    pub output: MapOutput,
+    pub step: Option<Shared<Step>>,
+    pub output: Shared<MapOutput>,
     /// What the rows it puts out look like, where that is known.
-    pub produces: Option<Schema>,
-    pub work: Work,
+    pub produces: Option<Shared<Schema>>,
+    pub work: Shared<Work>,
     /// For messages and rejects: the dataset's name and the rows before this shard.
     pub source_name: String,
     pub first_row: u64,
@@ -224,8 +242,8 @@ pub struct MapTask {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CombineTask {
     pub runs: Vec<TaskRange>,
-    pub schema: Schema,
-    pub statement: String,
+    pub schema: Shared<Schema>,
+    pub statement: Shared<String>,
 }
 
 /// The rows of one input as a reduce sees them.
@@ -239,20 +257,93 @@ pub struct ReduceSide {
 /// Reduces partitions `from..to` of every side, one after another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReduceTask {
-    pub sides: Vec<ReduceSide>,
+    pub sides: Shared<Vec<ReduceSide>>,
     pub partitions: (u32, u32),
     /// Partitions in all, a power of two.
     pub of: u32,
-    pub keys: Vec<HashColumn>,
-    pub then_by: Vec<SortKey>,
-    pub step: Step,
-    pub produces: Option<Schema>,
-    pub work: Work,
+    pub keys: Shared<Vec<HashColumn>>,
+    pub then_by: Shared<Vec<SortKey>>,
+    pub step: Shared<Step>,
+    pub produces: Option<Shared<Schema>>,
+    pub work: Shared<Work>,
 }
 
 /// Brings a shard that a program wrote to the columns and types of all of them together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConformTask {
     pub input: ShardInput,
-    pub schema: Schema,
+    pub schema: Shared<Schema>,
+}
+
+impl Kind for MapReduceSpec {
+    fn inputs(&self) -> Vec<&DatasetRef> {
+        self.inputs.iter().map(|input| &input.dataset).collect()
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
+        self.inputs.iter_mut().map(|input| &mut input.dataset).collect()
+    }
+
+    fn outputs(&self) -> Vec<&DatasetName> {
+        vec![&self.output]
+    }
+
+    fn replicas(&self) -> Option<u32> {
+        self.replicas
+    }
+
+    fn objects(&self) -> Vec<&ObjectRef> {
+        self.work.files.iter().map(|file| &file.object).collect()
+    }
+}
+
+impl Task for CheckTask {
+    fn opens(&self) -> Vec<&ShardInput> {
+        self.samples.iter().flatten().collect()
+    }
+
+    /// It takes a sample.
+    fn input_bytes(&self) -> u64 {
+        0
+    }
+
+    fn runs_programs(&self) -> bool {
+        self.spec.runs_programs()
+    }
+}
+
+impl Reporting for CheckTask {
+    type Report = Checked;
+}
+
+impl Task for MapTask {
+    fn opens(&self) -> Vec<&ShardInput> {
+        vec![&self.input]
+    }
+
+    fn runs_programs(&self) -> bool {
+        self.step.as_ref().is_some_and(|step| step.is_program())
+    }
+}
+
+impl Task for CombineTask {
+    fn opens(&self) -> Vec<&ShardInput> {
+        Vec::new()
+    }
+}
+
+impl Task for ReduceTask {
+    fn opens(&self) -> Vec<&ShardInput> {
+        Vec::new()
+    }
+
+    fn runs_programs(&self) -> bool {
+        self.step.is_program()
+    }
+}
+
+impl Task for ConformTask {
+    fn opens(&self) -> Vec<&ShardInput> {
+        vec![&self.input]
+    }
 }

@@ -1,10 +1,14 @@
 //! Plans in words agree with the plans that would run.
 
 use shardmill_common::ids::{JobId, ObjectId};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::compare::{CompareSpec, How, Validate};
+use shardmill_common::kinds::dedup::{DedupOptions, DedupSpec};
+use shardmill_common::kinds::join::{JoinHow, JoinSpec};
+use shardmill_common::kinds::split::{SplitSide, SplitSpec};
+use shardmill_common::manifest::Manifest;
 use shardmill_common::manifest::{ObjectRef, ShardEntry};
-use shardmill_common::mapreduce::{JoinHow, JoinSpec};
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::spec::{CompareSpec, DedupOptions, DedupSpec, How, SplitSide, SplitSpec, Validate};
 use shardmill_common::time::Timestamp;
 
 use super::*;

@@ -2,9 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Kind;
 use crate::name::{DatasetName, DatasetRef};
+use crate::phase::phases;
 use crate::schema::{DataType, Field, Schema};
-use crate::task::{PartitionSize, ShardInput, TaskRange};
+use crate::shared::Shared;
+use crate::task::Task;
+
+phases! {
+    /// Where the groups take several tasks, the phases of sorting put them in order.
+    pub enum AggregatePhase {
+        Aggregate = "aggregate",
+        Groups = "groups",
+    }
+}
+use crate::task::{PartitionSizes, ShardInput, TaskRange};
 
 /// What is computed of the values of a group. Nulls are left out, except by `count()`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -157,9 +169,9 @@ pub struct AggregateSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AggregateTask {
     pub inputs: Vec<ShardInput>,
-    pub schema: Schema,
-    pub by: Vec<String>,
-    pub aggregates: Vec<Aggregate>,
+    pub schema: Shared<Schema>,
+    pub by: Shared<Vec<String>>,
+    pub aggregates: Shared<Vec<Aggregate>>,
     /// A power of two.
     pub partitions: u32,
 }
@@ -169,18 +181,48 @@ pub struct AggregateTask {
 pub struct MergeGroupsTask {
     pub runs: TaskRange,
     pub partitions: (u32, u32),
-    /// What the states in these partitions take in the shuffle.
-    pub sizes: Vec<PartitionSize>,
+    /// What the states take in the shuffle, in every partition of the table.
+    pub sizes: Shared<PartitionSizes>,
     /// Partitions of a table in all.
     pub of: u32,
     /// Of the input dataset.
-    pub schema: Schema,
-    pub by: Vec<String>,
-    pub aggregates: Vec<Aggregate>,
+    pub schema: Shared<Schema>,
+    pub by: Shared<Vec<String>>,
+    pub aggregates: Shared<Vec<Aggregate>>,
     /// These are all groups: they are put out in the order of their keys.
     pub sorted: bool,
     /// For messages: the dataset's name.
     pub source_name: String,
+}
+
+impl Kind for AggregateSpec {
+    fn inputs(&self) -> Vec<&DatasetRef> {
+        vec![&self.input]
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
+        vec![&mut self.input]
+    }
+
+    fn outputs(&self) -> Vec<&DatasetName> {
+        vec![&self.output]
+    }
+
+    fn replicas(&self) -> Option<u32> {
+        self.replicas
+    }
+}
+
+impl Task for AggregateTask {
+    fn opens(&self) -> Vec<&ShardInput> {
+        self.inputs.iter().collect()
+    }
+}
+
+impl Task for MergeGroupsTask {
+    fn opens(&self) -> Vec<&ShardInput> {
+        Vec::new()
+    }
 }
 
 #[cfg(test)]

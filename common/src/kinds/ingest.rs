@@ -1,0 +1,191 @@
+//! Ingest: sources become a dataset, a shard a chunk, cleaned and deduplicated on the way where that is asked for.
+
+use serde::{Deserialize, Serialize};
+
+use super::Kind;
+use super::dedup::{DedupOptions, HashPlan};
+use crate::manifest::{Manifest, ObjectRef};
+use crate::name::{DatasetName, DatasetRef};
+use crate::phase::phases;
+use crate::rules::{Rule, RuleSet, RuleStatistics};
+use crate::schema::Schema;
+use crate::shared::Shared;
+use crate::task::{Reporting, ShardInput, Task};
+use crate::text::{Dialect, Encoding};
+use crate::time::Timestamp;
+use crate::units::RejectLimit;
+
+phases! {
+    /// Where it stands; with a deduplication, that one's phases follow, with rules that must know all rows those of cleaning.
+    pub enum IngestPhase {
+        Parse = "parse",
+    }
+}
+
+/// How a source's bytes become rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "format", rename_all = "snake_case")]
+pub enum SourceFormat {
+    /// Delimited text. `columns` are the names of this file's columns in file order.
+    Csv {
+        dialect: Dialect,
+        columns: Vec<String>,
+    },
+    JsonLines,
+    /// Every line is a row of one column, [`SourceFormat::LINE`], as it is.
+    Lines {
+        encoding: Encoding,
+    },
+    Parquet,
+    Arrow,
+}
+
+impl SourceFormat {
+    /// The column that lines of text become.
+    pub const LINE: &str = "line";
+}
+
+/// One file (or standard input) that an ingest took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// The name in messages and rejects: the path as the user wrote or matched it.
+    pub name: String,
+    /// Where it lay: `file://host/absolute/path`, or `stdin:`.
+    pub location: String,
+    /// Bytes as they lay there, before decompression.
+    pub size: u64,
+    pub modified: Option<Timestamp>,
+    /// `xxh3-128` of those bytes, in hex.
+    pub checksum: String,
+    pub compression: Option<String>,
+    pub format: SourceFormat,
+    /// Records in it, the rejected ones included; known once the job is done.
+    #[serde(default)]
+    pub rows: Option<u64>,
+}
+
+/// Where a chunk's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChunkPlace {
+    /// In a file that workers of an embedded cluster read themselves.
+    File { path: String, offset: u64 },
+    /// Uploaded to workers' stores.
+    Object(ObjectRef),
+}
+
+/// A record-aligned piece of a source, parsed by one task into one shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunk {
+    /// Index into `sources`.
+    pub source: u32,
+    pub place: ChunkPlace,
+    pub bytes: u64,
+    /// Line number (from 1) of the first line, for text.
+    pub first_line: u64,
+    /// For Parquet and Arrow: which row groups or record batches, `from..to`. `None` means all.
+    #[serde(default)]
+    pub groups: Option<(u64, u64)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IngestSpec {
+    pub output: DatasetName,
+    pub sources: Vec<Source>,
+    pub chunks: Vec<Chunk>,
+    /// Sampled, or given by the user.
+    pub schema: Schema,
+    /// The user gave the schema: a cell that does not fit rejects its row instead of widening the column.
+    pub schema_is_fixed: bool,
+    /// Cells that mean null, besides the empty one.
+    pub nulls: Vec<String>,
+    pub max_rejects: RejectLimit,
+    pub append: bool,
+    /// Refused as a conflict if an earlier ingest into this name took one of the sources: who asks again after a crash cannot
+    /// take them twice.
+    #[serde(default)]
+    pub refuse_taken: bool,
+    /// The version that `append` adds to; resolved by the coordinator.
+    #[serde(default)]
+    pub base: Option<Manifest>,
+    pub replicas: Option<u32>,
+    pub clean: Option<RuleSet>,
+    pub dedup: Option<DedupOptions>,
+}
+
+impl Kind for IngestSpec {
+    fn inputs(&self) -> Vec<&DatasetRef> {
+        Vec::new()
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
+        Vec::new()
+    }
+
+    fn outputs(&self) -> Vec<&DatasetName> {
+        vec![&self.output]
+    }
+
+    fn replicas(&self) -> Option<u32> {
+        self.replicas
+    }
+
+    fn objects(&self) -> Vec<&ObjectRef> {
+        let uploaded = self.chunks.iter().filter_map(|chunk| match &chunk.place {
+            ChunkPlace::Object(object) => Some(object),
+            ChunkPlace::File { .. } => None,
+        });
+        uploaded.chain(self.base.iter().flat_map(Manifest::objects)).collect()
+    }
+
+    fn sources_mut(&mut self) -> &mut [Source] {
+        &mut self.sources
+    }
+
+    /// Chunks are how the sources travelled, not what was asked for.
+    fn for_record(&mut self) -> (Vec<Source>, Option<DatasetRef>) {
+        self.chunks.clear();
+        (std::mem::take(&mut self.sources), self.base.take().map(|base| base.reference()))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ParseTask {
+    pub chunk: Chunk,
+    /// The source's name in messages and rejects.
+    pub source_name: String,
+    pub format: Shared<SourceFormat>,
+    pub schema: Shared<Schema>,
+    pub schema_is_fixed: bool,
+    pub nulls: Shared<Vec<String>>,
+    /// Rules to apply after parsing, with what they needed to know of the whole dataset: an entry a rule.
+    pub rules: Shared<Vec<Rule>>,
+    pub statistics: Shared<Vec<Option<RuleStatistics>>>,
+    /// The shard's place in the dataset.
+    pub ordinal: u32,
+    /// Also write the row hashes to the shuffle.
+    pub hash: Option<Shared<HashPlan>>,
+}
+
+/// The `result` of a parse task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ParseResult {
+    /// The types that the cells of the chunk need, before any rule, joined with those it was parsed with.
+    pub observed: Schema,
+    /// `file:line: reason`, of the first rejected row.
+    pub first_reject: Option<String>,
+}
+
+impl Task for ParseTask {
+    fn opens(&self) -> Vec<&ShardInput> {
+        Vec::new()
+    }
+
+    fn input_bytes(&self) -> u64 {
+        self.chunk.bytes
+    }
+}
+
+impl Reporting for ParseTask {
+    type Report = ParseResult;
+}
