@@ -1,5 +1,7 @@
 //! What a dataset version is: a schema and an ordered list of shards, each an immutable object and the rows dropped from it.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{JobId, ObjectId};
@@ -16,12 +18,20 @@ pub struct ObjectRef {
     pub checksum: String,
 }
 
-/// The rows of a shard that a version leaves out: a roaring bitmap of row numbers, kept as an object of its own.
+/// The rows of a shard that a version leaves out: a roaring bitmap of row numbers. Those that one task made lie one after another in
+/// one object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeletionVector {
     pub object: ObjectRef,
+    /// Where it begins there, in bytes.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub at: u64,
     /// Rows the vector marks as dropped.
     pub dropped: u64,
+}
+
+fn is_first(at: &u64) -> bool {
+    *at == 0
 }
 
 /// One shard of a version: a Parquet object, with the rows this version leaves out of it.
@@ -66,7 +76,7 @@ impl Manifest {
     }
 
     pub fn bytes(&self) -> u64 {
-        self.shards.iter().flat_map(ShardEntry::objects).map(|o| o.bytes).sum()
+        self.objects().map(|o| o.bytes).sum()
     }
 
     /// `name@version`.
@@ -74,7 +84,9 @@ impl Manifest {
         DatasetRef { name: self.name.clone(), version: Some(self.version) }
     }
 
+    /// Every object of the version, once.
     pub fn objects(&self) -> impl Iterator<Item = &ObjectRef> {
-        self.shards.iter().flat_map(ShardEntry::objects)
+        let mut seen = BTreeSet::new();
+        self.shards.iter().flat_map(ShardEntry::objects).filter(move |object| seen.insert(object.id))
     }
 }

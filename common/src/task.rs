@@ -9,7 +9,7 @@ use crate::counters::Counters;
 use crate::failure::Failure;
 use crate::ids::{AttemptId, ObjectId, WorkerId};
 use crate::kinds::{
-    aggregate, clean, compare, dedup, evaluate, ingest, join, mapreduce, predict, repair, sort, split, train,
+    aggregate, clean, compact, compare, dedup, evaluate, ingest, join, mapreduce, predict, repair, sort, split, train,
 };
 use crate::manifest::{ObjectRef, ShardEntry};
 use crate::schema::Schema;
@@ -136,6 +136,7 @@ tasks! {
     Match(compare::MatchTask);
     Deliver(compare::DeliverTask);
     Emit(compare::EmitTask);
+    Compact(compact::CompactTask);
     Count(split::CountTask);
     Split(split::SplitTask);
     Profile(train::ProfileTask);

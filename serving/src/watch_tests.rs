@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use shardmill_common::model::{ClassValue, Encoder, Encoding, Feature, Filling, Label, Parameters, Unknown, example};
+use shardmill_common::model::{
+    ClassValue, Encoder, Encoding, Feature, Filling, Label, LogisticParameters, Parameters, Unknown, example,
+};
 use shardmill_common::schema::DataType;
 use shardmill_common::watch::Baseline;
 
@@ -30,7 +32,10 @@ pub(crate) fn classes() -> Model {
                 feature("x", Encoding::Numeric { scaling: None }, Filling::Number(0.0)),
             ],
         },
-        parameters: Parameters::Logistic { coefficients: vec![vec![0.0, 0.0, 1.0]], intercept: vec![0.0] },
+        parameters: Parameters::Logistic(LogisticParameters {
+            coefficients: vec![vec![0.0, 0.0, 1.0]],
+            intercept: vec![0.0],
+        }),
         baseline: Some(Baseline {
             rows: 10,
             features: vec![

@@ -112,7 +112,7 @@ fn outcome(launch: &Launch) -> TaskOutput {
         TaskKind::Drop(task) => {
             let ShardRef::Stored(entry) = &task.inputs[0].shard else { panic!("a shard that was not stored") };
             let object = object();
-            let deletions = Some(DeletionVector { object: object.clone(), dropped: 1 });
+            let deletions = Some(DeletionVector { object: object.clone(), at: 0, dropped: 1 });
             output.shard = Some(ShardEntry { deletions, ..entry.clone() });
             output.wrote.push(object);
         }

@@ -10,7 +10,7 @@ use polars::prelude::{
 use roaring::RoaringBitmap;
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::ObjectId;
-use shardmill_common::manifest::{ObjectRef, ShardEntry};
+use shardmill_common::manifest::{DeletionVector, ShardEntry};
 use shardmill_common::schema::Schema;
 
 use crate::fetch::{Fetcher, Where};
@@ -62,7 +62,9 @@ fn decode(data: &Bytes, shard: &ShardEntry, columns: Option<&[String]>) -> Resul
 pub fn deletions(fetch: &Fetcher, place: &Where, shard: &ShardEntry) -> Result<Option<RoaringBitmap>, Failure> {
     let Some(vector) = &shard.deletions else { return Ok(None) };
     let data = fetch.object(&vector.object, place)?;
-    let bitmap = RoaringBitmap::deserialize_from(&data[..]).map_err(|e| unreadable(vector.object.id, e))?;
+    let vectors = usize::try_from(vector.at).ok().and_then(|at| data.get(at..));
+    let vectors = vectors.ok_or_else(|| unreadable(vector.object.id, format!("it has no byte {}", vector.at)))?;
+    let bitmap = RoaringBitmap::deserialize_from(vectors).map_err(|e| unreadable(vector.object.id, e))?;
     if bitmap.len() != vector.dropped {
         return Err(unreadable(vector.object.id, format!("it drops {} rows, not {}", bitmap.len(), vector.dropped)));
     }
@@ -116,9 +118,15 @@ pub fn write(store: &Store, frame: &mut DataFrame) -> Result<ShardEntry, Failure
     Ok(ShardEntry { object: store.write(&data)?, stored_rows: rows, deletions: None })
 }
 
-/// Writes the set of dropped rows as an object.
-pub fn write_deletions(store: &Store, dropped: &RoaringBitmap) -> Result<ObjectRef, Failure> {
-    let mut data = Vec::with_capacity(dropped.serialized_size());
-    dropped.serialize_into(&mut data).map_err(Failure::internal)?;
-    store.write(&data)
+/// Writes the sets of rows dropped from several shards as one object: a file costs more than what is in it.
+pub fn write_deletions(store: &Store, dropped: &[RoaringBitmap]) -> Result<Vec<DeletionVector>, Failure> {
+    let mut data = Vec::with_capacity(dropped.iter().map(RoaringBitmap::serialized_size).sum());
+    let mut begins = Vec::with_capacity(dropped.len());
+    for vector in dropped {
+        begins.push(data.len() as u64);
+        vector.serialize_into(&mut data).map_err(Failure::internal)?;
+    }
+    let object = store.write(&data)?;
+    let of = |(at, vector): (u64, &RoaringBitmap)| DeletionVector { object: object.clone(), at, dropped: vector.len() };
+    Ok(begins.into_iter().zip(dropped).map(of).collect())
 }

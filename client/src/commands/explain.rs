@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::common::DryRunArg;
-use super::{aggregate, clean, compare, dedup, evaluate, join, mapreduce, predict, sort, split, train};
+use super::{aggregate, clean, compact, compare, dedup, evaluate, join, mapreduce, predict, sort, split, train};
 use crate::cli::Context;
 use crate::error::CliError;
 
@@ -22,6 +22,8 @@ enum Verb {
     Dedup(dedup::DedupArgs),
     /// Compare two datasets row by row, or key by key
     Compare(compare::CompareArgs),
+    /// Write the small shards of a dataset as fewer
+    Compact(compact::CompactArgs),
     /// Run your own map and reduce over datasets, in SQL or as programs
     #[command(name = "mapreduce")]
     MapReduce(mapreduce::MapReduceArgs),
@@ -65,6 +67,10 @@ pub async fn run(context: &Context, args: ExplainArgs) -> Result<(), CliError> {
         Verb::Compare(mut args) => {
             args.dry_run = DryRunArg::ON;
             compare::run(context, args).await
+        }
+        Verb::Compact(mut args) => {
+            args.dry_run = DryRunArg::ON;
+            compact::run(context, args).await
         }
         Verb::MapReduce(mut args) => {
             args.dry_run = DryRunArg::ON;

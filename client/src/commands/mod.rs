@@ -4,6 +4,7 @@ mod aggregate;
 mod aggregate_text;
 mod clean;
 mod common;
+mod compact;
 mod compare;
 mod coordinator;
 mod dataset;
@@ -47,9 +48,6 @@ mod record;
 mod sort;
 mod split;
 mod train;
-mod train_args;
-mod train_options;
-mod train_penalty;
 mod version;
 mod worker;
 
@@ -69,6 +67,8 @@ pub enum Command {
     Dedup(dedup::DedupArgs),
     /// Compare two datasets row by row, or key by key
     Compare(compare::CompareArgs),
+    /// Write the small shards of a dataset as fewer
+    Compact(compact::CompactArgs),
     /// Run your own map and reduce over datasets, in SQL or as programs
     #[command(name = "mapreduce")]
     MapReduce(mapreduce::MapReduceArgs),
@@ -126,6 +126,7 @@ impl Command {
             Command::Clean(args) => clean::run(context, args).await,
             Command::Dedup(args) => dedup::run(context, args).await,
             Command::Compare(args) => compare::run(context, args).await,
+            Command::Compact(args) => compact::run(context, args).await,
             Command::MapReduce(args) => mapreduce::run(context, args).await,
             Command::Sort(args) => sort::run(context, args).await,
             Command::Aggregate(args) => aggregate::run(context, args).await,

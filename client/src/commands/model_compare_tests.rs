@@ -1,6 +1,6 @@
 //! Versions side by side: which numbers are compared.
 
-use shardmill_common::model::Parameters;
+use shardmill_common::model::{LogisticParameters, Parameters};
 
 use super::*;
 use crate::model_export::samples;
@@ -18,7 +18,7 @@ fn two() -> [ModelDetail; 2] {
     let mut other = one.clone();
     other.model.version = 4;
     other.model.spec.as_mut().unwrap().seed = 9;
-    if let Parameters::Logistic { coefficients, .. } = &mut other.model.parameters {
+    if let Parameters::Logistic(LogisticParameters { coefficients, .. }) = &mut other.model.parameters {
         coefficients[0][0] += 0.5;
         coefficients[0][1] -= 2.0;
     }

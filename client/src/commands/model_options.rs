@@ -1,98 +1,18 @@
 //! The options of a training as people read them: one a row, in the words of the command line, without those of the preparation
 //! that say nothing.
 
-use std::collections::BTreeMap;
+use shardmill_common::model::{Categories, ConstantFeature, Imputation, Preparation, TrainSpec, Unknown, Unlabelled};
 
-use shardmill_common::model::{
-    Algorithm, Categories, ClassWeight, ConstantFeature, Imputation, Penalty, Preparation, Solver, TrainSpec, Unknown,
-    Unlabelled,
-};
-
-use super::train_options::MAX_CATEGORIES;
+use super::train::family::{Rows, shown};
+use super::train::options::MAX_CATEGORIES;
 use crate::table::Table;
-use crate::text::class_name;
-
-type Rows = Vec<(&'static str, String)>;
 
 pub fn options(spec: &TrainSpec) -> Table {
     let mut table = Table::new(&["option", "value"]);
-    for (name, value) in algorithm(&spec.algorithm).into_iter().chain(rest(spec)) {
+    for (name, value) in shown(&spec.algorithm).rows().into_iter().chain(rest(spec)) {
         table.wrapped_pair(name, &value);
     }
     table
-}
-
-fn algorithm(algorithm: &Algorithm) -> Rows {
-    match algorithm {
-        Algorithm::Logistic(o) => {
-            let mut rows = penalty(o.penalty, ("c", o.c));
-            rows.push(("class-weight", class_weight(&o.class_weight)));
-            rows.push(("fit-intercept", o.fit_intercept.to_string()));
-            rows.push(("penalise-intercept", o.penalise_intercept.to_string()));
-            rows.push(("solver", solver(o.solver).to_owned()));
-            rows.extend(ends(o.tol, o.max_iter));
-            rows
-        }
-        Algorithm::Linear(o) => {
-            let mut rows = penalty(o.penalty, ("alpha", o.alpha));
-            rows.push(("fit-intercept", o.fit_intercept.to_string()));
-            rows.extend(ends(o.tol, o.max_iter));
-            rows
-        }
-        Algorithm::NaiveBayes(o) => {
-            let mut rows = vec![("var-smoothing", number(o.var_smoothing))];
-            rows.extend(o.priors.as_ref().map(|priors| ("priors", by_class(priors))));
-            rows
-        }
-        Algorithm::KMeans(o) => {
-            let mut rows = vec![("clusters", o.clusters.to_string()), ("seeding-rounds", o.seeding_rounds.to_string())];
-            rows.extend(ends(o.tol, o.max_iter));
-            rows
-        }
-    }
-}
-
-fn ends(tol: f64, max_iter: u32) -> Rows {
-    vec![("tol", number(tol)), ("max-iter", max_iter.to_string())]
-}
-
-/// Without a penalty its weight says nothing.
-fn penalty(penalty: Penalty, weight: (&'static str, f64)) -> Rows {
-    let weight = (weight.0, number(weight.1));
-    let kind = |name: &str| ("penalty", name.to_owned());
-    match penalty {
-        Penalty::None => vec![kind("none")],
-        Penalty::L2 => vec![kind("l2"), weight],
-        Penalty::L1 => vec![kind("l1"), weight],
-        Penalty::ElasticNet { l1_ratio } => vec![kind("elasticnet"), ("l1-ratio", number(l1_ratio)), weight],
-    }
-}
-
-fn class_weight(weight: &ClassWeight) -> String {
-    match weight {
-        ClassWeight::None => "none".to_owned(),
-        ClassWeight::Balanced => "balanced".to_owned(),
-        ClassWeight::Of(weights) => by_class(weights),
-    }
-}
-
-fn by_class(numbers: &BTreeMap<String, f64>) -> String {
-    numbers.iter().map(|(class, x)| format!("{}={}", class_name(class), number(*x))).collect::<Vec<_>>().join(", ")
-}
-
-const fn solver(solver: Solver) -> &'static str {
-    match solver {
-        Solver::Auto => "auto",
-        Solver::Newton => "newton",
-        Solver::Lbfgs => "lbfgs",
-        Solver::Owlqn => "owlqn",
-        Solver::Linfa => "linfa",
-    }
-}
-
-/// All digits, as short as can be: `1`, `0.3`, `1e-8`.
-fn number(x: f64) -> String {
-    if x == 0.0 || (1e-3..1e7).contains(&x.abs()) { x.to_string() } else { format!("{x:e}") }
 }
 
 /// What training from columns was asked for beyond the defaults.
@@ -155,7 +75,9 @@ fn imputation(how: &Imputation) -> String {
 mod tests {
     use super::*;
     use crate::model_export::samples;
-    use shardmill_common::model::LogisticOptions;
+    use std::collections::BTreeMap;
+
+    use shardmill_common::model::{Algorithm, ClassWeight, LogisticOptions, Penalty, Solver};
 
     #[test]
     fn options_are_one_a_row() {
@@ -191,6 +113,6 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         });
-        assert!(algorithm(&spec.algorithm).iter().all(|(name, _)| *name != "c"));
+        assert!(super::shown(&spec.algorithm).rows().iter().all(|(name, _)| *name != "c"));
     }
 }

@@ -1,8 +1,8 @@
 //! Numbers and metrics of models as people read them, and what a model learnt as rows of a table.
 
-use shardmill_common::model::{Evaluation, Model, Parameters};
+use shardmill_common::model::{Evaluation, Model};
 
-use crate::text::class_name;
+use super::train::family::learnt;
 
 /// Metrics that say most, in this order.
 const MAIN: [&str; 4] = ["accuracy", "roc_auc", "r2", "inertia"];
@@ -35,31 +35,9 @@ pub struct Learnt {
 impl Learnt {
     pub fn of(model: &Model) -> Self {
         let mut features: Vec<String> = model.features.outputs().into_iter().map(|o| o.name).collect();
-        let classes = model.target.classes();
-        let per_class = |what: &str, rows: &[Vec<f64>]| -> Vec<(String, Vec<f64>)> {
-            let of = |(at, row): (usize, &Vec<f64>)| {
-                let class = classes.get(at).map_or_else(|| at.to_string(), |c| class_name(&c.to_string()));
-                (format!("{what} {class}"), row.clone())
-            };
-            rows.iter().enumerate().map(of).collect()
-        };
-        let mut columns = match &model.parameters {
-            Parameters::Logistic { coefficients, .. } => match (coefficients.as_slice(), classes) {
-                ([row], [_, positive]) => {
-                    vec![(format!("coefficient of {}", class_name(&positive.to_string())), row.clone())]
-                }
-                _ => per_class("coefficient of", coefficients),
-            },
-            Parameters::Linear { coefficients, .. } => vec![("coefficient".to_owned(), coefficients.clone())],
-            Parameters::NaiveBayes { means, .. } => per_class("mean of", means),
-            Parameters::KMeans { centers, .. } => per_class("centre", centers),
-            Parameters::Onnx(_) => Vec::new(),
-        };
-        let intercepts: &[f64] = match &model.parameters {
-            Parameters::Logistic { intercept, .. } => intercept,
-            Parameters::Linear { intercept, .. } => std::slice::from_ref(intercept),
-            Parameters::NaiveBayes { .. } | Parameters::KMeans { .. } | Parameters::Onnx(_) => &[],
-        };
+        let learnt = learnt(&model.parameters);
+        let mut columns = learnt.map_or(Vec::new(), |l| l.columns(model.target.classes()));
+        let intercepts = learnt.map_or(&[][..], |l| l.intercepts());
         if !intercepts.is_empty() {
             features.insert(0, "(intercept)".to_owned());
             columns.iter_mut().zip(intercepts).for_each(|((_, numbers), b)| numbers.insert(0, *b));

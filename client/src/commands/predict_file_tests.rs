@@ -1,6 +1,6 @@
 //! How a file is read for a model, and in which format its predictions are written.
 
-use shardmill_common::model::{Encoder, Encoding as FeatureEncoding, Feature, Parameters, example};
+use shardmill_common::model::{Encoder, Encoding as FeatureEncoding, Feature, LinearParameters, Parameters, example};
 use shardmill_common::text::Dialect;
 
 use super::*;
@@ -15,7 +15,7 @@ fn model() -> Model {
     };
     Model {
         features: Encoder { features: vec![feature("x", DataType::Float64), feature("n", DataType::Int64)] },
-        parameters: Parameters::Linear { coefficients: vec![1.0, 2.0], intercept: 0.0 },
+        parameters: Parameters::Linear(LinearParameters { coefficients: vec![1.0, 2.0], intercept: 0.0 }),
         ..example().unwrap()
     }
 }

@@ -1,8 +1,9 @@
 //! Parameters in the terms that exports share.
 
-use shardmill_common::model::{Model, Parameters};
+use shardmill_common::model::Model;
 
 use super::Reason;
+use super::families::exported;
 
 /// What a file computes from the encoded numbers.
 pub enum Formula {
@@ -32,38 +33,11 @@ pub enum Formula {
     },
 }
 
-/// `squares / weight + epsilon` of each class and feature.
-pub fn variances(weights: &[f64], squares: &[Vec<f64>], epsilon: f64) -> Vec<Vec<f64>> {
-    let of = |(weight, row): (&f64, &Vec<f64>)| row.iter().map(|s| s / weight + epsilon).collect();
-    weights.iter().zip(squares).map(of).collect()
-}
-
 impl Formula {
     pub fn of(model: &Model) -> Result<Self, Reason> {
         let width = model.features.width();
         let classes = model.target.classes().len();
-        let formula = match &model.parameters {
-            Parameters::Logistic { coefficients, intercept } => match (coefficients.as_slice(), intercept.as_slice()) {
-                ([one], [b]) if classes == 2 => Formula::Binary { coefficients: one.clone(), intercept: *b },
-                _ => Formula::Softmax { coefficients: coefficients.clone(), intercept: intercept.clone() },
-            },
-            Parameters::Linear { coefficients, intercept } => {
-                Formula::Linear { coefficients: coefficients.clone(), intercept: *intercept }
-            }
-            Parameters::NaiveBayes { weights, priors, means, squares, epsilon } => Formula::Gaussian {
-                log_priors: priors.iter().map(|p| p.ln()).collect(),
-                priors: priors.clone(),
-                means: means.clone(),
-                variances: variances(weights, squares, *epsilon),
-            },
-            // The file itself is written in its own format, and in no other.
-            Parameters::Onnx(_) => {
-                return Err("it was imported from an ONNX file, and only --format onnx gives that back".to_owned());
-            }
-            Parameters::KMeans { centers, sizes, .. } => {
-                Formula::Centers { centers: centers.clone(), sizes: sizes.clone() }
-            }
-        };
+        let formula = exported(&model.parameters).formula(classes)?;
         formula.check(width, classes)?;
         Ok(formula)
     }

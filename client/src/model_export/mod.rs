@@ -4,6 +4,7 @@
 //! the file.
 
 mod columns;
+mod families;
 mod files;
 mod formulas;
 mod mlflow;

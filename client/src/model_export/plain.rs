@@ -2,10 +2,10 @@
 //! docs/models.md.
 
 use serde_json::{Value, json};
-use shardmill_common::model::{ModelDetail, Parameters};
+use shardmill_common::model::ModelDetail;
 
 use super::Reason;
-use super::formulas::variances;
+use super::families::exported;
 
 pub fn object(detail: &ModelDetail) -> Result<Value, Reason> {
     let model = &detail.model;
@@ -36,31 +36,10 @@ pub fn object(detail: &ModelDetail) -> Result<Value, Reason> {
     if model.spec.is_none() {
         object["notices"] = json!(model.training.notices);
     }
-    if let (Value::Object(object), Value::Object(learnt)) = (&mut object, parameters(&model.parameters)) {
+    if let (Value::Object(object), Value::Object(learnt)) = (&mut object, exported(&model.parameters).object()) {
         object.extend(learnt);
     }
     Ok(object)
-}
-
-/// What was learnt, under names that scikit-learn's users know: one row of coefficients is a flat list, several are a list of lists.
-fn parameters(parameters: &Parameters) -> Value {
-    match parameters {
-        Parameters::Logistic { coefficients, intercept } => match (coefficients.as_slice(), intercept.as_slice()) {
-            ([row], [b]) => json!({"coefficients": row, "intercept": b}),
-            _ => json!({"coefficients": coefficients, "intercept": intercept}),
-        },
-        Parameters::Linear { coefficients, intercept } => {
-            json!({"coefficients": coefficients, "intercept": intercept})
-        }
-        Parameters::NaiveBayes { weights, priors, means, squares, epsilon } => json!({
-            "priors": priors, "class_weights": weights, "means": means, "variances": variances(weights, squares, *epsilon),
-            "epsilon": epsilon,
-        }),
-        Parameters::Onnx(graph) => json!({"graph": graph}),
-        Parameters::KMeans { centers, inertia, sizes } => {
-            json!({"centers": centers, "inertia": inertia, "sizes": sizes})
-        }
-    }
 }
 
 #[cfg(test)]

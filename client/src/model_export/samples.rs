@@ -4,7 +4,10 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use shardmill_common::model::{Encoder, ModelDetail, Parameters, Target};
+use shardmill_common::model::{
+    Encoder, KMeansParameters, LinearParameters, LogisticParameters, ModelDetail, NaiveBayesParameters, Parameters,
+    Target,
+};
 
 use super::{ModelFormat, render};
 
@@ -49,38 +52,38 @@ fn learnt(name: &str, width: usize) -> (&'static str, Target, Parameters) {
         "three" => (
             "logistic",
             class(json!(["ant", "bee", "cow"]), "string"),
-            Parameters::Logistic { coefficients: rows(3), intercept: row(9, 3) },
+            Parameters::Logistic(LogisticParameters { coefficients: rows(3), intercept: row(9, 3) }),
         ),
         "linear" => (
             "linear",
             from(json!({"kind": "number", "label": {"column": "y", "type": "float64"}})),
-            Parameters::Linear { coefficients: row(4, width), intercept: -2.5 },
+            Parameters::Linear(LinearParameters { coefficients: row(4, width), intercept: -2.5 }),
         ),
         "bayes" => (
             "naive-bayes",
             class(json!([1, 2, 5]), "int64"),
-            Parameters::NaiveBayes {
+            Parameters::NaiveBayes(NaiveBayesParameters {
                 weights: vec![10.0, 20.0, 30.5],
                 priors: vec![0.2, 0.3, 0.5],
                 means: rows(3),
                 squares: rows(3).into_iter().map(|r| r.into_iter().map(|x| 5.0 + x.abs() * 90.0).collect()).collect(),
                 epsilon: 1e-6,
-            },
+            }),
         ),
         "clusters" => (
             "kmeans",
             Target::Cluster { clusters: 4 },
-            Parameters::KMeans { centers: rows(4), inertia: 12.5, sizes: vec![4, 3, 2, 1] },
+            Parameters::KMeans(KMeansParameters { centers: rows(4), inertia: 12.5, sizes: vec![4, 3, 2, 1] }),
         ),
         "plain" => (
             "logistic",
             class(json!([0, 1]), "int64"),
-            Parameters::Logistic { coefficients: rows(1), intercept: vec![0.1] },
+            Parameters::Logistic(LogisticParameters { coefficients: rows(1), intercept: vec![0.1] }),
         ),
         _ => (
             "logistic",
             class(json!([false, true]), "boolean"),
-            Parameters::Logistic { coefficients: rows(1), intercept: vec![-0.25] },
+            Parameters::Logistic(LogisticParameters { coefficients: rows(1), intercept: vec![-0.25] }),
         ),
     }
 }
@@ -129,6 +132,7 @@ fn what_cannot_be_said_is_refused_with_a_reason() {
     let Err(error) = render(&empty, ModelFormat::Onnx) else { panic!("a model without features was written") };
     assert!(error.to_string().contains("json can hold it"), "{error}");
     let mut odd = detail("binary");
-    odd.model.parameters = Parameters::Logistic { coefficients: vec![vec![1.0]], intercept: vec![0.0] };
+    odd.model.parameters =
+        Parameters::Logistic(LogisticParameters { coefficients: vec![vec![1.0]], intercept: vec![0.0] });
     assert!(render(&odd, ModelFormat::Pmml).is_err());
 }

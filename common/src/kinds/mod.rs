@@ -3,6 +3,7 @@
 
 pub mod aggregate;
 pub mod clean;
+pub mod compact;
 pub mod compare;
 pub mod dedup;
 pub mod evaluate;
@@ -118,6 +119,7 @@ kinds! {
     Clean(clean::CleanSpec) = "clean";
     Dedup(dedup::DedupSpec) = "dedup";
     Compare(compare::CompareSpec) = "compare";
+    Compact(compact::CompactSpec) = "compact";
     Split(split::SplitSpec) = "split";
     Train(crate::model::TrainSpec) = "train";
     Predict(predict::PredictSpec) = "predict";

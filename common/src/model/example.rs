@@ -1,8 +1,9 @@
 //! A small model for tests of other crates: least squares on one column.
 
 use super::encoder::{Encoder, Encoding, Feature};
-use super::spec::{Algorithm, LinearOptions, Penalty, Preparation, TrainSpec};
-use super::version::{Label, Model, Parameters, Target, Training};
+use super::families::{Algorithm, LinearOptions, LinearParameters, Parameters, Penalty};
+use super::spec::{Preparation, TrainSpec};
+use super::version::{Label, Model, Target, Training};
 use crate::ids::JobId;
 use crate::name::{DatasetName, DatasetRef};
 use crate::schema::DataType;
@@ -20,7 +21,7 @@ pub fn example() -> Result<Model, String> {
         algorithm: "linear".into(),
         target: Target::Number { label: Label { column: "y".into(), dtype: DataType::Float64 } },
         features: Encoder { features: vec![x] },
-        parameters: Parameters::Linear { coefficients: vec![2.0], intercept: 1.0 },
+        parameters: Parameters::Linear(LinearParameters { coefficients: vec![2.0], intercept: 1.0 }),
         curvature: None,
         baseline: None,
         training: Training {

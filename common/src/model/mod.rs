@@ -5,6 +5,7 @@ mod encoder;
 mod evaluation;
 #[cfg(any(test, feature = "example"))]
 mod example;
+mod families;
 mod learn;
 mod onnx;
 mod packed;
@@ -19,6 +20,10 @@ pub use encoder::{Encoder, Encoding, Feature, Filling, OutputColumn, Scaling};
 pub use evaluation::{CalibrationBin, Curve, Evaluation, Served};
 #[cfg(any(test, feature = "example"))]
 pub use example::example;
+pub use families::{
+    Algorithm, ClassWeight, KMeansOptions, KMeansParameters, LinearOptions, LinearParameters, LogisticOptions,
+    LogisticParameters, NaiveBayesOptions, NaiveBayesParameters, Parameters, Penalty, Solver,
+};
 pub use learn::{
     CategoryCounts, CentroidSums, ClassMoments, GlmRound, GlmSums, LabelProfile, Learn, Learnt, LinfaFit, LinfaResult,
     Link, Moments, NumericProfile, Profile, SeedRound, Seeds,
@@ -26,10 +31,5 @@ pub use learn::{
 pub use onnx::{MAX_GRAPH_BYTES, OnnxGraph, OnnxInput, OnnxOutput};
 pub use packed::Packed;
 pub use reference::{ModelName, ModelRef, Which, alias};
-pub use spec::{
-    Algorithm, Categories, ClassWeight, ConstantFeature, Imputation, KMeansOptions, LinearOptions, LogisticOptions,
-    NaiveBayesOptions, Penalty, Preparation, Solver, TrainSpec, Unknown, Unlabelled,
-};
-pub use version::{
-    ClassValue, Curvature, Label, Model, ModelDetail, ModelSummary, Parameters, Round, Target, Training,
-};
+pub use spec::{Categories, ConstantFeature, Imputation, Preparation, TrainSpec, Unknown, Unlabelled};
+pub use version::{ClassValue, Curvature, Label, Model, ModelDetail, ModelSummary, Round, Target, Training};

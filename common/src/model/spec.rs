@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::families::Algorithm;
 use super::reference::{ModelName, ModelRef};
 use super::version::Model;
 use crate::name::DatasetRef;
@@ -92,122 +93,6 @@ pub struct Preparation {
     pub unknown: Unknown,
     pub constant: ConstantFeature,
     pub unlabelled: Unlabelled,
-}
-
-/// The penalty on coefficients.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Penalty {
-    None,
-    #[default]
-    L2,
-    L1,
-    /// `l1_ratio` of L1, the rest L2.
-    ElasticNet {
-        l1_ratio: f64,
-    },
-}
-
-impl Penalty {
-    /// The share of L1: 0 for L2, 1 for L1. `None` without a penalty.
-    pub const fn l1_ratio(self) -> Option<f64> {
-        match self {
-            Penalty::None => None,
-            Penalty::L2 => Some(0.0),
-            Penalty::L1 => Some(1.0),
-            Penalty::ElasticNet { l1_ratio } => Some(l1_ratio),
-        }
-    }
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClassWeight {
-    #[default]
-    None,
-    /// `W / (k W_c)`: the sum of row weights over that of the class times the number of classes, as scikit-learn does.
-    Balanced,
-    /// By class, as text. A class not named weighs 1.
-    Of(BTreeMap<String, f64>),
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Solver {
-    /// Newton while Hessians are small: up to 500 parameters, or up to 2,000 if those of all shards take at most 128 MiB.
-    /// Beyond, L-BFGS, or OWL-QN with an L1 penalty.
-    #[default]
-    Auto,
-    /// Newton steps; with an L1 penalty coordinate descent on each quadratic model.
-    Newton,
-    Lbfgs,
-    Owlqn,
-    /// linfa-logistic on one worker: L2 only, no weights.
-    Linfa,
-}
-
-/// Minimises `C * sum s_i loss_i + penalty(w)`, scikit-learn's objective (docs/training.md).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LogisticOptions {
-    pub penalty: Penalty,
-    pub c: f64,
-    pub class_weight: ClassWeight,
-    pub fit_intercept: bool,
-    /// The intercept is penalised as the coefficients are (liblinear's objective).
-    pub penalise_intercept: bool,
-    pub solver: Solver,
-    /// On the largest component of the gradient of the mean objective, features scaled to unit variance.
-    pub tol: f64,
-    pub max_iter: u32,
-}
-
-/// Minimises scikit-learn's objectives of LinearRegression, Ridge, Lasso and ElasticNet (docs/training.md).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LinearOptions {
-    pub penalty: Penalty,
-    pub alpha: f64,
-    pub fit_intercept: bool,
-    pub tol: f64,
-    pub max_iter: u32,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NaiveBayesOptions {
-    /// Share of the largest variance of all features that is added to variances.
-    pub var_smoothing: f64,
-    /// Class priors, by class; `None`: as frequent as in the data.
-    pub priors: Option<BTreeMap<String, f64>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct KMeansOptions {
-    pub clusters: u32,
-    pub max_iter: u32,
-    /// On the sum of squared moves of the centres, as a share of the mean variance of the features.
-    pub tol: f64,
-    /// Rounds of k-means||.
-    pub seeding_rounds: u32,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "algorithm", rename_all = "snake_case")]
-pub enum Algorithm {
-    Logistic(LogisticOptions),
-    Linear(LinearOptions),
-    NaiveBayes(NaiveBayesOptions),
-    KMeans(KMeansOptions),
-}
-
-impl Algorithm {
-    /// The word of the command line and of the model's JSON.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Algorithm::Logistic(_) => "logistic",
-            Algorithm::Linear(_) => "linear",
-            Algorithm::NaiveBayes(_) => "naive-bayes",
-            Algorithm::KMeans(_) => "kmeans",
-        }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

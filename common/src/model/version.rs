@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::encoder::Encoder;
 use super::evaluation::Evaluation;
+use super::families::Parameters;
 use super::onnx::OnnxGraph;
 use super::packed::Packed;
 use super::reference::{ModelName, ModelRef};
@@ -76,24 +77,6 @@ impl Target {
             Target::Number { .. } | Target::Cluster { .. } => &[],
         }
     }
-}
-
-/// What was learnt. Rows and columns follow the classes and `Encoder::outputs`; encoded features go in.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "form", rename_all = "snake_case")]
-pub enum Parameters {
-    /// `z = coefficients . x + intercept`, a row a class; for two classes one row, of the second class. The probability is
-    /// the logistic function of `z` for two classes, softmax for more.
-    Logistic { coefficients: Vec<Vec<f64>>, intercept: Vec<f64> },
-    /// The prediction is `coefficients . x + intercept`.
-    Linear { coefficients: Vec<f64>, intercept: f64 },
-    /// Gaussian naive Bayes. Of each class: the weight of its rows, and of each feature mean and sum of squared deviations.
-    /// The variance is `squares / weight + epsilon`.
-    NaiveBayes { weights: Vec<f64>, priors: Vec<f64>, means: Vec<Vec<f64>>, squares: Vec<Vec<f64>>, epsilon: f64 },
-    /// The cluster is the nearest centre, by squared distance, the first of several.
-    KMeans { centers: Vec<Vec<f64>>, inertia: f64, sizes: Vec<u64> },
-    /// A graph of another program's making; its file is not in here.
-    Onnx(OnnxGraph),
 }
 
 /// The objective's second derivatives at the optimum, data terms only (no penalty): what a later update knows of the data

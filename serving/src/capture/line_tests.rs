@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use shardmill_common::model::{
-    ClassValue, Encoder, Encoding, Feature, Filling, Label, Model, Parameters, Target, Unknown, example,
+    ClassValue, Encoder, Encoding, Feature, Filling, KMeansParameters, Label, LogisticParameters, Model, Parameters,
+    Target, Unknown, example,
 };
 use shardmill_common::time::Timestamp;
 
@@ -32,7 +33,10 @@ fn classifier() -> Model {
                 feature("plan", DataType::String, plans, Filling::Text("basic".into())),
             ],
         },
-        parameters: Parameters::Logistic { coefficients: vec![vec![0.1, -0.5, 0.2, 0.3, -0.3]], intercept: vec![-1.0] },
+        parameters: Parameters::Logistic(LogisticParameters {
+            coefficients: vec![vec![0.1, -0.5, 0.2, 0.3, -0.3]],
+            intercept: vec![-1.0],
+        }),
         ..example().unwrap()
     }
 }
@@ -147,7 +151,11 @@ fn names_of_ours_are_not_taken() {
 fn clusters_have_a_number_and_a_distance() {
     let model = Model {
         target: Target::Cluster { clusters: 2 },
-        parameters: Parameters::KMeans { centers: vec![vec![0.0], vec![10.0]], inertia: 0.0, sizes: vec![1, 1] },
+        parameters: Parameters::KMeans(KMeansParameters {
+            centers: vec![vec![0.0], vec![10.0]],
+            inertia: 0.0,
+            sizes: vec![1, 1],
+        }),
         ..example().unwrap()
     };
     let rows = captured(model, Some(&["x"]), &[&[Cell::Float(7.0)]], None);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shardmill_common::model::{Label, Model, Parameters, example};
+use shardmill_common::model::{KMeansParameters, Label, LogisticParameters, Model, Parameters, example};
 use shardmill_common::schema::DataType;
 
 use super::*;
@@ -18,13 +18,16 @@ fn classes() -> Predictor {
     let classes = ["a,b", "c\"d"].map(|c| ClassValue::String(c.into())).to_vec();
     predictor(
         Target::Class { label, classes },
-        Parameters::Logistic { coefficients: vec![vec![1.0]], intercept: vec![0.0] },
+        Parameters::Logistic(LogisticParameters { coefficients: vec![vec![1.0]], intercept: vec![0.0] }),
     )
 }
 
 fn clusters() -> Predictor {
     let centers = vec![vec![0.0], vec![10.0]];
-    predictor(Target::Cluster { clusters: 2 }, Parameters::KMeans { centers, inertia: 0.0, sizes: vec![] })
+    predictor(
+        Target::Cluster { clusters: 2 },
+        Parameters::KMeans(KMeansParameters { centers, inertia: 0.0, sizes: vec![] }),
+    )
 }
 
 fn numbers() -> Predictor {

@@ -6,5 +6,5 @@ mod score;
 mod scorer;
 
 pub use matrix::{Codes, Layout, Matrix, NO_CODE, Reason, Unusable};
-pub use score::{Kernel, Scores};
+pub use score::Scores;
 pub use scorer::Scorer;

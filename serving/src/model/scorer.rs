@@ -2,22 +2,18 @@
 
 use std::sync::Arc;
 
-use shardmill_common::model::{Model, OnnxGraph};
+use shardmill_common::model::{Model, OnnxGraph, Parameters};
 
 use super::matrix::{Layout, Matrix};
 use super::onnx::Graph;
-use super::score::{Kernel, Scores};
+use super::score::{self, Kernel, Scores};
 
 /// A model's scoring, made ready once for any number of matrices of one layout.
 pub struct Scorer(Engine);
 
 enum Engine {
-    Kernel(Kernel),
-    Graph {
-        graph: Arc<Graph>,
-        /// How many there are; 0 of other targets.
-        classes: usize,
-    },
+    Kernel(Box<dyn Kernel>),
+    Graph { graph: Arc<Graph>, classes: usize },
 }
 
 impl Scorer {
@@ -27,9 +23,22 @@ impl Scorer {
         layout: &Layout,
         graph: impl FnOnce(&OnnxGraph) -> Result<Arc<Graph>, E>,
     ) -> Result<Self, E> {
-        Ok(Scorer(match model.graph() {
-            Some(wanted) => Engine::Graph { graph: graph(wanted)?, classes: model.target.classes().len() },
-            None => Engine::Kernel(Kernel::new(&model.parameters, layout)),
+        Self::of(&model.parameters, model.target.classes().len(), layout, graph)
+    }
+
+    /// The same of a model's parameters, which tell so many classes apart (0 of other targets).
+    pub fn of<E>(
+        parameters: &Parameters,
+        classes: usize,
+        layout: &Layout,
+        graph: impl FnOnce(&OnnxGraph) -> Result<Arc<Graph>, E>,
+    ) -> Result<Self, E> {
+        Ok(Scorer(match parameters {
+            Parameters::Logistic(parameters) => Engine::Kernel(score::logistic(parameters, layout)),
+            Parameters::Linear(parameters) => Engine::Kernel(score::linear(parameters, layout)),
+            Parameters::NaiveBayes(parameters) => Engine::Kernel(score::naive_bayes(parameters, layout)),
+            Parameters::KMeans(parameters) => Engine::Kernel(score::kmeans(parameters, layout)),
+            Parameters::Onnx(wanted) => Engine::Graph { graph: graph(wanted)?, classes },
         }))
     }
 

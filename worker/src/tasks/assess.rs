@@ -16,7 +16,7 @@ use polars::prelude::DataFrame;
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::evaluate::AssessTask;
-use shardmill_common::model::{Assessment, ClassSums, Model, Parameters, Sums, Target};
+use shardmill_common::model::{Assessment, ClassSums, Model, Sums, Target};
 use shardmill_common::task::TaskOutput;
 use shardmill_serving::model::{Matrix, Reason, Scores, Unusable};
 
@@ -42,7 +42,7 @@ pub fn run(context: &Context, task: &AssessTask) -> Result<TaskOutput, Failure> 
     context.check()?;
     let answered = rows.len();
     let rows = rows.into_iter().enumerate();
-    let (used, sums) = match (&scores, &model.target, (&model.parameters, &matrix)) {
+    let (used, sums) = match (&scores, &model.target, (model.parameters.centers(), &matrix)) {
         (Scores::Classes { classes, probabilities }, Target::Class { .. }, _) => {
             let mut actual = Vec::with_capacity(answered);
             for (n, row) in rows {
@@ -67,11 +67,7 @@ pub fn run(context: &Context, task: &AssessTask) -> Result<TaskOutput, Failure> 
             }
             (pairs.len(), Sums::Numbers(sums))
         }
-        (
-            Scores::Clusters { clusters, .. },
-            Target::Cluster { .. },
-            (Parameters::KMeans { centers, .. }, Some(matrix)),
-        ) => {
+        (Scores::Clusters { clusters, .. }, Target::Cluster { .. }, (Some(centers), Some(matrix))) => {
             let sums = clusters::sum(matrix, centers, clusters);
             if !sums.is_finite() {
                 return Err(too_large(task));

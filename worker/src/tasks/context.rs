@@ -250,10 +250,13 @@ impl Context {
         Ok(entry)
     }
 
-    pub fn write_deletions(&self, dropped: &RoaringBitmap) -> Result<DeletionVector, Failure> {
-        let object = shard::write_deletions(&self.fetch.store, dropped)?;
-        self.note(object.clone());
-        Ok(DeletionVector { object, dropped: dropped.len() })
+    /// A vector each, all in one object.
+    pub fn write_deletions(&self, dropped: &[RoaringBitmap]) -> Result<Vec<DeletionVector>, Failure> {
+        let vectors = shard::write_deletions(&self.fetch.store, dropped)?;
+        if let Some(vector) = vectors.first() {
+            self.note(vector.object.clone());
+        }
+        Ok(vectors)
     }
 
     /// Counts an object that was copied here as written by this attempt.

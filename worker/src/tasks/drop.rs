@@ -20,21 +20,15 @@ pub fn run(context: &Context, task: &DropTask) -> Result<TaskOutput, Failure> {
             drops.extend(u32s(&frame?, "row")?);
         }
     }
-    let mut kept = Vec::new();
+    let mut dropping = Dropping::new(context, &task.schema);
     // The group's rows are numbered as if it were one shard.
     let mut first = 0;
     for input in &task.inputs {
-        let entry = context.entry(input)?;
-        let end = first + entry.rows() as u32;
-        let here: RoaringBitmap = drops.range(first..end).map(|row| row - first).collect();
+        let end = first + context.entry(input)?.rows() as u32;
+        dropping.take(input, &drops.range(first..end).map(|row| row - first).collect())?;
         first = end;
-        match here.len() {
-            0 => kept.push(entry),
-            all if all == entry.rows() => {}
-            _ => kept.push(drop_rows(context, input, &task.schema, &here)?),
-        }
     }
-    let mut kept = kept.into_iter();
+    let mut kept = dropping.finish()?.into_iter();
     Ok(TaskOutput {
         shard: kept.next(),
         more: kept.collect(),
@@ -43,29 +37,63 @@ pub fn run(context: &Context, task: &DropTask) -> Result<TaskOutput, Failure> {
     })
 }
 
-/// The shard without these rows, numbered as the version shows them.
-pub fn drop_rows(
-    context: &Context,
-    input: &ShardInput,
-    schema: &Schema,
-    drops: &RoaringBitmap,
-) -> Result<ShardEntry, Failure> {
-    let entry = context.entry(input)?;
-    let before = deletions(&context.fetch, &context.place, &entry)?.unwrap_or_default();
-    if (before.len() + drops.len()) * 3 < entry.stored_rows {
-        let stored = stored_rows(drops, &before, entry.stored_rows);
-        let vector = context.write_deletions(&(before | stored))?;
-        return Ok(ShardEntry { deletions: Some(vector), ..entry });
+/// Shards from which rows are dropped, one after another. Those that have none left are left out.
+pub struct Dropping<'a> {
+    context: &'a Context,
+    schema: &'a Schema,
+    kept: Vec<ShardEntry>,
+    /// Deletion vectors to be written, each with the place of its shard among those kept.
+    vectors: Vec<RoaringBitmap>,
+    places: Vec<usize>,
+}
+
+impl<'a> Dropping<'a> {
+    pub fn new(context: &'a Context, schema: &'a Schema) -> Self {
+        Self { context, schema, kept: Vec::new(), vectors: Vec::new(), places: Vec::new() }
     }
-    let frame = context.open(input, schema)?;
-    let mut keep = vec![true; frame.height()];
-    for row in drops {
-        if let Some(slot) = keep.get_mut(row as usize) {
-            *slot = false;
+
+    /// Drops these rows of the next shard, numbered as the version shows them.
+    pub fn take(&mut self, input: &ShardInput, drops: &RoaringBitmap) -> Result<(), Failure> {
+        let entry = self.context.entry(input)?;
+        if drops.len() == entry.rows() {
+            return Ok(());
         }
+        if drops.is_empty() {
+            self.kept.push(entry);
+            return Ok(());
+        }
+        let before = deletions(&self.context.fetch, &self.context.place, &entry)?.unwrap_or_default();
+        if (before.len() + drops.len()) * 3 < entry.stored_rows {
+            let stored = stored_rows(drops, &before, entry.stored_rows);
+            self.places.push(self.kept.len());
+            self.vectors.push(before | stored);
+            self.kept.push(entry);
+            return Ok(());
+        }
+        let frame = self.context.open(input, self.schema)?;
+        let mut keep = vec![true; frame.height()];
+        for row in drops {
+            if let Some(slot) = keep.get_mut(row as usize) {
+                *slot = false;
+            }
+        }
+        let mut left = frame.filter(&BooleanChunked::from_slice("keep".into(), &keep)).map_err(Failure::internal)?;
+        self.kept.push(self.context.write_shard(&mut left)?);
+        Ok(())
     }
-    let mut kept = frame.filter(&BooleanChunked::from_slice("keep".into(), &keep)).map_err(Failure::internal)?;
-    context.write_shard(&mut kept)
+
+    /// Writes the deletion vectors; returns what is left of the shards, in order.
+    pub fn finish(mut self) -> Result<Vec<ShardEntry>, Failure> {
+        if !self.vectors.is_empty() {
+            let written = self.context.write_deletions(&self.vectors)?;
+            for (place, vector) in self.places.iter().zip(written) {
+                if let Some(entry) = self.kept.get_mut(*place) {
+                    entry.deletions = Some(vector);
+                }
+            }
+        }
+        Ok(self.kept)
+    }
 }
 
 /// Numbers among the rows shown, as numbers among the rows stored.

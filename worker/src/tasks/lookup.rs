@@ -15,7 +15,7 @@ use shardmill_common::task::TaskOutput;
 
 use super::Context;
 use super::deliver::delivered_name;
-use super::drop::drop_rows;
+use super::drop::Dropping;
 use super::duplicates::ByHash;
 use super::hash::set_nulls_apart;
 use super::merged::{MergedRows, NONE};
@@ -185,11 +185,9 @@ fn keep(context: &Context, task: &LookupTask, table: &Table, with_partner: bool)
     drop(frame);
     let mut output = TaskOutput { schema: Some((*task.schema).clone()), ..Default::default() };
     output.counters.add("rows_dropped", drops.len());
-    output.shard = match drops.len() {
-        0 => Some(context.entry(&task.input)?),
-        all if all == hashes.len() as u64 => None,
-        _ => Some(drop_rows(context, &task.input, &task.schema, &drops)?),
-    };
+    let mut dropping = Dropping::new(context, &task.schema);
+    dropping.take(&task.input, &drops)?;
+    output.shard = dropping.finish()?.pop();
     Ok(output)
 }
 

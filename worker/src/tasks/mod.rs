@@ -8,6 +8,7 @@ mod bounds;
 mod check;
 mod clean;
 mod combine;
+mod compact;
 mod conform;
 mod context;
 mod copy;
@@ -82,6 +83,7 @@ fn dispatch(context: &Context, kind: &TaskKind) -> Result<TaskOutput, Failure> {
         TaskKind::Match(task) => matching::run(context, task),
         TaskKind::Deliver(task) => deliver::run(context, task),
         TaskKind::Emit(task) => emit::run(context, task),
+        TaskKind::Compact(task) => compact::run(context, task),
         TaskKind::Count(task) => count::run(context, task),
         TaskKind::Split(task) => split::run(context, task),
         TaskKind::Profile(task) => profile::run(context, task),

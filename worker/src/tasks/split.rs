@@ -9,7 +9,7 @@ use shardmill_common::task::TaskOutput;
 
 use super::Context;
 use super::count::texts;
-use super::drop::drop_rows;
+use super::drop::Dropping;
 
 pub fn run(context: &Context, task: &SplitTask) -> Result<TaskOutput, Failure> {
     let entry = context.entry(&task.input)?;
@@ -23,14 +23,10 @@ pub fn run(context: &Context, task: &SplitTask) -> Result<TaskOutput, Failure> {
         }
     };
     context.check()?;
-    let shard = if dropped.is_empty() {
-        Some(entry)
-    } else if dropped.len() >= entry.rows() {
-        None
-    } else {
-        Some(drop_rows(context, &task.input, &task.schema, &dropped)?)
-    };
-    Ok(TaskOutput { shard: shard.filter(|s| s.rows() > 0), schema: Some((*task.schema).clone()), ..Default::default() })
+    let mut dropping = Dropping::new(context, &task.schema);
+    dropping.take(&task.input, &dropped)?;
+    let shard = dropping.finish()?.pop();
+    Ok(TaskOutput { shard, schema: Some((*task.schema).clone()), ..Default::default() })
 }
 
 /// A group of rows as it is walked through.

@@ -13,7 +13,7 @@ use shardmill_common::ids::JobId;
 use shardmill_common::kinds::evaluate::AssessTask;
 use shardmill_common::kinds::evaluate::EvaluateSpec;
 use shardmill_common::manifest::Manifest;
-use shardmill_common::model::{Assessment, Evaluation, Model, Parameters, Sums, Target};
+use shardmill_common::model::{Assessment, Evaluation, Model, Sums, Target};
 use shardmill_common::schema::{DataType, Schema};
 use shardmill_common::time::Timestamp;
 
@@ -194,7 +194,12 @@ fn evaluation(
             (findings.metrics(), findings.calibration(), findings.curves(), sums.confusion.clone())
         }
         Sums::Numbers(sums) => (metrics::numbers(sums), Vec::new(), Vec::new(), Vec::new()),
-        Sums::Clusters(sums) => (metrics::clusters(sums, centers(model)), Vec::new(), Vec::new(), Vec::new()),
+        Sums::Clusters(sums) => (
+            metrics::clusters(sums, model.parameters.centers().unwrap_or_default()),
+            Vec::new(),
+            Vec::new(),
+            Vec::new(),
+        ),
     };
     Evaluation {
         model: model.reference(),
@@ -212,13 +217,6 @@ fn evaluation(
         // Filled in when it is published.
         job: JobId(0),
         created: Timestamp(0),
-    }
-}
-
-fn centers(model: &Model) -> &[Vec<f64>] {
-    match &model.parameters {
-        Parameters::KMeans { centers, .. } => centers,
-        _ => &[],
     }
 }
 

@@ -14,6 +14,7 @@ use shardmill_common::schema::Schema;
 use shardmill_common::task::{TaskKind, TaskOutput, TaskSpec};
 
 use super::clean::{Statistics, gather_statistics, schema_after};
+use super::compact::{compact_stages, is_worth_it};
 use super::dedup::{Progress, check_keys, drop_duplicates, hash_stage};
 use super::plan::{
     Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, groups_of, joined_schema, partitions_for,
@@ -196,7 +197,15 @@ fn finish(
             Progress::Finished(kept) => all = kept,
         }
     }
-    let shards: Vec<ShardEntry> = all.into_iter().map(|s| s.entry).filter(|e| e.rows() > 0).collect();
+    all.retain(|shard| shard.entry.rows() > 0);
+    // A loop that adds a little again and again would come to more shards than rows are worth.
+    if spec.base.is_some() && is_worth_it(&all) {
+        match compact_stages(&all, &schema, stages)? {
+            Progress::Next(next) => return Ok(next),
+            Progress::Finished(compacted) => all = compacted,
+        }
+    }
+    let shards: Vec<ShardEntry> = all.into_iter().map(|s| s.entry).collect();
     let mut drafts = vec![Draft { name: spec.output.clone(), schema, shards }];
     let rejects: Vec<ShardEntry> = parsed.values().filter_map(|p| p.output.rejects.clone()).collect();
     if !rejects.is_empty() {

@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod clean;
+mod compact;
 mod compare;
 mod dedup;
 mod evaluate;
@@ -83,7 +84,7 @@ macro_rules! planners {
 }
 
 planners! {
-    Ingest, Clean, Dedup, Compare, Split, Train, Predict, Evaluate, Import, MapReduce, Sort, Aggregate, Join, Register, Repair
+    Ingest, Clean, Dedup, Compare, Compact, Split, Train, Predict, Evaluate, Import, MapReduce, Sort, Aggregate, Join, Register, Repair
 }
 
 /// Whether the job makes sense on its inputs.

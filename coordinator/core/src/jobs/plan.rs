@@ -152,12 +152,17 @@ fn size_of(shard: &ShardAt) -> u64 {
 
 /// Where each group of neighbouring shards ends that one task reads. Follows from their sizes alone.
 pub fn groups_of(shards: &[ShardAt]) -> Vec<u32> {
+    groups_up_to(shards, GROUP_BYTES)
+}
+
+/// Where each group of neighbouring shards ends that have up to so many bytes together.
+pub fn groups_up_to(shards: &[ShardAt], most: u64) -> Vec<u32> {
     let mut ends: Vec<u32> = Vec::new();
     let mut bytes = 0;
     for (n, shard) in (1u32..).zip(shards) {
         let size = size_of(shard);
         match ends.last_mut() {
-            Some(end) if bytes + size <= GROUP_BYTES => {
+            Some(end) if bytes + size <= most => {
                 *end = n;
                 bytes += size;
             }

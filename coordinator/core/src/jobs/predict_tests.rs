@@ -4,7 +4,9 @@ use shardmill_common::ids::{JobId, ObjectId};
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::predict::PredictOutputs;
 use shardmill_common::manifest::{ObjectRef, ShardEntry};
-use shardmill_common::model::{ClassValue, Curvature, Encoder, Label, Packed, Parameters, Target, Unknown, example};
+use shardmill_common::model::{
+    ClassValue, Curvature, Encoder, Label, LinearParameters, Packed, Parameters, Target, Unknown, example,
+};
 use shardmill_common::task::TaskKind;
 use shardmill_common::task::{TaskOutput, TaskSpec};
 use shardmill_common::time::Timestamp;
@@ -26,7 +28,7 @@ fn model(target: Target) -> Model {
         algorithm: "linear".into(),
         target,
         features: Encoder { features: vec![feature("x", DataType::Float64), feature("city", DataType::String)] },
-        parameters: Parameters::Linear { coefficients: vec![1.0, 2.0], intercept: 0.0 },
+        parameters: Parameters::Linear(LinearParameters { coefficients: vec![1.0, 2.0], intercept: 0.0 }),
         curvature: Some(Curvature { size: 1, upper: Packed(vec![1.0]) }),
         ..example().unwrap()
     };

@@ -1,7 +1,7 @@
 //! Gaussian naive Bayes from the moments of each class. Moments of more rows are merged in, so it learns on without the old ones.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::model::{ClassMoments, Moments, Parameters};
+use shardmill_common::model::{ClassMoments, Moments, NaiveBayesParameters, Parameters};
 
 /// What a fit needs besides the moments.
 pub struct Bayes<'a> {
@@ -45,14 +45,20 @@ pub fn naive_bayes(fit: &Bayes<'_>, shards: &[ClassMoments]) -> Result<Parameter
     }
     let priors = fit.priors.clone().unwrap_or_else(|| weights.iter().map(|w| w / total).collect());
     let of = |get: fn(&Moments) -> f64| classes.iter().map(|c| c.iter().map(get).collect()).collect();
-    Ok(Parameters::NaiveBayes { priors, means: of(|m| m.mean), squares: of(|m| m.squares), weights, epsilon })
+    Ok(Parameters::NaiveBayes(NaiveBayesParameters {
+        priors,
+        means: of(|m| m.mean),
+        squares: of(|m| m.squares),
+        weights,
+        epsilon,
+    }))
 }
 
 /// The moments to start from.
 fn base_moments(fit: &Bayes<'_>) -> Result<Vec<Vec<Moments>>, Failure> {
     let empty = vec![vec![Moments::default(); fit.width]; fit.classes];
     let Some(base) = fit.base else { return Ok(empty) };
-    let Parameters::NaiveBayes { weights, means, squares, .. } = base else {
+    let Parameters::NaiveBayes(NaiveBayesParameters { weights, means, squares, .. }) = base else {
         return Err(Failure::internal("the model to update is not of naive Bayes"));
     };
     let moments: Vec<Vec<Moments>> = weights
@@ -92,8 +98,10 @@ mod tests {
         let whole = naive_bayes(&fit, &[a.clone(), b.clone()]).unwrap();
         let first = naive_bayes(&fit, &[a]).unwrap();
         let second = naive_bayes(&Bayes { base: Some(&first), ..fit }, &[b]).unwrap();
-        let Parameters::NaiveBayes { weights, priors, means, squares, epsilon } = &whole else { panic!() };
-        let Parameters::NaiveBayes { means: m, squares: s, .. } = &second else { panic!() };
+        let Parameters::NaiveBayes(NaiveBayesParameters { weights, priors, means, squares, epsilon }) = &whole else {
+            panic!()
+        };
+        let Parameters::NaiveBayes(NaiveBayesParameters { means: m, squares: s, .. }) = &second else { panic!() };
         assert_eq!((weights.as_slice(), priors.as_slice()), (&[4.0, 5.0][..], &[4.0 / 9.0, 5.0 / 9.0][..]));
         assert_eq!(means[0][0], 2.5);
         assert!((squares[0][0] - 5.0).abs() < 1e-12);

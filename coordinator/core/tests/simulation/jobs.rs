@@ -3,6 +3,7 @@
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::aggregate::{Aggregate, AggregateSpec, Function};
 use shardmill_common::kinds::clean::CleanSpec;
+use shardmill_common::kinds::compact::CompactSpec;
 use shardmill_common::kinds::compare::{CompareSpec, How, Validate};
 use shardmill_common::kinds::dedup::{DedupOptions, DedupSpec, Keep};
 use shardmill_common::kinds::evaluate::EvaluateSpec;
@@ -246,4 +247,9 @@ pub fn evaluate(input: &Manifest) -> JobSpec {
         served: None,
         resolved: None,
     })
+}
+
+/// Small shards become larger ones.
+pub fn compact(input: &Manifest) -> JobSpec {
+    JobSpec::Compact(CompactSpec { input: input.reference(), output: "compacted".parse().unwrap(), replicas: None })
 }

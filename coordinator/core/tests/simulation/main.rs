@@ -68,6 +68,7 @@ fn data_jobs(sim: &mut Sim) -> Vec<JobId> {
     vec![
         import,
         sim.submit(jobs::clean(&a)),
+        sim.submit(jobs::compact(&a)),
         sim.submit(jobs::split(&a)),
         sim.submit(jobs::join(&a, &b, JoinHow::Left, 1 << 30)),
         sim.submit(jobs::join(&a, &b, JoinHow::Anti, 0)),
@@ -192,8 +193,19 @@ fn users_jobs_end_well_whatever_happens_to_workers() {
 
 #[test]
 fn jobs_over_data_and_models_end_well_whatever_happens_to_workers() {
-    let kinds =
-        ["clean", "statistics", "merge_statistics", "count", "split", "lookup", "match", "predict", "assess", "rank"];
+    let kinds = [
+        "clean",
+        "compact",
+        "statistics",
+        "merge_statistics",
+        "count",
+        "split",
+        "lookup",
+        "match",
+        "predict",
+        "assess",
+        "rank",
+    ];
     simulate_all(DATA_SEEDS, data_jobs, &kinds);
 }
 

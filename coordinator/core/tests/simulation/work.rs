@@ -202,7 +202,8 @@ impl Sim {
                 output.shuffle = sizes(task.hashes.iter().map(|r| (r.to - r.from) as usize).sum());
             }
             TaskKind::Drop(task) => {
-                for (n, input) in (0u32..).zip(&task.inputs) {
+                let object = self.write(&mut output, content).object;
+                for input in &task.inputs {
                     let entry = match &input.shard {
                         ShardRef::Stored(entry) => entry.clone(),
                         ShardRef::Made { stage, task, part } => {
@@ -211,8 +212,8 @@ impl Sim {
                             place.and_then(|p| p.shards.get(*part as usize).cloned()).unwrap()
                         }
                     };
-                    let object = self.write(&mut output, digest((content, n))).object;
-                    let entry = ShardEntry { deletions: Some(DeletionVector { object, dropped: 10 }), ..entry };
+                    let deletions = Some(DeletionVector { object: object.clone(), at: 0, dropped: 10 });
+                    let entry = ShardEntry { deletions, ..entry };
                     match output.shard {
                         None => output.shard = Some(entry),
                         Some(_) => output.more.push(entry),
@@ -224,7 +225,11 @@ impl Sim {
                 output.shuffle = sizes(shards * 2);
             }
             TaskKind::Deliver(task) => output.shuffle = sizes(task.targets as usize),
-            TaskKind::Emit(_) | TaskKind::Conform(_) | TaskKind::Lookup(_) | TaskKind::Split(_) => {
+            TaskKind::Emit(_)
+            | TaskKind::Conform(_)
+            | TaskKind::Lookup(_)
+            | TaskKind::Split(_)
+            | TaskKind::Compact(_) => {
                 self.write_shards(&mut output, 1, content);
             }
             TaskKind::Clean(_) | TaskKind::Predict(_) => {

@@ -7,7 +7,10 @@ use polars::prelude::DataFrame;
 use shardmill_common::ids::{AttemptId, JobId, TaskId, WorkerId};
 use shardmill_common::kinds::evaluate::RankTask;
 use shardmill_common::layout::WorkerLayout;
-use shardmill_common::model::{ClassValue, Label, Model, Ranking, Served, example};
+use shardmill_common::model::{
+    ClassValue, KMeansParameters, Label, LinearParameters, LogisticParameters, Model, Parameters, Ranking, Served,
+    example,
+};
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::task::{ShardInput, ShardRef, TaskPlace, TaskRange};
 use shardmill_proto::auth::AddToken;
@@ -23,7 +26,7 @@ fn model(target: Target, parameters: Parameters) -> Model {
 fn logistic() -> Model {
     let label = Label { column: "y".into(), dtype: DataType::String };
     let classes = ["no", "yes"].map(|c| ClassValue::String(c.into())).to_vec();
-    let parameters = Parameters::Logistic { coefficients: vec![vec![1.0]], intercept: vec![0.0] };
+    let parameters = Parameters::Logistic(LogisticParameters { coefficients: vec![vec![1.0]], intercept: vec![0.0] });
     model(Target::Class { label, classes }, parameters)
 }
 
@@ -194,7 +197,10 @@ fn a_label_that_the_model_does_not_know_is_named() {
 fn numbers_take_integers_and_refuse_infinity() {
     let bench = Bench::new();
     let label = Label { column: "y".into(), dtype: DataType::Float64 };
-    let model = model(Target::Number { label }, Parameters::Linear { coefficients: vec![2.0], intercept: 1.0 });
+    let model = model(
+        Target::Number { label },
+        Parameters::Linear(LinearParameters { coefficients: vec![2.0], intercept: 1.0 }),
+    );
     let assess = |frame: DataFrame| {
         let context = bench.context(Bench::attempt(1, 0, 0), Vec::new());
         let entry = context.write_shard(&mut frame.clone()).unwrap();
@@ -224,7 +230,8 @@ fn numbers_take_integers_and_refuse_infinity() {
 #[test]
 fn clusters_need_no_label_and_write_no_scores() {
     let bench = Bench::new();
-    let parameters = Parameters::KMeans { centers: vec![vec![0.0], vec![10.0]], inertia: 0.0, sizes: vec![1, 1] };
+    let parameters =
+        Parameters::KMeans(KMeansParameters { centers: vec![vec![0.0], vec![10.0]], inertia: 0.0, sizes: vec![1, 1] });
     let frame = df!("x" => [1.0, 9.0, 12.0]).unwrap();
     let found = bench.assess(1, &model(Target::Cluster { clusters: 2 }, parameters), 1, &[frame]).unwrap();
     let Some(Sums::Clusters(sums)) = found.all.sums else { panic!() };
@@ -268,7 +275,10 @@ fn what_was_served_is_taken_from_the_rows_of_its_variant_and_version() {
     assert_eq!(failure, Failure::bad_input("test@1, row 1: the prediction `maybe` is none of the classes of m@1"));
 
     let label = Label { column: "y".into(), dtype: DataType::Float64 };
-    let regression = model(Target::Number { label }, Parameters::Linear { coefficients: vec![2.0], intercept: 1.0 });
+    let regression = model(
+        Target::Number { label },
+        Parameters::Linear(LinearParameters { coefficients: vec![2.0], intercept: 1.0 }),
+    );
     let numbers = df!(
         "_endpoint" => ["e", "e"], "_variant" => ["a", "b"], "_model" => ["m@1", "m@1"],
         "prediction" => [4.0, 0.0], "y" => [1.0, 1.0],

@@ -1,15 +1,19 @@
 //! Whether a training makes sense for the columns of its dataset, before anything runs.
 
-use shardmill_common::model::{Algorithm, Encoding, Label, Model, TrainSpec};
+use shardmill_common::model::{Encoding, Label, Model, TrainSpec};
 use shardmill_common::schema::{DataType, Schema};
 
 use super::super::plan::ResolvedJob;
-use super::{columns, options};
+use super::columns;
+use super::family::{Learns, family};
 
 pub fn check(spec: &TrainSpec, job: &ResolvedJob) -> Result<(), String> {
     let input = job.inputs.first().ok_or("the input is missing")?;
     let (schema, what) = (&input.schema, input.reference().to_string());
-    options::check(spec)?;
+    family(&spec.algorithm).check(spec)?;
+    if spec.preparation.max_categories == 0 {
+        return Err("--max-categories must be at least 1".into());
+    }
     label(spec, schema, &what)?;
     weights(spec, schema, &what)?;
     base(spec)?;
@@ -20,17 +24,19 @@ pub fn check(spec: &TrainSpec, job: &ResolvedJob) -> Result<(), String> {
 }
 
 fn label(spec: &TrainSpec, schema: &Schema, what: &str) -> Result<(), String> {
-    let classes = match spec.algorithm {
-        Algorithm::KMeans(_) => {
+    let (family, verb) = (family(&spec.algorithm), spec.algorithm.name());
+    let classes = match family.learns() {
+        Learns::Clusters(_) => {
             return match (&spec.label, &spec.weight_column) {
-                (Some(label), _) => Err(format!("kmeans learns without a label: leave `{label}` out")),
-                (None, Some(_)) => Err("kmeans cannot take row weights".into()),
+                (Some(label), _) => Err(format!("{verb} learns without a label: leave `{label}` out")),
+                (None, Some(_)) => Err(format!("{verb} cannot take row weights")),
                 (None, None) => Ok(()),
             };
         }
-        Algorithm::Logistic(_) | Algorithm::NaiveBayes(_) => true,
-        Algorithm::Linear(_) => false,
+        Learns::Classes => true,
+        Learns::Numbers => false,
     };
+    let title = family.title();
     let name = columns::label(spec).ok_or("which column is to be learnt? Name it with --label")?;
     let dtype = schema.get(name).ok_or_else(|| columns::no_column(name, schema, what))?.dtype;
     match (classes, dtype) {
@@ -42,11 +48,9 @@ fn label(spec: &TrainSpec, schema: &Schema, what: &str) -> Result<(), String> {
         )),
         (true, _) => Err(format!("the label `{name}` is {dtype}, and classes are boolean, int64 or string")),
         (false, DataType::String) => Err(format!(
-            "the label `{name}` is string, and linear regression learns a number: learn its classes with `train logistic`"
+            "the label `{name}` is string, and {title} learns a number: learn its classes with `train logistic`"
         )),
-        (false, _) => {
-            Err(format!("the label `{name}` is {dtype}, and linear regression learns int64, float64 or boolean"))
-        }
+        (false, _) => Err(format!("the label `{name}` is {dtype}, and {title} learns int64, float64 or boolean")),
     }
 }
 
@@ -86,21 +90,7 @@ fn base(spec: &TrainSpec) -> Result<(), String> {
         let asked = columns::label(spec).unwrap_or("nothing");
         return Err(format!("{reference} has learnt `{}`, not `{asked}`", learnt.unwrap_or("nothing")));
     }
-    match &spec.algorithm {
-        Algorithm::NaiveBayes(_) if spec.warm_start.is_some() => {
-            Err("naive Bayes takes no warm start: it needs one round; to learn on from a model use --update".into())
-        }
-        Algorithm::KMeans(_) if spec.update.is_some() => {
-            Err("a k-means model cannot be updated: train it anew (with --warm-start from it, if you like)".into())
-        }
-        Algorithm::Logistic(_) | Algorithm::Linear(_) if spec.update.is_some() && base.curvature.is_none() => {
-            Err(format!(
-                "{reference} does not know the curvature of its objective and cannot be updated: that is kept by models of up \
-                 to 500 parameters trained with the solver newton (the default)"
-            ))
-        }
-        _ => Ok(()),
-    }
+    family(&spec.algorithm).check_base(spec, base)
 }
 
 /// An update reads the columns its model reads.
@@ -126,7 +116,7 @@ fn updated(spec: &TrainSpec, base: &Model, schema: &Schema, what: &str) -> Resul
     }
     let Some(Label { column, dtype }) = base.target.label() else { return Ok(()) };
     match schema.get(column) {
-        Some(field) if matches!(spec.algorithm, Algorithm::Linear(_)) || field.dtype == *dtype => Ok(()),
+        Some(field) if family(&spec.algorithm).learns() == Learns::Numbers || field.dtype == *dtype => Ok(()),
         Some(field) => {
             Err(format!("{reference} has learnt `{column}` as {dtype}, and in {what} it is {}", field.dtype))
         }

@@ -1,9 +1,10 @@
 //! Which columns a training reads, and how each becomes features as far as it shows without data.
 
 use shardmill_common::kinds::train::LabelKind;
-use shardmill_common::model::{Algorithm, Categories, Imputation, Model, TrainSpec};
+use shardmill_common::model::{Categories, Imputation, Model, TrainSpec};
 use shardmill_common::schema::{DataType, Field, Schema};
 
+use super::family::{Learns, family};
 use crate::train::{Asked, constant_number};
 
 /// The label's column: of an update, if nothing else is said, the one the model learnt.
@@ -19,10 +20,10 @@ pub fn updated(spec: &TrainSpec) -> Option<&Model> {
 
 pub fn label_kind(spec: &TrainSpec) -> Option<LabelKind> {
     let name = label(spec)?.to_owned();
-    match spec.algorithm {
-        Algorithm::Logistic(_) | Algorithm::NaiveBayes(_) => Some(LabelKind::Class(name)),
-        Algorithm::Linear(_) => Some(LabelKind::Number(name)),
-        Algorithm::KMeans(_) => None,
+    match family(&spec.algorithm).learns() {
+        Learns::Classes => Some(LabelKind::Class(name)),
+        Learns::Numbers => Some(LabelKind::Number(name)),
+        Learns::Clusters(_) => None,
     }
 }
 

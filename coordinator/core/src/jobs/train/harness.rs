@@ -4,6 +4,7 @@ use crate::jobs::Planner;
 use shardmill_common::kinds::clean::MergeStatisticsTask;
 use shardmill_common::kinds::clean::StatisticsTask;
 use shardmill_common::kinds::train::FitTask;
+use shardmill_common::model::{LinearParameters, LogisticParameters};
 use std::collections::BTreeMap;
 
 use shardmill_common::failure::Failure;
@@ -387,10 +388,10 @@ pub fn spec(algorithm: Algorithm, label: Option<&str>) -> TrainSpec {
 /// The gradient, in the model's own features, of `sum loss + penalty` (L1 by its subgradient of least norm): 0 at the optimum.
 pub fn gradient(table: &Table, model: &Model, class_weights: &[f64], l1: f64, l2: f64) -> Vec<f64> {
     let (link, theta, with) = match &model.parameters {
-        Parameters::Linear { coefficients, intercept } => {
+        Parameters::Linear(LinearParameters { coefficients, intercept }) => {
             (Link::Squared, [coefficients.clone(), vec![*intercept]].concat(), true)
         }
-        Parameters::Logistic { coefficients, intercept } => {
+        Parameters::Logistic(LogisticParameters { coefficients, intercept }) => {
             let link = match coefficients.len() {
                 1 => Link::Logistic,
                 n => Link::Softmax { classes: n as u32 },

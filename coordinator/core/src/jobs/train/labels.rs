@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use shardmill_common::failure::Failure;
-use shardmill_common::model::{Algorithm, ClassValue, ClassWeight, TrainSpec};
+use shardmill_common::model::{ClassValue, ClassWeight, TrainSpec};
 
 use super::columns;
+use super::family::family;
 use crate::train::{Labels, Whole};
 
 /// More classes are rather numbers.
@@ -81,12 +82,11 @@ pub fn class_weights(spec: &TrainSpec, whole: &Whole, classes: &[ClassValue]) ->
 }
 
 fn asked_weights(spec: &TrainSpec, whole: &Whole, classes: &[ClassValue]) -> Result<Vec<f64>, Failure> {
-    let Algorithm::Logistic(options) = &spec.algorithm else { return Ok(Vec::new()) };
     let weight_of = |class: &ClassValue| match &whole.labels {
         Labels::Classes(found) => found.iter().find(|(c, _, _)| c == class).map_or(0.0, |(_, _, weight)| *weight),
         _ => 0.0,
     };
-    Ok(match &options.class_weight {
+    Ok(match family(&spec.algorithm).class_weight() {
         ClassWeight::None => Vec::new(),
         ClassWeight::Balanced => {
             // W / (k W_c), of the classes that are there, as scikit-learn's compute_class_weight has it.
@@ -105,27 +105,8 @@ fn asked_weights(spec: &TrainSpec, whole: &Whole, classes: &[ClassValue]) -> Res
     })
 }
 
-/// The priors in the order of the classes, if some were given.
-pub fn priors(spec: &TrainSpec, classes: &[ClassValue]) -> Result<Option<Vec<f64>>, Failure> {
-    let given = |spec: &TrainSpec| match &spec.algorithm {
-        Algorithm::NaiveBayes(options) => options.priors.clone(),
-        _ => None,
-    };
-    // An update keeps what was given to its model.
-    let Some(priors) = given(spec).or_else(|| columns::updated(spec).and_then(|base| given(base.spec.as_ref()?)))
-    else {
-        return Ok(None);
-    };
-    are_classes(spec, "--priors", &priors, classes)?;
-    let of = |class: &ClassValue| {
-        priors.get(&class.to_string()).copied().ok_or_else(|| {
-            Failure::bad_input(format!("--priors says nothing of `{class}`; the classes are {}", joined(classes)))
-        })
-    };
-    classes.iter().map(of).collect::<Result<_, _>>().map(Some)
-}
-
-fn are_classes(
+/// Whether every class that an option names is one.
+pub fn are_classes(
     spec: &TrainSpec,
     option: &str,
     given: &BTreeMap<String, f64>,
@@ -141,6 +122,6 @@ fn are_classes(
     }
 }
 
-fn joined(classes: &[ClassValue]) -> String {
+pub fn joined(classes: &[ClassValue]) -> String {
     classes.iter().map(ClassValue::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -5,7 +5,7 @@ use shardmill_common::failure::Failure;
 use shardmill_common::model::{Encoder, Round, Target};
 
 use super::super::plan::StageView;
-use crate::train::{Glm, KMeans};
+use super::family::State;
 
 /// Everything that earlier stages found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,22 +29,15 @@ pub struct Prepared {
     pub notices: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    Glm(Box<Glm>),
-    /// By class, if given.
-    Bayes {
-        priors: Option<Vec<f64>>,
-    },
-    KMeans(Box<KMeans>),
-    Linfa,
-}
-
 impl Prepared {
     /// The encoder of the rounds.
     pub fn working(&self) -> &Encoder {
         self.working.as_ref().unwrap_or(&self.encoder)
+    }
+
+    /// The names of the encoded columns.
+    pub fn output_names(&self) -> Vec<String> {
+        self.encoder.outputs().into_iter().map(|o| o.name).collect()
     }
 }
 

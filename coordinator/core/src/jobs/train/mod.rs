@@ -6,12 +6,13 @@ mod check;
 #[cfg(test)]
 mod check_tests;
 mod columns;
+mod families;
+mod family;
 mod finish;
 #[cfg(test)]
 mod harness;
 mod labels;
 mod memo;
-mod options;
 mod profile;
 mod rounds;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod update_tests;
 use shardmill_common::failure::Failure;
 use shardmill_common::model::TrainSpec;
 
+use self::family::{Course, family};
 use super::plan::{Next, ResolvedJob, ShardAt, StageView, find};
 use crate::command::Facts;
 use crate::core::Core;
@@ -31,10 +33,8 @@ use crate::jobs::outline::read_all;
 use crate::jobs::outline::shards;
 use shardmill_common::failure::Refusal;
 use shardmill_common::kinds::train::TrainPhase;
-use shardmill_common::model::Algorithm;
 use shardmill_common::model::ModelRef;
 use shardmill_common::model::Round;
-use shardmill_common::model::Solver;
 
 impl Planner for TrainSpec {
     fn resolve(&mut self, core: &Core, facts: &Facts) -> Result<(), Refusal> {
@@ -57,9 +57,8 @@ impl Planner for TrainSpec {
         memo::rounds(&stages())
     }
 
-    /// Naive Bayes has all it needs in its parameters.
     fn needs_curvature(&self) -> Option<&ModelRef> {
-        if matches!(self.algorithm, Algorithm::NaiveBayes(_)) { None } else { self.update.as_ref() }
+        self.update.as_ref().filter(|_| family(&self.algorithm).needs_curvature())
     }
 
     fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
@@ -90,7 +89,8 @@ impl Planner for TrainSpec {
     fn outline(&self, job: &ResolvedJob) -> Option<Outline> {
         let mut outline = Outline::default();
         outline.stage(TrainPhase::Profile, shards(job), format!("look at the columns of {}", read_all(job)));
-        if matches!(&self.algorithm, Algorithm::Logistic(options) if options.solver == Solver::Linfa) {
+        let course = family(&self.algorithm).course();
+        if course == Course::OneWorker {
             outline.stage(TrainPhase::Fit, 1, "fit the model on one worker that reads every shard");
             return Some(outline);
         }
@@ -99,14 +99,11 @@ impl Planner for TrainSpec {
             shards(job),
             "sum up each shard for the parameters of the round, until the model has converged",
         );
-        let most = match &self.algorithm {
-            Algorithm::Logistic(options) => options.max_iter,
-            Algorithm::Linear(options) => options.max_iter,
-            Algorithm::KMeans(options) => options.max_iter,
-            Algorithm::NaiveBayes(_) => return Some(outline),
-        };
-        outline
-            .note(format!("at most {most} rounds (--max-iter); the features stay in the workers' memory between them"));
+        if let Course::Rounds(most) = course {
+            outline.note(format!(
+                "at most {most} rounds (--max-iter); the features stay in the workers' memory between them"
+            ));
+        }
         Some(outline)
     }
 }

@@ -1,6 +1,7 @@
 //! Whole trainings over tables in memory, with a worker that exists in the test alone.
 
 use shardmill_common::model::*;
+use shardmill_common::model::{KMeansParameters, LogisticParameters, NaiveBayesParameters};
 use shardmill_common::schema::DataType;
 
 use super::harness::{Ran, Table, gradient, linear, logistic, spec, train};
@@ -84,9 +85,9 @@ fn logistic_regression_from_raw_columns_to_a_model() {
     // The number of shards makes no difference but of rounding; the same shards make none at all.
     let again = run(&table, &spec).model;
     assert_eq!(serde_json::to_string(&again).unwrap(), serde_json::to_string(&model).unwrap());
-    let Parameters::Logistic { coefficients: a, .. } = &model.parameters else { panic!() };
+    let Parameters::Logistic(LogisticParameters { coefficients: a, .. }) = &model.parameters else { panic!() };
     let alone = train(&table, &spec, 1).unwrap().model;
-    let Parameters::Logistic { coefficients: b, .. } = &alone.parameters else { panic!() };
+    let Parameters::Logistic(LogisticParameters { coefficients: b, .. }) = &alone.parameters else { panic!() };
     assert!(a[0].iter().zip(&b[0]).all(|(a, b)| (a / b - 1.0).abs() < 1e-10), "{a:?} {b:?}");
 }
 
@@ -122,14 +123,16 @@ fn a_penalised_intercept_and_other_solvers() {
     let mut options = LogisticOptions { penalise_intercept: true, ..logistic() };
     let model = run(&table, &prepared(Algorithm::Logistic(options.clone()))).model;
     let mut found = gradient(&table, &model, &[], 0.0, 1.0);
-    let Parameters::Logistic { coefficients: newton, intercept } = &model.parameters else { panic!() };
+    let Parameters::Logistic(LogisticParameters { coefficients: newton, intercept }) = &model.parameters else {
+        panic!()
+    };
     *found.last_mut().unwrap() += intercept[0];
     assert!(found.iter().zip([0.01, 1.0, 1e4, 1.0, 1.0, 1.0, 1.0, 1.0]).all(|(g, s)| g.abs() < 1e-8 * s), "{found:?}");
     (options.solver, options.tol, options.max_iter) = (Solver::Lbfgs, 1e-11, 5000);
     let other = run(&table, &prepared(Algorithm::Logistic(options.clone()))).model;
     assert_eq!((other.training.solver.as_str(), other.training.converged), ("lbfgs", true));
     assert!(other.curvature.is_none());
-    let Parameters::Logistic { coefficients: lbfgs, .. } = &other.parameters else { panic!() };
+    let Parameters::Logistic(LogisticParameters { coefficients: lbfgs, .. }) = &other.parameters else { panic!() };
     assert!(
         newton[0].iter().zip(&lbfgs[0]).all(|(a, b)| (a - b).abs() < 1e-6 * a.abs().max(1e-3)),
         "{newton:?} {lbfgs:?}"
@@ -142,7 +145,7 @@ fn a_penalised_intercept_and_other_solvers() {
     spec.preparation.impute.clear();
     let ran = run(&table, &spec);
     assert_eq!(ran.stages, ["profile", "fit"]);
-    let wanted = Parameters::Logistic { coefficients: vec![vec![0.25; 2]], intercept: vec![0.25] };
+    let wanted = Parameters::Logistic(LogisticParameters { coefficients: vec![vec![0.25; 2]], intercept: vec![0.25] });
     assert_eq!(ran.model.parameters, wanted);
     spec.algorithm = Algorithm::Logistic(LogisticOptions { max_iter: 2, ..logistic() });
     let short = run(&table, &spec).model.training;
@@ -181,7 +184,7 @@ fn bayes_and_kmeans_take_the_features_as_they_are() {
     let mut all = prepared(Algorithm::NaiveBayes(options.clone()));
     let ran = run(&table, &all);
     assert_eq!(ran.stages, ["profile", "summarise", "merge statistics", "round"]);
-    let Parameters::NaiveBayes { weights, priors, .. } = &ran.model.parameters else { panic!() };
+    let Parameters::NaiveBayes(NaiveBayesParameters { weights, priors, .. }) = &ran.model.parameters else { panic!() };
     assert_eq!((weights.iter().sum::<f64>(), priors.iter().sum::<f64>()), (240.0, 1.0));
     all.algorithm =
         Algorithm::NaiveBayes(NaiveBayesOptions { priors: Some([("0".to_owned(), 1.0)].into()), ..options });
@@ -192,13 +195,13 @@ fn bayes_and_kmeans_take_the_features_as_they_are() {
     clusters.preparation.features = Some(vec!["fare".into(), "city".into()]);
     clusters.preparation.standardise = Some(vec![]);
     let ran = run(&table, &clusters);
-    let Parameters::KMeans { sizes, centers, .. } = &ran.model.parameters else { panic!() };
+    let Parameters::KMeans(KMeansParameters { sizes, centers, .. }) = &ran.model.parameters else { panic!() };
     assert_eq!((sizes.iter().sum::<u64>(), centers.len(), centers[0].len()), (120, 3, 4));
     clusters.warm_start = Some("m@1".parse().unwrap());
     clusters.base = Some(Box::new(Model { version: 1, ..ran.model.clone() }));
     let again = run(&table, &clusters);
     assert_eq!(again.model.parent, clusters.warm_start);
-    let Parameters::KMeans { sizes: same, .. } = &again.model.parameters else { panic!() };
+    let Parameters::KMeans(KMeansParameters { sizes: same, .. }) = &again.model.parameters else { panic!() };
     assert_eq!((again.stages.len() < ran.stages.len(), same), (true, sizes));
     clusters.base = None;
     clusters.warm_start = None;

@@ -1,6 +1,7 @@
 //! Trainings that go on from a version.
 
 use shardmill_common::model::*;
+use shardmill_common::model::{LinearParameters, LogisticParameters, NaiveBayesParameters};
 use shardmill_common::schema::DataType;
 
 use super::harness::{Table, linear, logistic, spec, train};
@@ -31,8 +32,12 @@ fn from(model: Model, spec: &TrainSpec) -> TrainSpec {
 
 fn coefficients(model: &Model) -> Vec<f64> {
     match &model.parameters {
-        Parameters::Linear { coefficients, intercept } => [coefficients.clone(), vec![*intercept]].concat(),
-        Parameters::Logistic { coefficients, intercept } => [coefficients.concat(), intercept.clone()].concat(),
+        Parameters::Linear(LinearParameters { coefficients, intercept }) => {
+            [coefficients.clone(), vec![*intercept]].concat()
+        }
+        Parameters::Logistic(LogisticParameters { coefficients, intercept }) => {
+            [coefficients.concat(), intercept.clone()].concat()
+        }
         _ => panic!(),
     }
 }
@@ -119,8 +124,10 @@ fn naive_bayes_goes_on() {
     let base = train(&first, &spec, 2).unwrap().model;
     let updated = train(&second, &from(base, &spec), 2).unwrap().model;
     let whole = train(&table, &spec, 2).unwrap().model;
-    let Parameters::NaiveBayes { means: a, squares: s, .. } = &updated.parameters else { panic!() };
-    let Parameters::NaiveBayes { means: b, squares: t, .. } = &whole.parameters else { panic!() };
+    let Parameters::NaiveBayes(NaiveBayesParameters { means: a, squares: s, .. }) = &updated.parameters else {
+        panic!()
+    };
+    let Parameters::NaiveBayes(NaiveBayesParameters { means: b, squares: t, .. }) = &whole.parameters else { panic!() };
     let same =
         |a: &[Vec<f64>], b: &[Vec<f64>]| a.concat().iter().zip(b.concat()).all(|(a, b)| (a / b - 1.0).abs() < 1e-12);
     assert!(same(a, b) && same(s, t));
@@ -138,8 +145,10 @@ fn a_warm_start_begins_where_the_other_ended() {
         spec.preparation.features = Some(["c", "a", "b"].map(str::to_owned).to_vec());
         let again = train(&table, &spec, 2).unwrap().model;
         assert!(again.training.rounds.len() <= 2, "{:?}", again.training.rounds);
-        let (Parameters::Logistic { coefficients: a, .. }, Parameters::Logistic { coefficients: b, .. }) =
-            (&first.parameters, &again.parameters)
+        let (
+            Parameters::Logistic(LogisticParameters { coefficients: a, .. }),
+            Parameters::Logistic(LogisticParameters { coefficients: b, .. }),
+        ) = (&first.parameters, &again.parameters)
         else {
             panic!()
         };

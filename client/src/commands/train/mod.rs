@@ -1,14 +1,25 @@
 //! `train logistic|linear|naive-bayes|kmeans IN --model NAME`: a new version of a model, learnt by map/reduce rounds.
 
+mod args;
+pub mod family;
+mod kmeans;
+mod linear;
+mod logistic;
+mod naive_bayes;
+pub mod options;
+mod penalty;
+
 use clap::Subcommand;
 use shardmill_common::kinds::JobSpec;
-use shardmill_common::model::{
-    Algorithm, ClassWeight, LinearOptions, LogisticOptions, ModelName, ModelRef, Preparation, TrainSpec,
-};
+use shardmill_common::model::{Algorithm, ClassWeight, ModelName, ModelRef, Preparation, TrainSpec};
 use shardmill_common::name::DatasetRef;
 
+use self::family::shown_mut;
+use self::kmeans::KMeansArgs;
+use self::linear::LinearArgs;
+use self::logistic::LogisticArgs;
+use self::naive_bayes::NaiveBayesArgs;
 use super::common::DryRunArg;
-use super::train_args::{KMeansArgs, LinearArgs, LogisticArgs, NaiveBayesArgs};
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::session::Session;
@@ -107,22 +118,9 @@ impl Wanted {
         self.label = self.label.take().or(base.label);
         self.weight_column = self.weight_column.take().or(base.weight_column);
         self.preparation = Preparation { unlabelled: self.preparation.unlabelled, ..base.preparation };
-        match (&mut self.algorithm, base.algorithm) {
-            (Algorithm::Logistic(own), Algorithm::Logistic(theirs)) => {
-                let class_weight = self.class_weight.take().unwrap_or(theirs.class_weight);
-                let (solver, tol, max_iter) = (own.solver, own.tol, own.max_iter);
-                *own = LogisticOptions { class_weight, solver, tol, max_iter, ..theirs };
-            }
-            (Algorithm::Linear(own), Algorithm::Linear(theirs)) => {
-                *own = LinearOptions { tol: own.tol, max_iter: own.max_iter, ..theirs };
-            }
-            (Algorithm::NaiveBayes(own), Algorithm::NaiveBayes(theirs)) => *own = theirs,
-            // The coordinator refuses models of another kind, with the reason.
-            _ => {}
-        }
+        shown_mut(&mut self.algorithm).go_on(base.algorithm, self.class_weight.take());
     }
 }
 
 #[cfg(test)]
-#[path = "train_tests.rs"]
 mod tests;

@@ -3,7 +3,8 @@
 use clap::{Args, ValueEnum};
 use shardmill_common::model::Penalty;
 
-use super::numbers::share;
+use super::family::{Rows, number};
+use crate::commands::numbers::share;
 use crate::error::CliError;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -62,6 +63,18 @@ impl PenaltyArgs {
             (PenaltyArg::L1, None) => Ok(Penalty::L1),
             (PenaltyArg::None, None) => Ok(Penalty::None),
         }
+    }
+}
+
+/// Without a penalty its weight says nothing.
+pub fn rows(penalty: Penalty, weight: (&'static str, f64)) -> Rows {
+    let weight = (weight.0, number(weight.1));
+    let kind = |name: &str| ("penalty", name.to_owned());
+    match penalty {
+        Penalty::None => vec![kind("none")],
+        Penalty::L2 => vec![kind("l2"), weight],
+        Penalty::L1 => vec![kind("l1"), weight],
+        Penalty::ElasticNet { l1_ratio } => vec![kind("elasticnet"), ("l1-ratio", number(l1_ratio)), weight],
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the arguments of a training come to, and what is refused before anything is sent.
 
 use clap::Parser;
-use shardmill_common::model::{Categories, Imputation, Penalty, Solver, Unlabelled};
+use shardmill_common::model::{Categories, Imputation, LinearOptions, LogisticOptions, Penalty, Solver, Unlabelled};
 
 use super::*;
 

@@ -6,7 +6,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use shardmill_common::model::{Categories, ConstantFeature, Imputation, Preparation, Unknown, Unlabelled};
 
-use super::common::columns;
+use crate::commands::common::columns;
 use crate::error::CliError;
 
 /// More different values in one column are refused, if nothing else is said.

@@ -1,10 +1,16 @@
 //! Scores against the formulas, written out over the expanded columns.
 
-use super::super::matrix::NO_CODE;
+use super::super::matrix::{Codes, NO_CODE};
 use super::*;
+use crate::model::Scorer;
+use shardmill_common::model::{
+    KMeansParameters, LinearParameters, LogisticParameters, NaiveBayesParameters, OnnxGraph, Parameters,
+};
+use std::f64::consts::PI;
 
 fn score(parameters: &Parameters, matrix: &Matrix) -> Scores {
-    Kernel::new(parameters, &matrix.layout()).score(matrix)
+    let no_graph = |_: &OnnxGraph| Err(());
+    Scorer::of(parameters, 0, &matrix.layout(), no_graph).unwrap().score(matrix).unwrap()
 }
 
 /// Three dense columns around a one-hot column of three: encoded columns 0, 4, 5 and 1..4.
@@ -55,8 +61,10 @@ fn probabilities(scores: &Scores) -> (usize, &[f64]) {
 fn two_classes_are_logistic() {
     let matrix = matrix(200);
     let coefficients = numbers(6, 1);
-    let scores =
-        score(&Parameters::Logistic { coefficients: vec![coefficients.clone()], intercept: vec![0.3] }, &matrix);
+    let scores = score(
+        &Parameters::Logistic(LogisticParameters { coefficients: vec![coefficients.clone()], intercept: vec![0.3] }),
+        &matrix,
+    );
     let (classes, got) = probabilities(&scores);
     assert_eq!((classes, got.len()), (2, 400));
     for row in 0..200 {
@@ -70,11 +78,14 @@ fn two_classes_are_logistic() {
 #[test]
 fn large_scores_do_not_overflow() {
     let matrix = Matrix { rows: 3, width: 1, dense: vec![0], values: vec![2000.0, -2000.0, 0.0], codes: vec![] };
-    let two = score(&Parameters::Logistic { coefficients: vec![vec![1.0]], intercept: vec![0.0] }, &matrix);
+    let two = score(
+        &Parameters::Logistic(LogisticParameters { coefficients: vec![vec![1.0]], intercept: vec![0.0] }),
+        &matrix,
+    );
     assert_eq!(probabilities(&two).1, [0.0, 1.0, 1.0, 0.0, 0.5, 0.5]);
     assert_eq!(two.classes(), [1, 0, 0], "of equal probabilities the first class is taken");
     let coefficients = vec![vec![1.0], vec![-1.0], vec![0.0]];
-    let three = score(&Parameters::Logistic { coefficients, intercept: vec![0.0; 3] }, &matrix);
+    let three = score(&Parameters::Logistic(LogisticParameters { coefficients, intercept: vec![0.0; 3] }), &matrix);
     assert_eq!(three.classes(), [0, 1, 0]);
     assert!(probabilities(&three).1.iter().all(|p| p.is_finite()));
 }
@@ -84,8 +95,10 @@ fn more_classes_are_softmax() {
     let matrix = matrix(100);
     let coefficients: Vec<Vec<f64>> = (0..3).map(|class| numbers(6, class)).collect();
     let intercept = vec![0.1, -0.2, 0.05];
-    let scores =
-        score(&Parameters::Logistic { coefficients: coefficients.clone(), intercept: intercept.clone() }, &matrix);
+    let scores = score(
+        &Parameters::Logistic(LogisticParameters { coefficients: coefficients.clone(), intercept: intercept.clone() }),
+        &matrix,
+    );
     let (classes, got) = probabilities(&scores);
     assert_eq!(classes, 3);
     for row in 0..100 {
@@ -101,7 +114,8 @@ fn more_classes_are_softmax() {
 fn numbers_are_linear() {
     let matrix = matrix(50);
     let coefficients = numbers(6, 4);
-    let scores = score(&Parameters::Linear { coefficients: coefficients.clone(), intercept: -2.0 }, &matrix);
+    let scores =
+        score(&Parameters::Linear(LinearParameters { coefficients: coefficients.clone(), intercept: -2.0 }), &matrix);
     let Scores::Numbers(got) = &scores else { panic!("{scores:?}") };
     assert!((0..50).all(|row| close(got[row], dot(&coefficients, &expanded(&matrix, row)) - 2.0)));
     assert!(scores.classes().is_empty());
@@ -113,13 +127,13 @@ fn naive_bayes_is_gaussian() {
     let means: Vec<Vec<f64>> = (0..3).map(|class| numbers(6, class + 5)).collect();
     let squares: Vec<Vec<f64>> = (0..3).map(|class| numbers(6, class).iter().map(|x| x * x + 4.0).collect()).collect();
     let (weights, priors, epsilon) = (vec![10.0, 4.0, 7.5], vec![0.5, 0.2, 0.3], 1e-3);
-    let parameters = Parameters::NaiveBayes {
+    let parameters = Parameters::NaiveBayes(NaiveBayesParameters {
         weights: weights.clone(),
         priors: priors.clone(),
         means: means.clone(),
         squares: squares.clone(),
         epsilon,
-    };
+    });
     let scores = score(&parameters, &matrix);
     let got = probabilities(&scores).1;
     for row in 0..100 {
@@ -147,7 +161,8 @@ fn naive_bayes_is_gaussian() {
 fn clusters_are_the_nearest_centres() {
     let mut matrix = matrix(100);
     let mut centers: Vec<Vec<f64>> = (0..4).map(|n| numbers(6, n)).collect();
-    let scores = score(&Parameters::KMeans { centers: centers.clone(), inertia: 0.0, sizes: vec![] }, &matrix);
+    let scores =
+        score(&Parameters::KMeans(KMeansParameters { centers: centers.clone(), inertia: 0.0, sizes: vec![] }), &matrix);
     let Scores::Clusters { clusters, distances } = &scores else { panic!("{scores:?}") };
     for row in 0..100 {
         let x = expanded(&matrix, row);
@@ -160,11 +175,15 @@ fn clusters_are_the_nearest_centres() {
     // Of centres at the same distance the first one counts.
     centers = vec![centers[2].clone(), centers[2].clone()];
     matrix.rows = 1;
-    assert_eq!(score(&Parameters::KMeans { centers, inertia: 0.0, sizes: vec![] }, &matrix).classes(), [0]);
+    assert_eq!(
+        score(&Parameters::KMeans(KMeansParameters { centers, inertia: 0.0, sizes: vec![] }), &matrix).classes(),
+        [0]
+    );
 }
 
 #[test]
 fn no_rows_give_no_predictions() {
-    let scores = score(&Parameters::Linear { coefficients: vec![0.0; 6], intercept: 1.0 }, &matrix(0));
+    let scores =
+        score(&Parameters::Linear(LinearParameters { coefficients: vec![0.0; 6], intercept: 1.0 }), &matrix(0));
     assert_eq!(scores, Scores::Numbers(vec![]));
 }

@@ -1,0 +1,71 @@
+//! Which shards are compacted, and where they come to stand.
+
+use shardmill_common::ids::{JobId, ObjectId};
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::manifest::{Manifest, ObjectRef, ShardEntry};
+use shardmill_common::task::{TaskKind, TaskOutput, TaskSpec};
+use shardmill_common::time::Timestamp;
+
+use super::*;
+
+/// A shard that is told apart by its rows.
+fn entry(rows: u64, bytes: u64) -> ShardEntry {
+    let object = ObjectRef { id: ObjectId(Default::default()), bytes, checksum: String::new() };
+    ShardEntry { object, stored_rows: rows, deletions: None }
+}
+
+fn job(shards: &[(u64, u64)]) -> (CompactSpec, ResolvedJob) {
+    let name: DatasetName = "a".parse().unwrap();
+    let input = Manifest {
+        name: name.clone(),
+        version: 1,
+        schema: Schema::default(),
+        shards: shards.iter().map(|(rows, bytes)| entry(*rows, *bytes)).collect(),
+        replicas: 1,
+        job: JobId(1),
+        created: Timestamp(0),
+    };
+    let spec = CompactSpec { input: input.reference(), output: name, replicas: None };
+    (spec.clone(), ResolvedJob { spec: JobSpec::Compact(spec), inputs: vec![input], replicas: 1 })
+}
+
+use shardmill_common::name::DatasetName;
+
+fn view<'a>(tasks: &'a [TaskSpec], outputs: &'a [TaskOutput]) -> StageView<'a> {
+    let tasks = tasks.iter().map(|t| &t.kind).zip(outputs.iter().map(Some)).collect();
+    StageView { name: "compact", memo: None, seconds: 0.0, tasks }
+}
+
+#[test]
+fn neighbours_become_one_and_the_others_stay_in_their_places() {
+    const M: u64 = 1 << 20;
+    let (spec, job) = job(&[(1, 3 * M), (2, 4 * M), (3, 20 * M), (0, M), (4, M), (5, M), (6, 8 * M)]);
+    let Next::Stage(planned) = spec.next(&job, &[]).unwrap() else { panic!("nothing to do") };
+    let read: Vec<usize> = planned.tasks.iter().map(|t| t.kind.opens().len()).collect();
+    assert_eq!(read, [2, 2], "a large shard, one alone, and one without rows are not read");
+    assert!(planned.tasks.iter().all(|t| matches!(t.kind, TaskKind::Compact(_))));
+    let made = |rows| TaskOutput { shard: Some(entry(rows, M)), ..Default::default() };
+    let outputs = [made(12), made(45)];
+    let Next::Publish(publication) = spec.next(&job, &[view(&planned.tasks, &outputs)]).unwrap() else {
+        panic!("nothing is published")
+    };
+    let rows: Vec<u64> = publication.drafts[0].shards.iter().map(|s| s.stored_rows).collect();
+    assert_eq!(rows, [12, 3, 45, 6]);
+    let counters = spec.counters(&job, Counters::default(), &Vec::new);
+    assert_eq!((counters.get("rows_in"), counters.get("shards_in"), counters.get("shards_out")), (21, 7, 4));
+}
+
+#[test]
+fn what_is_large_is_published_as_it_is() {
+    let (spec, job) = job(&[(1, 9 << 20), (2, 9 << 20)]);
+    let Next::Publish(publication) = spec.next(&job, &[]).unwrap() else { panic!("something is written") };
+    assert_eq!(publication.drafts[0].shards, job.inputs[0].shards);
+}
+
+#[test]
+fn only_many_small_shards_are_worth_it() {
+    let shards = |n, bytes| vec![ShardAt::stored(&entry(1, bytes)); n];
+    assert!(is_worth_it(&shards(64, 1000)));
+    assert!(!is_worth_it(&shards(63, 1000)));
+    assert!(!is_worth_it(&shards(1000, 5 << 20)));
+}
