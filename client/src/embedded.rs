@@ -11,9 +11,9 @@ use shardmill_coordinator as coordinator;
 use shardmill_serving::node::Limits;
 use shardmill_worker as worker;
 
-use crate::capture::Capture;
 use crate::error::CliError;
-use crate::machine;
+use shardmill_flows::capture::Capture;
+use shardmill_flows::machine;
 
 /// How long an orderly end may take.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(30);

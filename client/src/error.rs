@@ -1,8 +1,9 @@
 //! Why a command ended without success, and the exit status that follows from it.
 
+use shardmill_client::ClientError;
 use shardmill_common::status::JobStatus;
-
-use crate::api::ClientError;
+use shardmill_flows::FlowError;
+use shardmill_flows::error::ended;
 
 /// How a command fails. Messages are lower-case fragments that say what to do.
 #[derive(Debug, thiserror::Error)]
@@ -30,14 +31,6 @@ pub enum CliError {
     Explained,
 }
 
-/// How a job ended, with the reason if there is one.
-fn ended(status: &JobStatus) -> String {
-    match &status.error {
-        Some(why) => format!("{}: {why}", status.state.name()),
-        None => status.state.name().to_owned(),
-    }
-}
-
 impl CliError {
     pub fn usage(message: impl Into<String>) -> Self {
         CliError::Usage(message.into())
@@ -54,6 +47,19 @@ impl CliError {
             CliError::Usage(_) => 2,
             CliError::Unreachable(_) => 3,
             CliError::Interrupted => 130,
+        }
+    }
+}
+
+impl From<FlowError> for CliError {
+    fn from(error: FlowError) -> Self {
+        match error {
+            FlowError::Wrong(message) => CliError::Usage(message),
+            FlowError::Failed(message) => CliError::Failed(message),
+            FlowError::Job(status) => CliError::Job(status),
+            FlowError::Client(error) => error.into(),
+            FlowError::Stopped => CliError::Interrupted,
+            FlowError::OutputClosed => CliError::OutputClosed,
         }
     }
 }

@@ -1,25 +1,20 @@
 //! What every job verb shares: submit, follow with a progress bar, cancel on Ctrl-C, and show the result.
 
-use std::time::{Duration, Instant};
-
-use futures::StreamExt;
 use serde_json::{Value, json};
 use shardmill_common::ids::JobId;
-use shardmill_common::kinds::{JobSpec, Submission};
+use shardmill_common::kinds::JobSpec;
 use shardmill_common::model::Round;
 use shardmill_common::name::DatasetRef;
 use shardmill_common::status::{JobState, JobStatus};
 use shardmill_common::units::show_count;
 
-use crate::api::{Client, ClientError};
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::progress::Progress;
+use crate::plan;
 use crate::table::Table;
-use crate::{machine, plan, text};
-
-/// A coordinator that restarts is waited for this long while a job is followed.
-const RECONNECT_FOR: Duration = Duration::from_secs(60);
+use shardmill_client::Client;
+use shardmill_flows::jobs as flows;
+use shardmill_flows::text;
 
 /// A job to run or, with `--dry-run`, only to check and to explain.
 pub struct Order {
@@ -37,110 +32,22 @@ impl From<JobSpec> for Order {
 /// command then ends early, by [`CliError::Explained`].
 pub async fn run(context: &Context, client: &Client, order: impl Into<Order>) -> Result<JobStatus, CliError> {
     let Order { spec, dry_run } = order.into();
-    let submission = Submission { spec, who: machine::who(), priority: 0, deadline_seconds: None };
     if dry_run {
-        let plan = context.interrupt.or_interrupted(async { Ok(client.explain(&submission).await?) }).await?;
+        let asked = flows::submission(spec);
+        let plan = context.interrupt.or_interrupted(async { Ok(client.explain(&asked).await?) }).await?;
         plan::show(context, &plan)?;
         return Err(CliError::Explained);
     }
-    let job = client.submit(&submission).await?;
-    let status = follow(context, client, job, true).await?;
-    match status.state {
-        JobState::Done => Ok(status),
-        _ => Err(CliError::Job(Box::new(status))),
-    }
+    Ok(flows::run(context, client, spec).await?)
 }
 
 /// Follows a job to its end. With `own`, Ctrl-C cancels it; otherwise Ctrl-C only stops watching.
 pub async fn follow(context: &Context, client: &Client, job: JobId, own: bool) -> Result<JobStatus, CliError> {
-    let mut bar = context.out.progress();
-    let mut told = 0;
-    let mut rounds = 0;
-    let mut seen = |status: &JobStatus| {
-        show(&mut bar, status);
-        for round in status.rounds.iter().skip(rounds) {
-            bar.pause(|| context.out.hint(&round_line(round)));
-        }
-        rounds = rounds.max(status.rounds.len());
-        for notice in status.notices.iter().skip(told) {
-            bar.pause(|| context.out.notice(notice));
-        }
-        told = told.max(status.notices.len());
-    };
-    let watching = watch_to_end(client, job, &mut seen);
-    tokio::pin!(watching);
-    tokio::select! {
-        result = &mut watching => return result,
-        () = context.interrupt.wait() => {}
-    }
-    if !own {
-        return Err(CliError::Interrupted);
-    }
-    context.out.notice(&format!("cancelling job {job}; press Ctrl-C again to leave at once"));
-    match client.cancel(job).await {
-        // A job that ended in the meantime cannot be cancelled; its end is told below.
-        Ok(()) | Err(ClientError::Refused(_)) => watching.await,
-        Err(e) => Err(e.into()),
-    }
-}
-
-/// Watches until the job is final, through restarts of the coordinator.
-async fn watch_to_end(client: &Client, job: JobId, seen: &mut impl FnMut(&JobStatus)) -> Result<JobStatus, CliError> {
-    let mut lost_since: Option<Instant> = None;
-    loop {
-        let error = match client.watch(job).await {
-            Ok(stream) => {
-                tokio::pin!(stream);
-                loop {
-                    match stream.next().await {
-                        Some(Ok(status)) => {
-                            lost_since = None;
-                            seen(&status);
-                            if status.state.is_final() {
-                                return Ok(status);
-                            }
-                        }
-                        Some(Err(e)) => break e,
-                        None => {
-                            break ClientError::Unreachable {
-                                url: client.url().to_owned(),
-                                message: format!("it stopped telling about job {job}; see `shardmill job show {job}`"),
-                            };
-                        }
-                    }
-                }
-            }
-            Err(e) => e,
-        };
-        let since = *lost_since.get_or_insert_with(Instant::now);
-        if matches!(error, ClientError::Refused(_)) || since.elapsed() > RECONNECT_FOR {
-            return Err(error.into());
-        }
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    }
-}
-
-fn show(bar: &mut Progress, status: &JobStatus) {
-    let stage = status.stages.iter().find(|s| s.done < s.tasks);
-    match stage {
-        _ if status.state.is_final() => {}
-        Some(stage) if status.bytes_total == 0 || status.bytes_done >= status.bytes_total => {
-            bar.count(&format!("{} · {}", status.kind, stage.name), stage.done, stage.tasks);
-        }
-        stage => {
-            let name = stage.map_or("waiting", |s| s.name.as_str());
-            bar.bytes(
-                &format!("{} · {name}", status.kind),
-                Some(status.rows_done),
-                status.bytes_done,
-                status.bytes_total,
-            );
-        }
-    }
+    Ok(flows::follow(context, client, job, own).await?)
 }
 
 /// A round of a training, for people.
-fn round_line(round: &Round) -> String {
+pub fn round_line(round: &Round) -> String {
     format!(
         "round {}: loss {:.9}, gradient {:.1e}, {}",
         round.round,

@@ -8,9 +8,9 @@ use indicatif::ProgressDrawTarget;
 use serde_json::{Value, json};
 
 use crate::error::CliError;
-use crate::progress::Progress;
+use crate::progress::Bar;
 use crate::table::Table;
-use crate::text::escape_lines;
+use shardmill_flows::text::escape_lines;
 
 /// How results are shown.
 pub struct Output {
@@ -97,9 +97,9 @@ impl Output {
     }
 
     /// A progress bar: shown on a terminal once the work has taken a second.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> Bar {
         let shown = self.progress && !self.quiet && std::io::stderr().is_terminal();
-        Progress::new(shown.then_some(ProgressDrawTarget::stderr as fn() -> ProgressDrawTarget))
+        Bar::new(shown.then_some(ProgressDrawTarget::stderr as fn() -> ProgressDrawTarget))
     }
 
     /// Standard output for data, not messages.
@@ -128,7 +128,7 @@ pub fn failed_object(error: &CliError, seconds: f64) -> Value {
         CliError::Job(status) => crate::jobs::to_json(status, seconds),
         other => json!({
             "job": null, "state": "failed", "dataset": null, "rows": null, "counters": {},
-            "seconds": crate::text::round(seconds), "error": other.to_string(),
+            "seconds": shardmill_flows::text::round(seconds), "error": other.to_string(),
         }),
     }
 }

@@ -7,7 +7,7 @@ use shardmill_common::units::{show_bytes, show_count};
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::table::Table;
-use crate::text;
+use shardmill_flows::text;
 
 /// Prints a plan: the object for programs, or tables for people.
 pub fn show(context: &Context, plan: &Explanation) -> Result<(), CliError> {

@@ -8,14 +8,14 @@ use shardmill_common::units::show_count;
 const BEFORE_SHOWN: Duration = Duration::from_secs(1);
 
 /// One bar. Without a target it is never drawn.
-pub struct Progress {
+pub struct Bar {
     bar: ProgressBar,
     begun: Instant,
     target: Option<fn() -> ProgressDrawTarget>,
     template: &'static str,
 }
 
-impl Progress {
+impl Bar {
     pub fn new(target: Option<fn() -> ProgressDrawTarget>) -> Self {
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
         Self { bar, begun: Instant::now(), target, template: "" }
@@ -69,7 +69,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for Bar {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

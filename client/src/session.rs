@@ -3,21 +3,15 @@
 use std::ops::AsyncFnOnce;
 use std::time::{Duration, Instant};
 
-use crate::api::Client;
 use crate::cli::Context;
 use crate::embedded::{Embedded, Setup, any_loopback_port};
 use crate::error::CliError;
+use shardmill_client::Client;
 use shardmill_common::status::NodeState;
+use shardmill_flows::Session;
 
 /// Workers of this process join within milliseconds; a machine that is very busy is given time.
 const WAIT_FOR_WORKERS: Duration = Duration::from_secs(10);
-
-/// A connection, and the embedded cluster behind it if there is one.
-pub struct Session {
-    pub client: Client,
-    /// Workers read source files by path: they are in this process.
-    pub local_files: bool,
-}
 
 /// Runs `work` against the cluster; Ctrl-C ends it at once.
 pub async fn with<T>(

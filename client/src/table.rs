@@ -3,7 +3,7 @@
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement};
 
-use crate::text::{escape, wrap};
+use shardmill_flows::text::{escape, wrap};
 
 /// Long values get lines of so many characters.
 const WIDTH: usize = 70;

@@ -11,9 +11,9 @@ use super::common::{DryRunArg, ReplicasArg, columns, suffixes};
 use super::dataset_head::first_rows;
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::session::Session;
 use crate::table::Table;
 use crate::{jobs, session};
+use shardmill_flows::Session;
 
 /// Rows of a report of changes that are shown as examples.
 const EXAMPLES: u64 = 5;

@@ -8,10 +8,10 @@ use clap::builder::FalseyValueParser;
 use shardmill_coordinator as coordinator;
 
 use super::common::{RetentionArgs, ServingArgs, address, check_exposure};
-use crate::capture::Capture;
 use crate::cli::Context;
 use crate::embedded::bounded;
 use crate::error::CliError;
+use shardmill_flows::capture::Capture;
 
 #[derive(Clone, Debug, Args)]
 pub struct CoordinatorArgs {

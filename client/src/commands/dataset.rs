@@ -6,11 +6,11 @@ use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::units::{show_bytes, show_count};
 
 use super::{dataset_head, dataset_show, export};
-use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::session;
 use crate::table::Table;
+use shardmill_client::Client;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum DatasetCommand {

@@ -9,13 +9,13 @@ use shardmill_common::manifest::Manifest;
 use shardmill_common::name::DatasetRef;
 use shardmill_common::units::show_count;
 
-use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::export::Cells;
-use crate::read::Reader;
 use crate::table::{LINE_BREAK, Table};
-use crate::text::clip;
+use shardmill_client::Client;
+use shardmill_flows::export::Cells;
+use shardmill_flows::read::Reader;
+use shardmill_flows::text::clip;
 
 /// A cell of more characters is cut on the terminal.
 const CELL: usize = 100;
@@ -62,10 +62,6 @@ pub async fn run(context: &Context, client: &Client, args: HeadArgs) -> Result<(
 }
 
 impl Rows {
-    pub fn batches(&self) -> &[RecordBatch] {
-        &self.batches
-    }
-
     fn count(&self) -> u64 {
         self.batches.iter().map(|b| b.num_rows() as u64).sum()
     }

@@ -5,10 +5,10 @@ use shardmill_common::manifest::Manifest;
 use shardmill_common::name::DatasetRef;
 use shardmill_common::units::{show_bytes, show_count};
 
-use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::table::Table;
+use shardmill_client::Client;
 
 pub async fn show(context: &Context, client: &Client, dataset: &DatasetRef) -> Result<(), CliError> {
     let manifest = client.locate(dataset).await?.manifest;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::demo_ask;
 use crate::cli::{Cli, Context, Global};
 use crate::error::CliError;
-use crate::text;
+use shardmill_flows::text;
 
 const SOURCE: &str = "planes.csv of the R package nycflights13";
 const LICENCE: &str = "CC0-1.0";

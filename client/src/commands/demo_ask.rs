@@ -6,10 +6,10 @@ use shardmill_serving::node::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::api::Client;
 use crate::cli::{Context, Global};
 use crate::embedded::{Embedded, Setup, any_loopback_port};
 use crate::error::CliError;
+use shardmill_client::Client;
 
 /// Serves the data folder for as long as the question takes (or asks the cluster that serves already), shows the commands
 /// that would do the same, and the answer.

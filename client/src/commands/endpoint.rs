@@ -12,12 +12,12 @@ use shardmill_common::model::ModelRef;
 use shardmill_common::name::DatasetName;
 
 use super::{endpoint_flush, endpoint_metrics, endpoint_show};
-use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::session;
 use crate::table::Table;
-use crate::text::to_the_second;
+use shardmill_client::Client;
+use shardmill_flows::text::to_the_second;
 
 /// How long a change waits for every node to serve it.
 const SERVED_WITHIN: Duration = Duration::from_secs(10);

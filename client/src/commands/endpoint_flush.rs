@@ -3,12 +3,12 @@
 use serde_json::json;
 use shardmill_common::units::show_count;
 
-use crate::api::Client;
-use crate::capture::flush_all;
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::table::Table;
-use crate::text;
+use shardmill_client::Client;
+use shardmill_flows::capture::flush_all;
+use shardmill_flows::text;
 
 pub async fn run(context: &Context, client: &Client) -> Result<(), CliError> {
     let rows = flush_all(client).await?;

@@ -9,11 +9,11 @@ use shardmill_common::watch::{Every, WindowReport};
 use super::endpoint::endpoint_name;
 use super::endpoint_show::{millis, percent, span};
 use super::model_text::short;
-use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::table::Table;
-use crate::text::to_the_second;
+use shardmill_client::Client;
+use shardmill_flows::text::to_the_second;
 
 #[derive(Clone, Debug, Args)]
 pub struct MetricsArgs {

@@ -8,11 +8,11 @@ use shardmill_common::watch::{ErrorKind, FeatureDrift, PredictionShare, Tally, W
 
 use super::endpoint::endpoint_name;
 use super::model_text::short;
-use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::table::Table;
-use crate::text::{class_name, to_the_second};
+use shardmill_client::Client;
+use shardmill_flows::text::{class_name, to_the_second};
 
 /// Features that are listed: those that moved most.
 const FEATURES: usize = 20;

@@ -1,13 +1,13 @@
 //! `evaluate MODEL IN`: how well a model does on a dataset whose labels are known; `evaluate --captured ENDPOINT`: how well
 //! what an endpoint answered was. The answer is kept with the model.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::evaluate::EvaluateSpec;
-use shardmill_common::model::{Evaluation, ModelRef, Target};
+use shardmill_common::model::{Evaluation, ModelRef};
 use shardmill_common::name::DatasetRef;
 use shardmill_common::status::JobStatus;
 
@@ -16,9 +16,9 @@ use super::evaluate_captured::{self, CapturedArgs};
 use super::evaluate_text as text;
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::plot::{self, Panel};
-use crate::session::Session;
 use crate::{jobs, session};
+use shardmill_flows::evaluate::{PlotTo, can_be_drawn, evaluation_of};
+use shardmill_flows::host::or_stopped;
 
 #[derive(Clone, Debug, Args)]
 pub struct EvaluateArgs {
@@ -54,10 +54,10 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<(), CliError> 
     let spec = EvaluateSpec { model, input, label: args.label, served: None, resolved: None };
     let (status, evaluation) = session::with_own_interrupt(context, async |s| {
         if plot.is_some() {
-            context.interrupt.or_interrupted(can_be_drawn(s, &spec.model)).await?;
+            or_stopped(context, can_be_drawn(&s.client, &spec.model)).await?;
         }
         let status = jobs::run(context, &s.client, args.dry_run.of(JobSpec::Evaluate(spec))).await?;
-        let evaluation = evaluation_of(s, &status).await?;
+        let evaluation = evaluation_of(&s.client, &status).await?;
         Ok((status, evaluation))
     })
     .await?;
@@ -66,72 +66,6 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<(), CliError> 
         None => Vec::new(),
     };
     report(context, &status, &evaluation, &plots)
-}
-
-/// What an evaluation found out.
-pub(super) async fn evaluation_of(session: &Session, status: &JobStatus) -> Result<Evaluation, CliError> {
-    let record = session.client.record(status.job).await?;
-    record.evaluation.ok_or_else(|| CliError::failed(format!("the record of job {} has no evaluation", status.job)))
-}
-
-/// Only classifiers have curves; it is said before the work is done.
-async fn can_be_drawn(session: &Session, model: &ModelRef) -> Result<(), CliError> {
-    let found = session.client.model(model).await?;
-    match found.target {
-        Target::Class { .. } => Ok(()),
-        Target::Number { .. } => Err(cannot_draw(&found.reference(), "numbers")),
-        Target::Cluster { .. } => Err(cannot_draw(&found.reference(), "clusters")),
-    }
-}
-
-fn cannot_draw(model: &ModelRef, what: &str) -> CliError {
-    CliError::usage(format!("--plot draws models that predict classes, and {model} predicts {what}: leave --plot out"))
-}
-
-/// Where pictures go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum PlotTo {
-    File(PathBuf),
-    Folder(PathBuf),
-}
-
-impl PlotTo {
-    fn of(path: &Path) -> Result<Self, CliError> {
-        let shown = path.display();
-        if path.is_dir() || path.to_string_lossy().ends_with('/') {
-            return Ok(PlotTo::Folder(path.to_owned()));
-        }
-        if !path.extension().is_some_and(|e| e.eq_ignore_ascii_case("svg")) {
-            return Err(CliError::usage(format!(
-                "--plot {shown}: pictures are SVG; name a file that ends in .svg, or a folder that exists"
-            )));
-        }
-        match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => {
-                Err(CliError::usage(format!("--plot {shown}: there is no folder {}", parent.display())))
-            }
-            _ => Ok(PlotTo::File(path.to_owned())),
-        }
-    }
-
-    /// Draws; returns the files.
-    pub(super) fn write(&self, evaluation: &Evaluation) -> Result<Vec<PathBuf>, CliError> {
-        let failed = |path: &Path, e: &dyn std::fmt::Display| {
-            CliError::failed(format!("the evaluation is done, but {} cannot be written: {e}", path.display()))
-        };
-        let pictures: Vec<(PathBuf, Vec<Panel>)> = match self {
-            PlotTo::File(path) => vec![(path.clone(), Panel::ALL.to_vec())],
-            PlotTo::Folder(folder) => {
-                std::fs::create_dir_all(folder).map_err(|e| failed(folder, &e))?;
-                Panel::ALL.iter().map(|panel| (folder.join(panel.file()), vec![*panel])).collect()
-            }
-        };
-        for (path, panels) in &pictures {
-            let svg = plot::draw(evaluation, panels).map_err(|e| failed(path, &e))?;
-            std::fs::write(path, svg).map_err(|e| failed(path, &e))?;
-        }
-        Ok(pictures.into_iter().map(|(path, _)| path).collect())
-    }
 }
 
 fn report(context: &Context, status: &JobStatus, evaluation: &Evaluation, plots: &[PathBuf]) -> Result<(), CliError> {
@@ -177,35 +111,4 @@ pub(super) fn to_json(status: &JobStatus, evaluation: &Evaluation, plots: &[Path
         all.extend(found);
     }
     object
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pictures_are_svg_in_folders_that_exist() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        assert_eq!(PlotTo::of(folder.path()).unwrap(), PlotTo::Folder(folder.path().to_owned()));
-        assert_eq!(PlotTo::of(&path("a.SVG")).unwrap(), PlotTo::File(path("a.SVG")));
-        assert_eq!(PlotTo::of(Path::new("a.svg")).unwrap(), PlotTo::File("a.svg".into()));
-        assert_eq!(PlotTo::of(&path("new/")).unwrap(), PlotTo::Folder(path("new/")));
-        for bad in ["a.png", "a", "none/a.svg"] {
-            let error = PlotTo::of(&path(bad)).unwrap_err();
-            assert_eq!(error.exit_status(), 2);
-            assert!(bad.ends_with(".svg") || error.to_string().contains("ends in .svg"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_folder_gets_a_picture_a_panel() {
-        let folder = tempfile::tempdir().unwrap();
-        let evaluation = text::sample();
-        let files = PlotTo::Folder(folder.path().join("new/")).write(&evaluation).unwrap();
-        assert_eq!(files.len(), 3);
-        assert!(files.iter().all(|f| std::fs::read_to_string(f).unwrap().starts_with("<svg")));
-        let one = PlotTo::File(folder.path().join("all.svg"));
-        assert_eq!(one.write(&evaluation).unwrap(), [folder.path().join("all.svg")]);
-    }
 }

@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 use shardmill_common::units::show_count;
 
 use super::evaluate::{tables, to_json};
-use super::evaluate_captured::{Asked, Findings, One};
 use crate::cli::Context;
 use crate::error::CliError;
+use crate::jobs;
 use crate::table::Table;
-use crate::{jobs, text};
+use shardmill_flows::evaluate_captured::{Asked, Findings, One};
+use shardmill_flows::text;
 
 pub fn report(context: &Context, asked: &Asked, found: &Findings) -> Result<(), CliError> {
     let seconds = context.out.elapsed();

@@ -8,7 +8,7 @@ use shardmill_common::units::show_count;
 
 use super::model_text::short;
 use crate::table::Table;
-use crate::text::{self, class_name};
+use shardmill_flows::text::{self, class_name};
 
 /// Classes by class and matrices of more classes than these are for programs.
 const CLASSES: usize = 40;

@@ -1,7 +1,6 @@
 //! `dataset export`: a version as CSV, JSON lines, plain lines, Parquet or Arrow, in dataset order.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
@@ -9,18 +8,16 @@ use serde_json::json;
 use shardmill_common::name::DatasetRef;
 use shardmill_common::schema::{DataType, Schema};
 use shardmill_common::units::{show_bytes, show_count};
-use tokio::sync::mpsc;
 
-use crate::api::Client;
+use super::formats::FormatArg;
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::export::{Compression, Exported, Format, Settings, Step, Target, write_all};
-use crate::read::{Reader, arrow_schema};
+use crate::session;
 use crate::table::Table;
-use crate::{session, text};
-
-/// Batches that wait for the writer.
-const BATCHES_AHEAD: usize = 2;
+use shardmill_flows::download::export;
+use shardmill_flows::export::{Compression, Format, Settings, Target};
+use shardmill_flows::read::arrow_schema;
+use shardmill_flows::text;
 
 #[derive(Clone, Debug, Args)]
 pub struct ExportArgs {
@@ -31,7 +28,7 @@ pub struct ExportArgs {
     to: String,
     /// The format [default: by the extension of --to; csv for folders and standard output]
     #[arg(long, env = "SHARDMILL_EXPORT_FORMAT", value_enum)]
-    format: Option<Format>,
+    format: Option<FormatArg>,
     /// Write a folder with one file a shard
     #[arg(long, env = "SHARDMILL_EXPORT_PARTS", value_parser = FalseyValueParser::new())]
     parts: bool,
@@ -47,11 +44,11 @@ impl ExportArgs {
     /// The format and compression that the options and the name ask for.
     fn format(&self, target: &Target) -> Result<(Format, Compression), CliError> {
         let Target::File(path) = target else {
-            return Ok((self.format.unwrap_or(Format::Csv), Compression::None));
+            return Ok((self.format.map_or(Format::Csv, Into::into), Compression::None));
         };
         let (compression, inner) = Compression::of_name(path);
         let by_name = inner.extension().and_then(|e| e.to_str()).and_then(Format::of_extension);
-        let Some(format) = self.format.or(by_name) else {
+        let Some(format) = self.format.map(Into::into).or(by_name) else {
             return Err(CliError::usage(format!(
                 "cannot tell the format from the name {}: add --format csv, tsv, jsonl, lines, parquet or arrow",
                 path.display()
@@ -132,45 +129,4 @@ fn one_text(dataset: &DatasetRef, schema: &Schema) -> Result<(), CliError> {
 
 pub(super) fn shown_path(to: &str) -> String {
     std::path::absolute(Path::new(to)).map_or_else(|_| to.to_owned(), |p| p.display().to_string())
-}
-
-/// Hands rows from the workers to a writing thread; Ctrl-C stops both and leaves no file behind.
-pub(super) async fn export(
-    context: &Context,
-    client: &Client,
-    located: shardmill_common::message::LocatedManifest,
-    target: Target,
-    settings: Settings,
-) -> Result<Exported, CliError> {
-    let total = located.manifest.rows();
-    let (send, receive) = mpsc::channel(BATCHES_AHEAD);
-    let stdout = context.out.data();
-    let writer = tokio::task::spawn_blocking(move || write_all(target, &settings, stdout, receive));
-    let reader = Reader::new(client.clone(), Arc::new(located), 0, u64::MAX);
-    let fed = context.interrupt.or_interrupted(feed(context, reader, total, &send)).await;
-    drop(send);
-    let written = writer.await.map_err(|e| CliError::failed(format!("the writer stopped: {e}")))?;
-    // Where reading failed, the writer only says that it was stopped.
-    fed.and(written)
-}
-
-async fn feed(context: &Context, mut reader: Reader, total: u64, send: &mpsc::Sender<Step>) -> Result<(), CliError> {
-    let mut bar = context.out.progress();
-    let mut rows = 0;
-    while let Some(mut shard) = reader.next_shard() {
-        if send.send(Step::Shard).await.is_err() {
-            return Ok(());
-        }
-        while let Some(batch) = shard.next_batch().await {
-            let batch = batch?;
-            rows += batch.num_rows() as u64;
-            // The writer ended early: it knows why.
-            if send.send(Step::Rows(batch)).await.is_err() {
-                return Ok(());
-            }
-            bar.count("rows written", rows, total);
-        }
-    }
-    let _ = send.send(Step::Done).await;
-    Ok(())
 }

@@ -1,31 +1,24 @@
 //! `ingest NAME SOURCE...`: files into a dataset.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use shardmill_common::failure::Refusal;
-use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::ingest::IngestSpec;
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::text::Encoding;
 use shardmill_common::units::{RejectLimit, parse_bytes, show_count};
 
 use super::common::{DedupOptionsArgs, ReplicasArg, rules};
-use crate::api::ClientError;
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::session::Session;
-use crate::sources::{
-    Kind, Looked, Plan, Prepared, Pulse, ReadOptions, Uploader, assemble, look, parse_delimiter, parse_quote,
-    parse_schema, pass, total_bytes,
-};
 use crate::table::Table;
-use crate::{jobs, session, text};
+use crate::{jobs, session};
+use shardmill_flows::Session;
+use shardmill_flows::ingest::{self, Ingested, Way};
+use shardmill_flows::sources::{Kind, ReadOptions, parse_delimiter, parse_quote, parse_schema};
+use shardmill_flows::text;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum FormatArg {
@@ -201,74 +194,30 @@ impl IngestArgs {
 
 pub async fn run(context: &Context, args: IngestArgs) -> Result<(), CliError> {
     let options = args.read_options()?;
-    let mut spec = args.spec(&options)?;
-    let pulse = Pulse::default();
-    let looking = {
-        let (sources, options, pulse) = (args.sources.clone(), options.clone(), pulse.clone());
-        tokio::task::spawn_blocking(move || look(&sources, &options, &pulse))
-    };
-    let looked = context.interrupt.or_interrupted(async { joined(looking.await) }).await?;
+    let spec = args.spec(&options)?;
+    let looked = ingest::inspect(context, args.sources.clone(), &options).await?;
     for name in &looked.twice {
         context.out.notice(&format!("{name} was named twice; it is taken once"));
     }
     session::with_own_interrupt(context, async |s| {
-        let taken = if args.new_only { taken(s, &args.output).await? } else { HashSet::new() };
-        let uploader = match looked.needs_upload(s.local_files) {
-            true => {
-                let new = Uploader::new(&s.client, args.replicas.replicas);
-                Some(context.interrupt.or_interrupted(new).await?)
+        let way = Way { options, shard_size: args.shard_size, new_only: args.new_only };
+        match ingest::run(context, s, looked, way, spec).await? {
+            Ingested::Done { status, skipped } => {
+                left_out(context, skipped);
+                jobs::report(context, &status)
             }
-            false => None,
-        };
-        let shard_size = args.shard_size;
-        let plan = Plan { options, shard_size, local_files: s.local_files, uploader, taken, pulse };
-        let prepared = prepare(context, looked, plan).await?;
-        if prepared.skipped > 0 {
-            context.out.hint(&format!(
-                "{} source(s) left out: an earlier ingest took them",
-                show_count(prepared.skipped as u64)
-            ));
+            Ingested::NothingNew { skipped } => {
+                left_out(context, skipped);
+                nothing_new(context, s, &args.output).await
+            }
         }
-        if prepared.sources.is_empty() {
-            return nothing_new(context, s, &args.output).await;
-        }
-        (spec.sources, spec.chunks, spec.schema) = (prepared.sources, prepared.chunks, prepared.schema);
-        let status = jobs::run(context, &s.client, JobSpec::Ingest(spec)).await?;
-        jobs::report(context, &status)
     })
     .await
 }
 
-pub(super) fn joined<T>(result: Result<Result<T, CliError>, tokio::task::JoinError>) -> Result<T, CliError> {
-    result.map_err(|e| CliError::failed(format!("reading the sources was stopped: {e}")))?
-}
-
-async fn taken(session: &Session, name: &DatasetName) -> Result<HashSet<String>, CliError> {
-    match session.client.taken_sources(name).await {
-        Ok(checksums) => Ok(checksums.into_iter().collect()),
-        Err(ClientError::Refused(Refusal::NotFound(_))) => Ok(HashSet::new()),
-        Err(e) => Err(e.into()),
-    }
-}
-
-/// The pass over the sources, with its progress bar; Ctrl-C stops the readers.
-pub(super) async fn prepare(context: &Context, looked: Looked, plan: Plan) -> Result<Prepared, CliError> {
-    let (found, total, pulse) = (looked.sources.len(), total_bytes(&looked.sources), plan.pulse.clone());
-    let mut work = tokio::spawn(async move {
-        let (passed, plan) = joined(tokio::task::spawn_blocking(move || Ok((pass(looked, &plan)?, plan))).await)?;
-        assemble(passed, &plan, found).await
-    });
-    let mut bar = context.out.progress();
-    let mut tick = tokio::time::interval(Duration::from_millis(100));
-    loop {
-        tokio::select! {
-            done = &mut work => return joined(done),
-            _ = tick.tick() => bar.bytes("reading", None, pulse.bytes.load(Ordering::Relaxed), total),
-            () = context.interrupt.wait() => {
-                pulse.stop.store(true, Ordering::Relaxed);
-                return Err(CliError::Interrupted);
-            }
-        }
+fn left_out(context: &Context, skipped: u64) {
+    if skipped > 0 {
+        context.out.hint(&format!("{} source(s) left out: an earlier ingest took them", show_count(skipped)));
     }
 }
 

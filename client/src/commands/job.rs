@@ -7,11 +7,12 @@ use shardmill_common::ids::JobId;
 use shardmill_common::status::{JobState, JobStatus};
 use shardmill_common::units::show_count;
 
-use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::table::Table;
-use crate::{jobs, session, text};
+use crate::{jobs, session};
+use shardmill_client::Client;
+use shardmill_flows::text;
 
 use super::common::{PageArgs, remark};
 use super::{job_logs, job_show};

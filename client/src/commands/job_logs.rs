@@ -6,10 +6,10 @@ use shardmill_common::ids::JobId;
 use shardmill_common::status::AttemptLog;
 use shardmill_common::units::{show_bytes, show_count};
 
-use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::text;
+use shardmill_client::Client;
+use shardmill_flows::text;
 
 #[derive(Clone, Debug, Args)]
 pub struct Logs {

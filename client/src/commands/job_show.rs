@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 use shardmill_common::status::{JobStatus, StageStatus};
 use shardmill_common::units::{show_bytes, show_count};
 
+use crate::jobs;
 use crate::table::Table;
-use crate::{jobs, text};
+use shardmill_flows::text;
 
 /// Characters of a bar.
 const BAR: u64 = 12;

@@ -7,10 +7,10 @@ use shardmill_worker::sql;
 
 pub use super::mapreduce_args::MapReduceArgs;
 use super::mapreduce_files::ship;
-use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::{jobs, session};
+use shardmill_client::Client;
 
 pub async fn run(context: &Context, args: MapReduceArgs) -> Result<(), CliError> {
     // Mistakes are told before anything is shipped.

@@ -7,8 +7,8 @@ use shardmill_common::kinds::mapreduce::step::ShippedFile;
 use shardmill_common::units::show_bytes;
 
 use crate::error::CliError;
-use crate::session::Session;
-use crate::sources::{Payload, Uploader};
+use shardmill_flows::Session;
+use shardmill_flows::sources::{Payload, Uploader};
 
 /// No file is larger: each task lays out a copy of its own.
 const LARGEST: u64 = 256 << 20;

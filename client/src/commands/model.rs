@@ -9,12 +9,12 @@ use shardmill_common::units::show_count;
 
 use super::common::model_name;
 use super::{model_compare, model_export, model_import, model_show, model_text};
-use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::session;
 use crate::table::Table;
-use crate::text::to_the_second;
+use shardmill_client::Client;
+use shardmill_flows::text::to_the_second;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum ModelCommand {

@@ -9,10 +9,10 @@ use shardmill_common::name::DatasetRef;
 use shardmill_common::units::show_count;
 
 use super::model_text::{Learnt, short};
-use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::table::Table;
+use shardmill_client::Client;
 
 /// Coefficients that are listed: those that differ most.
 const COEFFICIENTS: usize = 20;

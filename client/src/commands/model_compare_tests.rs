@@ -3,7 +3,7 @@
 use shardmill_common::model::{LogisticParameters, Parameters};
 
 use super::*;
-use crate::model_export::samples;
+use shardmill_flows::model_export::samples;
 
 fn evaluation(detail: &ModelDetail, data: &str, accuracy: f64, created: &str) -> Evaluation {
     serde_json::from_value(json!({

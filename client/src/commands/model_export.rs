@@ -8,11 +8,12 @@ use serde_json::json;
 use shardmill_common::model::ModelRef;
 use shardmill_common::units::show_bytes;
 
+use super::formats::ModelFormatArg;
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::model_export::{FileTree, ModelFormat, check, render};
 use crate::session;
 use crate::table::Table;
+use shardmill_flows::model_export::{FileTree, ModelFormat, check, render};
 
 #[derive(Clone, Debug, Args)]
 pub struct ExportArgs {
@@ -23,7 +24,7 @@ pub struct ExportArgs {
     to: PathBuf,
     /// The format [default: by the extension of --to]
     #[arg(long, env = "SHARDMILL_MODEL_EXPORT_FORMAT", value_enum)]
-    format: Option<ModelFormat>,
+    format: Option<ModelFormatArg>,
     /// Replace what exists
     #[arg(long, env = "SHARDMILL_MODEL_EXPORT_FORCE", value_parser = FalseyValueParser::new())]
     force: bool,
@@ -31,7 +32,7 @@ pub struct ExportArgs {
 
 impl ExportArgs {
     fn format(&self) -> Result<ModelFormat, CliError> {
-        self.format.or_else(|| ModelFormat::of_name(&self.to)).ok_or_else(|| {
+        self.format.map(Into::into).or_else(|| ModelFormat::of_name(&self.to)).ok_or_else(|| {
             CliError::usage(format!(
                 "cannot tell the format from the name {}: add --format onnx, pmml, pfa, mlflow or json",
                 self.to.display()

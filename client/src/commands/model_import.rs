@@ -12,8 +12,8 @@ use shardmill_serving::model::onnx::{Inspected, Options, inspect};
 use super::common::model_name;
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::sources::file_location;
 use crate::{jobs, session};
+use shardmill_flows::sources::file_location;
 
 /// What a missing value of a feature gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -74,7 +74,7 @@ fn imputation(how: &Imputation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model_export::samples;
+    use shardmill_flows::model_export::samples;
     use std::collections::BTreeMap;
 
     use shardmill_common::model::{Algorithm, ClassWeight, LogisticOptions, Penalty, Solver};

@@ -7,12 +7,12 @@ use shardmill_common::units::{show_bytes, show_count};
 
 use super::model_options::options;
 use super::model_text::{Learnt, short};
-use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::model_export::plain_object;
 use crate::table::{LINE_BREAK, Table};
-use crate::text::class_name;
+use shardmill_client::Client;
+use shardmill_flows::model_export::plain_object;
+use shardmill_flows::text::class_name;
 
 /// Features, and classes or centres, that are shown without --all.
 const ROWS: usize = 40;
@@ -161,7 +161,7 @@ mod tests {
     use shardmill_common::model::Served;
 
     use super::*;
-    use crate::model_export::samples;
+    use shardmill_flows::model_export::samples;
 
     #[test]
     fn a_version_is_told_with_its_options_and_metrics() {

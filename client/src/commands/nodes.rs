@@ -8,11 +8,11 @@ use serde_json::json;
 use shardmill_common::status::{NodeState, NodeStatus};
 use shardmill_common::units::{show_bytes, show_count};
 
-use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::session;
 use crate::table::Table;
+use shardmill_client::Client;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum NodesCommand {

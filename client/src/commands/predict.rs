@@ -13,12 +13,13 @@ use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::units::RejectLimit;
 
 use super::common::{DryRunArg, ReplicasArg, columns};
-use super::predict_file::{self, FileJob};
+use super::formats::FormatArg;
+use super::predict_file;
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::export::Format;
-use crate::sources::parse_delimiter;
 use crate::{jobs, session};
+use shardmill_flows::predict_file::FileJob;
+use shardmill_flows::sources::parse_delimiter;
 
 #[derive(Clone, Debug, Args)]
 pub struct PredictArgs {
@@ -67,7 +68,7 @@ struct FileArgs {
     join_input: bool,
     /// The format of both files [default: by their names, and that of --from where the name of --to does not tell]
     #[arg(long, env = "SHARDMILL_PREDICT_FORMAT", value_enum)]
-    format: Option<Format>,
+    format: Option<FormatArg>,
     /// What parts the cells of --from: one character, or tab, space, comma, semicolon, pipe
     #[arg(long, env = "SHARDMILL_PREDICT_DELIMITER", value_name = "CHAR", value_parser = parse_delimiter)]
     delimiter: Option<u8>,
@@ -134,14 +135,14 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<(), CliError> {
             let keep = args.keep.unwrap_or(Keep::All).columns()?;
             let spec = PredictSpec { model: args.model, input, output, keep, outputs, replicas, resolved: None };
             let order = args.dry_run.of(JobSpec::Predict(spec));
-            let work = async |s: &session::Session| jobs::run(context, &s.client, order).await;
+            let work = async |s: &shardmill_flows::Session| jobs::run(context, &s.client, order).await;
             let status = session::with_own_interrupt(context, work).await?;
             jobs::report(context, &status)
         }
         (None, None, Some(_), Some(_)) if args.dry_run.is_on() => Err(CliError::usage(
             "a prediction from file to file is planned while the file is read: ingest it first, then dry-run with datasets",
         )),
-        (None, None, Some(_), Some(_)) if args.file.format == Some(Format::Lines) => Err(CliError::usage(
+        (None, None, Some(_), Some(_)) if args.file.format == Some(FormatArg::Lines) => Err(CliError::usage(
             "a prediction is a table, which --format lines cannot hold: use csv, tsv, jsonl, parquet or arrow",
         )),
         (None, None, Some(from), Some(to)) => {
@@ -158,7 +159,7 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<(), CliError> {
                 to,
                 keep: keep.columns()?,
                 outputs,
-                format: args.file.format,
+                format: args.file.format.map(Into::into),
                 delimiter: args.file.delimiter,
                 nulls: args.file.null,
                 max_rejects: args.file.max_rejects,

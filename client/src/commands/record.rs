@@ -8,11 +8,12 @@ use shardmill_common::record::{Ending, Record};
 use shardmill_common::units::{show_bytes, show_count};
 
 use super::common::{PageArgs, remark};
-use crate::api::Client;
 use crate::cli::Context;
 use crate::error::CliError;
+use crate::session;
 use crate::table::Table;
-use crate::{session, text};
+use shardmill_client::Client;
+use shardmill_flows::text;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum RecordCommand {

@@ -15,7 +15,8 @@ use super::common::{DryRunArg, ReplicasArg};
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::table::Table;
-use crate::{jobs, session, text};
+use crate::{jobs, session};
+use shardmill_flows::text;
 
 #[derive(Clone, Debug, Args)]
 pub struct SplitArgs {

@@ -7,11 +7,11 @@ use clap::builder::FalseyValueParser;
 use shardmill_worker as worker;
 
 use super::common::{ServingArgs, address, check_exposure};
-use crate::capture::Capture;
 use crate::cli::Context;
 use crate::embedded::bounded;
 use crate::error::CliError;
-use crate::machine;
+use shardmill_flows::capture::Capture;
+use shardmill_flows::machine;
 
 #[derive(Clone, Debug, Args)]
 pub struct WorkerArgs {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use shardmill::api::Client;
+use shardmill_client::Client;
 use shardmill_common::message::Page;
 use shardmill_common::status::JobStatus;
 use shardmill_tests::{Cluster, Shardmill, pseudo_rows};

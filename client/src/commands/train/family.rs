@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use shardmill_common::model::{Algorithm, ClassValue, ClassWeight, Parameters};
 
-use crate::text::class_name;
+use shardmill_flows::text::class_name;
 
 /// Options in the words of the command line, with their values.
 pub type Rows = Vec<(&'static str, String)>;

@@ -13,7 +13,7 @@ use super::family::{by_class, per_class};
 use super::penalty::PenaltyArgs;
 use crate::commands::numbers::{above_zero, class_weight, data_weight};
 use crate::error::CliError;
-use crate::text::class_name;
+use shardmill_flows::text::class_name;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum SolverArg {

@@ -22,8 +22,8 @@ use self::naive_bayes::NaiveBayesArgs;
 use super::common::DryRunArg;
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::session::Session;
 use crate::{jobs, session};
+use shardmill_flows::Session;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum TrainCommand {

@@ -1,0 +1,45 @@
+//! Why a workflow ended without success.
+
+use shardmill_client::ClientError;
+use shardmill_common::status::JobStatus;
+
+/// How a workflow fails. Messages are lower-case fragments that say what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum FlowError {
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Wrong(String),
+    /// It was tried and did not succeed.
+    #[error("{0}")]
+    Failed(String),
+    /// A job ended as failed or cancelled.
+    #[error("job {} {}", .0.job, ended(.0))]
+    Job(Box<JobStatus>),
+    /// The cluster cannot be reached, or refused.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The host wanted it to end.
+    #[error("stopped")]
+    Stopped,
+    /// The reader of what was written went away, as `head` does; that is its right.
+    #[error("standard output was closed")]
+    OutputClosed,
+}
+
+/// How a job ended, with the reason if there is one.
+pub fn ended(status: &JobStatus) -> String {
+    match &status.error {
+        Some(why) => format!("{}: {why}", status.state.name()),
+        None => status.state.name().to_owned(),
+    }
+}
+
+impl FlowError {
+    pub fn wrong(message: impl Into<String>) -> Self {
+        FlowError::Wrong(message.into())
+    }
+
+    pub fn failed(message: impl Into<String>) -> Self {
+        FlowError::Failed(message.into())
+    }
+}

@@ -1,0 +1,107 @@
+//! Files into a dataset: a look at the sources, the pass over them with its uploads, and the job.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use shardmill_client::ClientError;
+use shardmill_common::failure::Refusal;
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::ingest::IngestSpec;
+use shardmill_common::name::DatasetName;
+use shardmill_common::status::JobStatus;
+
+use crate::error::FlowError;
+use crate::host::{Host, or_stopped};
+use crate::jobs;
+use crate::session::Session;
+use crate::sources::{Looked, Plan, Prepared, Pulse, ReadOptions, Uploader, assemble, look, pass, total_bytes};
+
+/// How an ingest goes about it.
+#[derive(Clone, Debug)]
+pub struct Way {
+    pub options: ReadOptions,
+    /// Bytes of input that make a shard. `None`: by the size of the input.
+    pub shard_size: Option<u64>,
+    /// Leave out sources whose content an earlier ingest of the dataset took.
+    pub new_only: bool,
+}
+
+/// What came of it.
+pub enum Ingested {
+    /// The job, and how many sources were left out because an earlier ingest took them.
+    Done { status: Box<JobStatus>, skipped: u64 },
+    /// All of the sources were taken before: nothing was done.
+    NothingNew { skipped: u64 },
+}
+
+/// Opens the sources as far as it takes to know what they are.
+pub async fn inspect(host: &dyn Host, sources: Vec<String>, options: &ReadOptions) -> Result<Looked, FlowError> {
+    let options = options.clone();
+    let looking = tokio::task::spawn_blocking(move || look(&sources, &options, &Pulse::default()));
+    or_stopped(host, async { joined(looking.await) }).await
+}
+
+/// Reads the sources and runs the job; `spec` says everything but what they tell.
+pub async fn run(
+    host: &dyn Host,
+    session: &Session,
+    looked: Looked,
+    way: Way,
+    mut spec: IngestSpec,
+) -> Result<Ingested, FlowError> {
+    let taken = if way.new_only { taken(session, &spec.output).await? } else { HashSet::new() };
+    let uploader = match looked.needs_upload(session.local_files) {
+        true => Some(or_stopped(host, Uploader::new(&session.client, spec.replicas)).await?),
+        false => None,
+    };
+    let plan = Plan {
+        options: way.options,
+        shard_size: way.shard_size,
+        local_files: session.local_files,
+        uploader,
+        taken,
+        pulse: Pulse::default(),
+    };
+    let prepared = prepare(host, looked, plan).await?;
+    let skipped = prepared.skipped as u64;
+    if prepared.sources.is_empty() {
+        return Ok(Ingested::NothingNew { skipped });
+    }
+    (spec.sources, spec.chunks, spec.schema) = (prepared.sources, prepared.chunks, prepared.schema);
+    let status = Box::new(jobs::run(host, &session.client, JobSpec::Ingest(spec)).await?);
+    Ok(Ingested::Done { status, skipped })
+}
+
+pub(crate) fn joined<T>(result: Result<Result<T, FlowError>, tokio::task::JoinError>) -> Result<T, FlowError> {
+    result.map_err(|e| FlowError::failed(format!("reading the sources was stopped: {e}")))?
+}
+
+async fn taken(session: &Session, name: &DatasetName) -> Result<HashSet<String>, FlowError> {
+    match session.client.taken_sources(name).await {
+        Ok(checksums) => Ok(checksums.into_iter().collect()),
+        Err(ClientError::Refused(Refusal::NotFound(_))) => Ok(HashSet::new()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The pass over the sources, with its progress bar; a host that stops stops the readers.
+async fn prepare(host: &dyn Host, looked: Looked, plan: Plan) -> Result<Prepared, FlowError> {
+    let (found, total, pulse) = (looked.sources.len(), total_bytes(&looked.sources), plan.pulse.clone());
+    let mut work = tokio::spawn(async move {
+        let (passed, plan) = joined(tokio::task::spawn_blocking(move || Ok((pass(looked, &plan)?, plan))).await)?;
+        assemble(passed, &plan, found).await
+    });
+    let mut bar = host.progress();
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        tokio::select! {
+            done = &mut work => return joined(done),
+            _ = tick.tick() => bar.bytes("reading", None, pulse.bytes.load(Ordering::Relaxed), total),
+            () = host.stopped() => {
+                pulse.stop.store(true, Ordering::Relaxed);
+                return Err(FlowError::Stopped);
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Workflows of several steps over a cluster: reading and uploading sources, ingesting them, exports, prediction from file to file,
+//! evaluation of what endpoints captured, capture itself, models and pictures as files. They know of no terminal and no exit
+//! status: whoever runs one is told how it goes, and may stop it, through [`host::Host`].
+
+pub mod capture;
+pub mod download;
+pub mod error;
+pub mod evaluate;
+pub mod evaluate_captured;
+pub mod export;
+pub mod host;
+pub mod ingest;
+pub mod jobs;
+pub mod machine;
+pub mod model_export;
+pub mod plot;
+pub mod predict_file;
+mod predict_rejects;
+pub mod read;
+pub mod session;
+pub mod sources;
+pub mod text;
+
+pub use error::FlowError;
+pub use host::{Host, Progress, Quiet};
+pub use session::Session;

@@ -1,0 +1,166 @@
+//! Files of a model: written beside their place under a name of their own, synced, then renamed into it.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::error::FlowError;
+
+/// What an export writes: one file, or the files of a folder by name.
+pub enum FileTree {
+    One(Vec<u8>),
+    Folder(Vec<(&'static str, Vec<u8>)>),
+}
+
+/// Refuses what must not be overwritten, before anything is asked of the cluster.
+pub fn check(to: &Path, folder: bool, force: bool) -> Result<(), FlowError> {
+    let shown = to.display();
+    let above = above(to);
+    if !above.is_dir() {
+        return Err(FlowError::failed(format!("the folder {} does not exist", above.display())));
+    }
+    let Ok(found) = std::fs::symlink_metadata(to) else { return Ok(()) };
+    if folder && !found.is_dir() {
+        return Err(FlowError::failed(format!("{shown} is not a folder: give the name of a new folder")));
+    }
+    if !folder && to.is_dir() {
+        return Err(FlowError::failed(format!("{shown} is a folder: give the name of a file")));
+    }
+    if folder && is_empty(to) {
+        return Ok(());
+    }
+    if folder && force && !to.join(MARK).is_file() {
+        return Err(FlowError::failed(format!(
+            "{shown} has no {MARK} in it: a folder of other things is not replaced"
+        )));
+    }
+    if force {
+        return Ok(());
+    }
+    Err(FlowError::failed(format!("{shown} exists: give another name, or --force to replace it")))
+}
+
+/// A folder that may be replaced has this file.
+const MARK: &str = "MLmodel";
+
+fn is_empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+fn above(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// A name beside `place`, removed unless it is renamed.
+struct Pending {
+    temporary: PathBuf,
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // After a rename there is nothing left under this name.
+        let _ = remove(&self.temporary);
+    }
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+impl FileTree {
+    pub fn bytes(&self) -> u64 {
+        match self {
+            FileTree::One(bytes) => bytes.len() as u64,
+            FileTree::Folder(files) => files.iter().map(|(_, bytes)| bytes.len() as u64).sum(),
+        }
+    }
+
+    pub fn files(&self) -> u64 {
+        match self {
+            FileTree::One(_) => 1,
+            FileTree::Folder(files) => files.len() as u64,
+        }
+    }
+
+    /// Writes everything and then gives it its name.
+    pub fn write(&self, to: &Path) -> Result<(), FlowError> {
+        let name = to.file_name().unwrap_or_default().to_string_lossy();
+        let beside = |suffix: &str| above(to).join(format!(".{name}.{}.{suffix}", std::process::id()));
+        let pending = Pending { temporary: beside("tmp") };
+        let cannot = |e: std::io::Error| FlowError::failed(format!("cannot write {}: {e}", to.display()));
+        match self {
+            FileTree::One(bytes) => write_file(&pending.temporary, bytes).map_err(cannot)?,
+            FileTree::Folder(files) => {
+                std::fs::create_dir(&pending.temporary).map_err(cannot)?;
+                for (file, bytes) in files {
+                    write_file(&pending.temporary.join(file), bytes).map_err(cannot)?;
+                }
+            }
+        }
+        if matches!(self, FileTree::Folder(_)) && to.is_dir() {
+            // A folder cannot be renamed over another one: the old one steps aside for a moment.
+            let old = Pending { temporary: beside("old") };
+            std::fs::rename(to, &old.temporary).map_err(cannot)?;
+            if let Err(e) = std::fs::rename(&pending.temporary, to) {
+                let _ = std::fs::rename(&old.temporary, to);
+                return Err(cannot(e));
+            }
+        } else {
+            std::fs::rename(&pending.temporary, to).map_err(cannot)?;
+        }
+        // The rename itself is on disk once the folder is. A folder that cannot be synced is no reason to fail.
+        let _ = File::open(above(to)).and_then(|folder| folder.sync_all());
+        Ok(())
+    }
+}
+
+fn write_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_overwritten_without_leave() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("m.onnx");
+        check(&file, false, false).unwrap();
+        FileTree::One(b"one".to_vec()).write(&file).unwrap();
+        assert!(check(&file, false, false).is_err());
+        check(&file, false, true).unwrap();
+        assert!(check(&file, true, true).is_err());
+        assert!(check(&folder.path().join("no/m.onnx"), false, true).is_err());
+        FileTree::One(b"two".to_vec()).write(&file).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_is_replaced_only_if_it_is_a_model() {
+        let above = tempfile::tempdir().unwrap();
+        let place = above.path().join("model");
+        let tree = FileTree::Folder(vec![("MLmodel", b"x".to_vec()), ("model.onnx", b"y".to_vec())]);
+        tree.write(&place).unwrap();
+        assert!(check(&place, true, false).is_err());
+        check(&place, true, true).unwrap();
+        tree.write(&place).unwrap();
+        assert_eq!(std::fs::read_dir(above.path()).unwrap().count(), 1);
+        let other = above.path().join("other");
+        std::fs::create_dir(&other).unwrap();
+        check(&other, true, false).unwrap();
+        std::fs::write(other.join("thesis.tex"), "").unwrap();
+        assert!(check(&other, true, true).is_err());
+    }
+}

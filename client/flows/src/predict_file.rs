@@ -1,0 +1,341 @@
+//! Batch transform from file to file. The file becomes a temporary dataset, its predictions another, and
+//! the output appears only if all rows (or all but as many as the user allows) have one.
+
+use std::path::{Path, PathBuf};
+
+use shardmill_common::failure::Refusal;
+use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::ingest::{IngestSpec, SourceFormat};
+use shardmill_common::kinds::predict::PredictOutputs;
+use shardmill_common::kinds::predict::PredictSpec;
+use shardmill_common::model::{Model, ModelRef};
+use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::prediction::added_columns;
+use shardmill_common::schema::{DataType, Field, Schema};
+use shardmill_common::status::JobStatus;
+use shardmill_common::text::Encoding;
+use shardmill_common::units::RejectLimit;
+
+use crate::download::export;
+use crate::error::FlowError;
+use crate::export::{Compression, Exported, Format, Settings, Target};
+use crate::host::{Host, or_stopped};
+use crate::ingest::{self, Ingested, Way, inspect};
+use crate::jobs;
+use crate::predict_rejects::{Rejects, rejects_path};
+use crate::read::arrow_schema;
+use crate::session::Session;
+use crate::sources::{Kind, Looked, ReadOptions, RowFinder};
+use shardmill_client::{Client, ClientError};
+
+/// What is asked for.
+pub struct FileJob {
+    pub model: ModelRef,
+    pub from: String,
+    pub to: String,
+    /// `None`: all columns.
+    pub keep: Option<Vec<String>>,
+    pub outputs: PredictOutputs,
+    pub format: Option<Format>,
+    pub delimiter: Option<u8>,
+    pub nulls: Vec<String>,
+    pub max_rejects: RejectLimit,
+    pub force: bool,
+    pub replicas: Option<u32>,
+}
+
+/// What came of it.
+pub struct Done {
+    pub model: ModelRef,
+    pub format: Format,
+    pub exported: Exported,
+    /// Rows without a prediction, and the file that has them.
+    pub rejected: u64,
+    pub rejects: Option<PathBuf>,
+}
+
+/// A file that was looked into, and where its predictions will go.
+pub struct Opened {
+    target: Target,
+    options: ReadOptions,
+    looked: Looked,
+}
+
+/// Refuses what could not be written or read, before anything is asked of a cluster.
+pub async fn open(host: &dyn Host, job: &FileJob) -> Result<Opened, FlowError> {
+    let target = Target::of(&job.to, false);
+    if !matches!(target, Target::File(_) | Target::Device(_)) {
+        return Err(FlowError::wrong("--to must name a file"));
+    }
+    keep_input(&job.from, &job.to)?;
+    target.check(job.force)?;
+    Target::File(rejects_path(&job.to)).check(job.force)?;
+    let options = job.read_options();
+    let looked = inspect(host, vec![job.from.clone()], &options).await?;
+    if looked.sources.len() != 1 {
+        let found = looked.sources.len();
+        return Err(FlowError::wrong(format!(
+            "--from must name one file; {} are {found}: ingest them, and predict the dataset",
+            job.from
+        )));
+    }
+    Ok(Opened { target, options, looked })
+}
+
+/// Ingests, predicts, and writes all or nothing.
+pub async fn run(host: &dyn Host, session: &Session, job: &FileJob, opened: Opened) -> Result<Done, FlowError> {
+    let temporary = Temporary::new()?;
+    let Opened { target, options, looked } = opened;
+    let result = work(host, session, job, options, looked, target, &temporary).await;
+    temporary.remove(host, &session.client).await;
+    result
+}
+
+/// Neither the predictions nor their rejects may take the place of the rows they are of.
+fn keep_input(from: &str, to: &str) -> Result<(), FlowError> {
+    // Only files that are there are compared; pipes and devices may well be one.
+    let file = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
+    let Some(input) = file(Path::new(from)) else { return Ok(()) };
+    if file(Path::new(to)).as_ref() == Some(&input) {
+        return Err(FlowError::wrong(format!(
+            "--from and --to are one file, {}: give --to another name",
+            input.display()
+        )));
+    }
+    if file(&rejects_path(to)).as_ref() == Some(&input) {
+        return Err(FlowError::wrong(format!(
+            "rows without a prediction would be written over --from, {}: give --to another name",
+            input.display()
+        )));
+    }
+    Ok(())
+}
+
+impl FileJob {
+    fn read_options(&self) -> ReadOptions {
+        let kind = self.format.map(|format| match format {
+            Format::Csv => Kind::Csv,
+            Format::Tsv => Kind::Tsv,
+            Format::Jsonl => Kind::Jsonl,
+            Format::Lines => Kind::Lines,
+            Format::Parquet => Kind::Parquet,
+            Format::Arrow => Kind::Arrow,
+        });
+        ReadOptions {
+            kind,
+            delimiter: self.delimiter,
+            quote: Some(b'"'),
+            header: true,
+            encoding: Encoding::Utf8,
+            schema: None,
+            nulls: self.nulls.clone(),
+        }
+    }
+
+    /// The output's format: as asked for, by its name, or the input's.
+    fn output_format(&self, input: &SourceFormat) -> (Format, Compression) {
+        let (compression, inner) = Compression::of_name(Path::new(&self.to));
+        let by_name = inner.extension().and_then(|e| e.to_str()).and_then(Format::of_extension);
+        let format = self.format.or(by_name).unwrap_or(match input {
+            SourceFormat::Csv { dialect, .. } if dialect.delimiter == b'\t' => Format::Tsv,
+            SourceFormat::Csv { .. } | SourceFormat::Lines { .. } => Format::Csv,
+            SourceFormat::JsonLines => Format::Jsonl,
+            SourceFormat::Parquet => Format::Parquet,
+            SourceFormat::Arrow => Format::Arrow,
+        });
+        (format, if format.is_text() { compression } else { Compression::None })
+    }
+
+    fn keeps(&self, column: &str) -> bool {
+        self.keep.as_ref().is_none_or(|names| names.iter().any(|n| n == column))
+    }
+
+    /// The types in which the file is read: the model's columns as the model learnt them, others so that no cell can be wrong.
+    fn schema(&self, model: &Model, format: &SourceFormat, seen: &Schema) -> Result<Schema, FlowError> {
+        let features = &model.features.features;
+        let learnt = |name: &str| features.iter().find(|f| f.column == name).map(|f| f.dtype);
+        let is_json = *format == SourceFormat::JsonLines;
+        let is_text = is_json || matches!(format, SourceFormat::Csv { .. });
+        let as_read = |field: &Field| match learnt(&field.name) {
+            Some(dtype) => dtype,
+            // JSON tells numbers from texts, and what is kept should stay what it is.
+            None if is_json && self.keeps(&field.name) => match field.dtype {
+                plain @ (DataType::Boolean | DataType::Int64 | DataType::Float64) => plain,
+                _ => DataType::String,
+            },
+            None if is_text || field.dtype == DataType::Null => DataType::String,
+            None => field.dtype,
+        };
+        let mut schema = Schema::new(seen.fields.iter().map(|f| Field::new(f.name.as_str(), as_read(f))).collect());
+        let absent: Vec<_> = features.iter().filter(|f| seen.get(&f.column).is_none()).collect();
+        if is_json {
+            // A key may come late, so its absence in a sample says nothing.
+            schema.fields.extend(absent.iter().map(|f| Field::new(f.column.as_str(), f.dtype)));
+        } else if !absent.is_empty() {
+            let names: Vec<String> = absent.iter().map(|f| format!("`{}`", f.column)).collect();
+            return Err(FlowError::failed(format!(
+                "{} lacks columns that {} reads: {}; its columns are {}",
+                self.from,
+                model.reference(),
+                names.join(", "),
+                seen.names_joined()
+            )));
+        }
+        if let Some(unknown) = self.keep.iter().flatten().find(|name| schema.get(name).is_none()) {
+            return Err(FlowError::failed(format!(
+                "{} has no column `{unknown}` to keep; its columns are {}",
+                self.from,
+                seen.names_joined()
+            )));
+        }
+        let added = added_columns(&model.target, self.outputs);
+        if let Some(clash) = added.iter().find(|f| schema.get(&f.name).is_some() && self.keeps(&f.name)) {
+            return Err(FlowError::failed(format!(
+                "the prediction adds a column `{}`, which {} already has: leave it out with --keep, or rename it",
+                clash.name, self.from
+            )));
+        }
+        Ok(schema)
+    }
+}
+
+async fn work(
+    host: &dyn Host,
+    s: &Session,
+    job: &FileJob,
+    mut options: ReadOptions,
+    looked: Looked,
+    target: Target,
+    temporary: &Temporary,
+) -> Result<Done, FlowError> {
+    let model = or_stopped(host, async { Ok(s.client.model(&job.model).await?) }).await?;
+    let source = looked.sources.first().ok_or_else(|| FlowError::failed("there is nothing to read"))?;
+    let (format, compression) = job.output_format(&source.format);
+    let finder = RowFinder::of(source);
+    let schema = job.schema(&model, &source.format, &source.schema)?;
+    options.schema = Some(schema);
+    let ingested = ingest_file(host, s, job, options, looked, &temporary.rows).await?;
+    let predict = PredictSpec {
+        model: model.reference(),
+        input: DatasetRef { name: temporary.rows.clone(), version: None },
+        output: temporary.predictions.clone(),
+        keep: job.keep.clone(),
+        outputs: job.outputs,
+        replicas: job.replicas,
+        resolved: None,
+    };
+    let predicted = jobs::run(host, &s.client, JobSpec::Predict(predict)).await?;
+    let (unread, unpredicted) = (ingested.counters.get("rejected"), predicted.counters.get("rejected"));
+    let total = ingested.counters.get("rows") + unread;
+    let rejected = unread + unpredicted;
+    let mut rejects = Rejects::new(&job.from);
+    if unread > 0 {
+        rejects.add_unread(host, &s.client, &temporary.rows.rejects()).await?;
+    }
+    if unpredicted > 0 {
+        rejects.add_unpredicted(host, &s.client, &temporary.predictions.rejects(), finder).await?;
+    }
+    if job.max_rejects.is_exceeded(rejected, total) {
+        return Err(FlowError::failed(format!(
+            "{rejected} of {total} rows have no prediction, more than the {} allowed (--max-rejects), so nothing was written; \
+             the first: {}",
+            job.max_rejects,
+            rejects.first()
+        )));
+    }
+    let path = rejects_path(&job.to);
+    let place = if rejected > 0 {
+        rejects.write(&path).await?;
+        Some(path)
+    } else {
+        // One of an earlier run, which --force replaces, would be taken for this one's.
+        let _ = std::fs::remove_file(&path);
+        None
+    };
+    let result = write(host, &s.client, &temporary.predictions, target, format, compression).await;
+    if let (Err(_), Some(path)) = (&result, &place) {
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(Done { model: model.reference(), format, exported: result?, rejected, rejects: place })
+}
+
+/// The file as a dataset.
+async fn ingest_file(
+    host: &dyn Host,
+    s: &Session,
+    job: &FileJob,
+    options: ReadOptions,
+    looked: Looked,
+    output: &DatasetName,
+) -> Result<JobStatus, FlowError> {
+    let spec = IngestSpec {
+        output: output.clone(),
+        sources: Vec::new(),
+        chunks: Vec::new(),
+        schema: Schema::default(),
+        schema_is_fixed: true,
+        nulls: job.nulls.clone(),
+        max_rejects: job.max_rejects,
+        append: false,
+        refuse_taken: false,
+        base: None,
+        replicas: job.replicas,
+        clean: None,
+        dedup: None,
+    };
+    let way = Way { options, shard_size: None, new_only: false };
+    match ingest::run(host, s, looked, way, spec).await? {
+        Ingested::Done { status, .. } => Ok(*status),
+        Ingested::NothingNew { .. } => Err(FlowError::failed(format!("{} has nothing to read", job.from))),
+    }
+}
+
+async fn write(
+    host: &dyn Host,
+    client: &Client,
+    dataset: &DatasetName,
+    target: Target,
+    format: Format,
+    compression: Compression,
+) -> Result<Exported, FlowError> {
+    let dataset = DatasetRef { name: dataset.clone(), version: None };
+    let located = or_stopped(host, async { Ok(client.locate(&dataset).await?) }).await?;
+    let schema = arrow_schema(&located.manifest.schema);
+    let settings = Settings { format, compression, null: String::new(), schema };
+    export(host, client, located, target, settings).await
+}
+
+/// Datasets that live as long as the command.
+struct Temporary {
+    rows: DatasetName,
+    predictions: DatasetName,
+}
+
+impl Temporary {
+    fn new() -> Result<Self, FlowError> {
+        let unique = uuid::Uuid::new_v4().simple().to_string();
+        let named = |name: String| name.parse().map_err(FlowError::failed);
+        Ok(Self {
+            rows: named(format!("predict.tmp-{unique}"))?,
+            predictions: named(format!("predict.tmp-{unique}.out"))?,
+        })
+    }
+
+    /// Takes back whatever of them there is; a failure of that does not spoil what was done.
+    async fn remove(&self, host: &dyn Host, client: &Client) {
+        for name in [&self.rows, &self.predictions] {
+            for name in [name.clone(), name.rejects()] {
+                match client.remove(&DatasetRef { name: name.clone(), version: None }).await {
+                    Ok(_) | Err(ClientError::Refused(Refusal::NotFound(_))) => {}
+                    Err(e) => {
+                        host.notice(&format!("the temporary dataset {name} could not be removed: {e}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "predict_file_tests.rs"]
+mod tests;

@@ -1,0 +1,106 @@
+//! Whether sources belong together: shared columns, and the user's schema.
+
+use shardmill_common::kinds::ingest::SourceFormat;
+use shardmill_common::schema::Schema;
+
+use super::inspect::Inspected;
+use crate::error::FlowError;
+
+/// The schema of the dataset: the user's, or all columns of all sources with the types that were seen.
+pub fn check(sources: &[Inspected], fixed: Option<&Schema>) -> Result<Schema, FlowError> {
+    match fixed {
+        Some(schema) => check_fixed(sources, schema).map(|()| schema.clone()),
+        None => joined(sources),
+    }
+}
+
+fn joined(sources: &[Inspected]) -> Result<Schema, FlowError> {
+    let mut all = Schema::default();
+    for source in sources {
+        if let Some(first) =
+            sources.first().filter(|_| !all.is_empty() && !source.schema.names().any(|n| all.get(n).is_some()))
+        {
+            return Err(FlowError::wrong(format!(
+                "{} and {} have no column in common: the columns of the first are {}; those of the second are {}. \
+                 ingest them into datasets of their own",
+                first.name,
+                source.name,
+                first.schema.names_joined(),
+                source.schema.names_joined()
+            )));
+        }
+        all = all.join(&source.schema);
+    }
+    Ok(all)
+}
+
+fn check_fixed(sources: &[Inspected], schema: &Schema) -> Result<(), FlowError> {
+    for source in sources {
+        if let Some(unknown) = source.schema.names().find(|n| schema.get(n).is_none()) {
+            return Err(FlowError::wrong(format!(
+                "{} has a column `{unknown}` that --schema does not name: add it, or leave --schema out (named are {})",
+                source.name,
+                schema.names_joined()
+            )));
+        }
+    }
+    // A key of JSON lines may come late, so its absence in a sample says nothing.
+    if sources.iter().any(|s| s.format == SourceFormat::JsonLines) {
+        return Ok(());
+    }
+    match schema.names().find(|n| sources.iter().all(|s| s.schema.get(n).is_none())) {
+        None => Ok(()),
+        Some(missing) => Err(FlowError::wrong(format!("--schema names a column `{missing}` that no source has"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::expand::{Found, Origin};
+    use super::super::inspect::inspect;
+    use super::super::open::Pulse;
+    use super::super::options::ReadOptions;
+    use super::super::schema_option::parse;
+    use super::*;
+    use shardmill_common::text::Encoding;
+
+    fn sources(files: &[(&str, &str)]) -> Vec<Inspected> {
+        let options = ReadOptions {
+            kind: None,
+            delimiter: None,
+            quote: Some(b'"'),
+            header: true,
+            encoding: Encoding::Utf8,
+            schema: None,
+            nulls: vec![],
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let one = |(name, content): &(&str, &str)| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            inspect(Found { name: (*name).to_owned(), origin: Origin::File(path) }, &options, &Pulse::default())
+                .unwrap()
+        };
+        files.iter().map(one).collect()
+    }
+
+    #[test]
+    fn columns_are_joined_by_name() {
+        let all = check(&sources(&[("a.csv", "x,y\n1,2\n"), ("b.csv", "z,x\nt,1.5\n")]), None).unwrap();
+        assert_eq!(all, parse("x=float64,y=int64,z=string").unwrap());
+        let error = check(&sources(&[("a.csv", "x\n1\n"), ("b.csv", "y,z\n1,2\n")]), None).unwrap_err().to_string();
+        for part in ["a.csv", "b.csv", "are x;", "y, z"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_fixed_schema_is_the_whole_set() {
+        let files = sources(&[("a.csv", "x\n1\n"), ("b.csv", "x,y\n1,2\n")]);
+        check(&files, Some(&parse("x=int64,y=string").unwrap())).unwrap();
+        let unknown = check(&files, Some(&parse("x=int64").unwrap())).unwrap_err().to_string();
+        assert!(unknown.contains("b.csv") && unknown.contains("`y`"), "{unknown}");
+        let missing = check(&files, Some(&parse("x=int64,y=string,z=date").unwrap())).unwrap_err().to_string();
+        assert!(missing.contains("`z`"), "{missing}");
+    }
+}

@@ -1,0 +1,149 @@
+//! Parquet and Arrow files: their columns and pieces, from the footer alone.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use arrow::datatypes::{DataType as ArrowType, Schema as ArrowSchema};
+use arrow::ipc::reader::{FileReader, StreamReader};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use shardmill_common::schema::{DataType, Field, Schema};
+
+use crate::error::FlowError;
+
+/// What the footer says: columns, and the bytes of each row group or record batch.
+#[derive(Debug)]
+pub struct Footer {
+    pub schema: Schema,
+    pub groups: Vec<u64>,
+}
+
+pub fn parquet(name: &str, path: &Path) -> Result<Footer, FlowError> {
+    let broken = |e: String| FlowError::wrong(format!("{name} is not a readable Parquet file: {e}"));
+    let file = File::open(path).map_err(|e| FlowError::wrong(format!("cannot read {name}: {e}")))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| broken(e.to_string()))?;
+    let groups = builder.metadata().row_groups().iter().map(|g| g.compressed_size().max(0) as u64).collect();
+    Ok(Footer { schema: stored_schema(name, builder.schema())?, groups })
+}
+
+pub fn arrow(name: &str, path: &Path) -> Result<Footer, FlowError> {
+    let broken = |e: String| FlowError::wrong(format!("{name} is not a readable Arrow IPC file: {e}"));
+    let file = File::open(path).map_err(|e| FlowError::wrong(format!("cannot read {name}: {e}")))?;
+    let size = file.metadata().map_err(|e| broken(e.to_string()))?.len();
+    if !starts_as_file(path).map_err(|e| broken(e.to_string()))? {
+        // A stream has no footer: it is one piece, whatever its size.
+        let reader = StreamReader::try_new(file, None).map_err(|e| broken(e.to_string()))?;
+        return Ok(Footer { schema: stored_schema(name, &reader.schema())?, groups: vec![size] });
+    }
+    let reader = FileReader::try_new(file, None).map_err(|e| broken(e.to_string()))?;
+    let batches = reader.num_batches() as u64;
+    // The footer does not tell the size of a batch cheaply; batches of one file are mostly alike.
+    let groups = (0..batches).map(|_| size / batches).collect();
+    Ok(Footer { schema: stored_schema(name, &reader.schema())?, groups })
+}
+
+fn starts_as_file(path: &Path) -> std::io::Result<bool> {
+    let mut start = [0; 6];
+    let n = File::open(path)?.read(&mut start)?;
+    Ok(start.get(..n) == Some(b"ARROW1".as_slice()))
+}
+
+/// The columns with the types they are stored in.
+fn stored_schema(name: &str, schema: &ArrowSchema) -> Result<Schema, FlowError> {
+    let mut out = Schema::default();
+    for (at, field) in schema.fields().iter().enumerate() {
+        let column = field.name();
+        if column.trim().is_empty() {
+            return Err(FlowError::wrong(format!("{name}: column {} has no name", at + 1)));
+        }
+        if out.get(column).is_some() {
+            return Err(FlowError::wrong(format!("{name}: two columns are named `{column}`")));
+        }
+        let dtype = stored_type(field.data_type()).ok_or_else(|| {
+            FlowError::wrong(format!(
+                "{name}: column `{column}` has the type {}, which Shardmill does not store; \
+                 cast it to int64, float64, boolean, date, datetime or string first",
+                field.data_type()
+            ))
+        })?;
+        out.fields.push(Field::new(column, dtype));
+    }
+    if out.is_empty() { Err(FlowError::wrong(format!("{name} has no columns"))) } else { Ok(out) }
+}
+
+fn stored_type(dtype: &ArrowType) -> Option<DataType> {
+    Some(match dtype {
+        ArrowType::Null => DataType::Null,
+        ArrowType::Boolean => DataType::Boolean,
+        t if t.is_integer() => DataType::Int64,
+        t if t.is_floating() => DataType::Float64,
+        ArrowType::Date32 => DataType::Date,
+        // Milliseconds: the engine reads it as an instant, as it may hold one.
+        ArrowType::Date64 => DataType::Datetime,
+        ArrowType::Timestamp(_, None) => DataType::Datetime,
+        ArrowType::Timestamp(_, Some(_)) => DataType::DatetimeUtc,
+        ArrowType::Utf8 | ArrowType::LargeUtf8 | ArrowType::Utf8View => DataType::String,
+        ArrowType::Dictionary(_, values) => return stored_type(values),
+        _ => return None,
+    })
+}
+
+/// Groups in ranges of about `target` bytes each: `from..to` and the bytes.
+pub fn ranges(groups: &[u64], target: u64) -> Vec<(u64, u64, u64)> {
+    let mut out = Vec::new();
+    let (mut from, mut bytes) = (0, 0);
+    for (at, size) in groups.iter().enumerate() {
+        bytes += size;
+        if bytes >= target {
+            out.push((from, at as u64 + 1, bytes));
+            (from, bytes) = (at as u64 + 1, 0);
+        }
+    }
+    if from < groups.len() as u64 {
+        out.push((from, groups.len() as u64, bytes));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, Int32Array};
+    use arrow::record_batch::RecordBatch;
+    use std::sync::Arc;
+
+    #[test]
+    fn ranges_cover_every_group_once() {
+        assert_eq!(ranges(&[5, 5, 5, 20, 1], 10), [(0, 2, 10), (2, 4, 25), (4, 5, 1)]);
+        assert_eq!(ranges(&[], 10), []);
+    }
+
+    #[test]
+    fn footers_are_read_and_broken_files_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let batch = RecordBatch::try_from_iter([("n", Arc::new(Int32Array::from(vec![1, 2])) as ArrayRef)]).unwrap();
+        let path = dir.path().join("a.parquet");
+        let mut writer =
+            parquet::arrow::ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let footer = super::parquet("a", &path).unwrap();
+        assert_eq!(footer.schema, Schema::new(vec![Field::new("n", DataType::Int64)]));
+        assert_eq!(footer.groups.len(), 1);
+        let path = dir.path().join("a.arrow");
+        let mut writer =
+            arrow::ipc::writer::FileWriter::try_new(File::create(&path).unwrap(), &batch.schema()).unwrap();
+        writer.write(&batch).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(super::arrow("a", &path).unwrap().groups.len(), 1);
+        let path = dir.path().join("stream.arrow");
+        let mut writer =
+            arrow::ipc::writer::StreamWriter::try_new(File::create(&path).unwrap(), &batch.schema()).unwrap();
+        writer.write(&batch).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(super::arrow("a", &path).unwrap().groups.len(), 1);
+        std::fs::write(&path, b"PAR1 and nothing else").unwrap();
+        assert!(matches!(super::parquet("b", &path).unwrap_err(), FlowError::Wrong(_)));
+        assert!(super::arrow("b", &path).unwrap_err().to_string().starts_with("b is not"));
+    }
+}

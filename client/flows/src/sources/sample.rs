@@ -1,0 +1,39 @@
+//! What a piece of a text source tells of its columns. The adapter to `shardmill_common::text`'s samplers.
+
+use shardmill_common::kinds::ingest::SourceFormat;
+use shardmill_common::schema::{DataType, Field, Schema};
+use shardmill_common::text::{Encoding, Grammar, sample_csv, sample_json_lines};
+
+use crate::error::FlowError;
+
+/// Bytes of a source's start that are sampled: about a thousand records.
+pub const START: usize = 256 << 10;
+/// Bytes of a later chunk's start that are sampled: some records.
+pub const LATER: usize = 16 << 10;
+
+/// The columns and types in `data`, which begins where a record begins. `last`: it ends where the source ends.
+pub fn sample(
+    name: &str,
+    format: &SourceFormat,
+    encoding: Encoding,
+    nulls: &[String],
+    data: &[u8],
+    last: bool,
+) -> Result<Schema, FlowError> {
+    match format {
+        SourceFormat::Csv { dialect, columns } => {
+            sample_csv(data, dialect, columns, nulls, last).map_err(|e| FlowError::wrong(format!("{name}: {e}")))
+        }
+        SourceFormat::JsonLines => Ok(sample_json_lines(data, encoding, nulls, last)),
+        SourceFormat::Lines { .. } => Ok(Schema::new(vec![Field::new(SourceFormat::LINE, DataType::String)])),
+        SourceFormat::Parquet | SourceFormat::Arrow => Ok(Schema::default()),
+    }
+}
+
+/// Where records of the source end.
+pub fn grammar(name: &str, format: &SourceFormat) -> Result<Grammar, FlowError> {
+    match format {
+        SourceFormat::Csv { dialect, .. } => Grammar::of(dialect).map_err(|e| FlowError::wrong(format!("{name}: {e}"))),
+        _ => Ok(Grammar::lines()),
+    }
+}

@@ -1,0 +1,166 @@
+//! `--schema`: columns and their types, as `a=int64,b=string`, or in a JSON or TOML file named `@file`.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use shardmill_common::schema::{Field, Schema};
+
+use crate::error::FlowError;
+
+/// Reads the option. The order of the columns is the order in which they are written.
+pub fn parse(text: &str) -> Result<Schema, FlowError> {
+    let wrong = |e: String| FlowError::wrong(format!("--schema: {e}"));
+    let Some(file) = text.strip_prefix('@') else {
+        let pairs = if text.trim_start().starts_with(['{', '[']) { from_json(text) } else { from_list(text) };
+        return build(pairs.map_err(wrong)?).map_err(wrong);
+    };
+    let content =
+        std::fs::read_to_string(file).map_err(|e| FlowError::wrong(format!("--schema: cannot read {file}: {e}")))?;
+    let pairs = if file.ends_with(".toml") { from_toml(&content) } else { from_json(&content) };
+    pairs.and_then(build).map_err(|e| FlowError::wrong(format!("--schema: {file}: {e}")))
+}
+
+type Pairs = Vec<(String, String)>;
+
+fn build(pairs: Pairs) -> Result<Schema, String> {
+    let mut schema = Schema::default();
+    for (name, dtype) in pairs {
+        if name.is_empty() {
+            return Err("a column has no name".to_owned());
+        }
+        if schema.get(&name).is_some() {
+            return Err(format!("column `{name}` is named twice"));
+        }
+        let dtype = dtype.parse().map_err(|e| format!("column `{name}`: {e}"))?;
+        schema.fields.push(Field::new(name, dtype));
+    }
+    if schema.is_empty() {
+        Err("it names no columns; write it as a=int64,b=string or @file.json".to_owned())
+    } else {
+        Ok(schema)
+    }
+}
+
+fn from_list(text: &str) -> Result<Pairs, String> {
+    let pair = |part: &str| {
+        // The last `=` parts them: a column's name may have one, a type has none.
+        let (name, dtype) = part
+            .rsplit_once('=')
+            .ok_or_else(|| format!("`{}` is not name=type; write it as a=int64,b=string or @file.json", part.trim()))?;
+        Ok((name.trim().to_owned(), dtype.trim().to_owned()))
+    };
+    text.split(',').filter(|p| !p.trim().is_empty()).map(pair).collect()
+}
+
+/// `{"a": "int64"}` in the order of the file, or `[{"name": "a", "type": "int64"}]`, as `dataset show --json` prints it.
+fn from_json(text: &str) -> Result<Pairs, String> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Map(Ordered),
+        List(Vec<Column>),
+    }
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Column {
+        name: String,
+        #[serde(rename = "type")]
+        dtype: String,
+    }
+    if text.trim_start().starts_with('{') {
+        return serde_json::from_str::<Ordered>(text).map(|o| o.0).map_err(|e| e.to_string());
+    }
+    match serde_json::from_str::<Either>(text) {
+        Ok(Either::Map(map)) => Ok(map.0),
+        Ok(Either::List(list)) => Ok(list.into_iter().map(|c| (c.name, c.dtype)).collect()),
+        Err(e) if e.is_data() => {
+            Err("write it as {\"a\": \"int64\"} or [{\"name\": \"a\", \"type\": \"int64\"}]".to_owned())
+        }
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+/// `a = "int64"`, a line a column.
+fn from_toml(text: &str) -> Result<Pairs, String> {
+    let table = toml::de::DeTable::parse(text).map_err(|e| e.to_string())?;
+    let mut pairs = Vec::new();
+    for (name, value) in table.get_ref() {
+        let Some(dtype) = value.get_ref().as_str() else {
+            return Err(format!("column `{}`: write its type in quotes, as in {0} = \"int64\"", name.get_ref()));
+        };
+        pairs.push((name.span().start, (name.get_ref().to_string(), dtype.to_owned())));
+    }
+    // Tables are sorted by name when read; the file's order is the user's.
+    pairs.sort_by_key(|(at, _)| *at);
+    Ok(pairs.into_iter().map(|(_, pair)| pair).collect())
+}
+
+/// A JSON object whose entries keep their order, and whose repeats are kept to be complained of.
+struct Ordered(Pairs);
+
+impl<'de> Deserialize<'de> for Ordered {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Ordered;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of column names and types")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ordered, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Ordered(pairs))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shardmill_common::schema::DataType;
+
+    fn shown(schema: &Schema) -> String {
+        schema.fields.iter().map(|f| format!("{}={}", f.name, f.dtype)).collect::<Vec<_>>().join(",")
+    }
+
+    #[test]
+    fn lists_and_files_keep_their_order() {
+        let expected = "z=int64,a=string,m=datetime_utc";
+        assert_eq!(shown(&parse("z=int, a=text ,m=datetime_utc").unwrap()), expected);
+        assert_eq!(parse("a=b=int64").unwrap().fields[0], Field::new("a=b", DataType::Int64));
+        let dir = tempfile::tempdir().unwrap();
+        for (name, content) in [
+            ("s.json", r#"{"z": "int64", "a": "string", "m": "datetime_utc"}"#),
+            (
+                "l.json",
+                r#"[{"name":"z","type":"int64"},{"name":"a","type":"string"},{"name":"m","type":"datetime_utc"}]"#,
+            ),
+            ("s.toml", "z = \"int64\"\na = \"string\"\nm = \"datetime_utc\"\n"),
+        ] {
+            let path = dir.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(shown(&parse(&format!("@{}", path.display())).unwrap()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, part) in [
+            ("a", "not name=type"),
+            ("a=number", "`number` is not a type"),
+            ("a=int64,a=string", "named twice"),
+            ("", "names no columns"),
+            ("=int64", "no name"),
+            ("{\"a\":\"int64\",\"a\":\"date\"}", "named twice"),
+            ("{\"a\":", "EOF"),
+            ("@/no/such/file.json", "cannot read"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.to_string().contains(part) && matches!(error, FlowError::Wrong(_)), "{text}: {error}");
+        }
+    }
+}
