@@ -62,6 +62,8 @@ pub enum FromWorker {
     Hello(Hello),
     Heartbeat {
         running: Vec<AttemptProgress>,
+        /// Bytes of the encoded shards that it keeps for trainings.
+        sessions: u64,
     },
     Succeeded {
         attempt: AttemptId,

@@ -111,7 +111,9 @@ async fn listen(handle: &Handle, mut stream: Streaming<Json>, worker: WorkerId, 
     while let Some(Ok(message)) = stream.next().await {
         let event = match decode::<FromWorker>(&message) {
             Ok(FromWorker::Hello(_)) => continue,
-            Ok(FromWorker::Heartbeat { running }) => Event::Heartbeat { worker, incarnation, running },
+            Ok(FromWorker::Heartbeat { running, sessions }) => {
+                Event::Heartbeat { worker, incarnation, running, sessions }
+            }
             Ok(FromWorker::Succeeded { attempt, output, seconds, log }) => {
                 let event = Event::Succeeded { worker, incarnation, attempt, output, seconds };
                 if handle.ended(event, log).await.is_err() {

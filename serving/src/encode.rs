@@ -344,3 +344,41 @@ fn no_value(row: usize, column: &str) -> Fault {
         row + 1
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use shardmill_common::model::conformance::{Raw, cases};
+
+    use super::*;
+
+    /// The value as a dialect gives it, typed and as text.
+    fn cells(raw: Raw) -> Vec<Cell<'static>> {
+        match raw {
+            Raw::Null => vec![Cell::Null, Cell::Raw(Cow::Borrowed(""))],
+            Raw::Boolean(b) => vec![Cell::Boolean(b), Cell::Raw(b.to_string().into())],
+            Raw::Int64(n) => vec![Cell::Integer(n), Cell::Raw(n.to_string().into())],
+            Raw::Float64(x) => vec![Cell::Float(x), Cell::Raw(format!("{x:?}").into())],
+            Raw::Text(text) => vec![Cell::Text(text.into()), Cell::Raw(text.into())],
+        }
+    }
+
+    #[test]
+    fn requests_are_encoded_as_shards_are() {
+        for case in cases() {
+            let plan = Plan::new(&case.encoder);
+            for (raw, expected) in &case.rows {
+                for cell in cells(*raw) {
+                    let table = Table { names: Some(vec!["x".into()]), width: 1, rows: 1, cells: vec![cell.clone()] };
+                    let row = plan.encode(&table).ok().map(|encoded| {
+                        let mut row = vec![f64::NAN; case.encoder.width()];
+                        encoded.matrix.expand(0, &mut row);
+                        row
+                    });
+                    assert_eq!(row, *expected, "{}: {cell:?}", case.what);
+                }
+            }
+        }
+    }
+}

@@ -165,7 +165,7 @@ async fn work(url: String, slots: u32, objects: Vec<StoredObject>) {
                     _ => {}
                 }
             }
-            _ = heartbeat.tick() => drop(out.send(FromWorker::Heartbeat { running: Vec::new() })),
+            _ = heartbeat.tick() => drop(out.send(FromWorker::Heartbeat { running: Vec::new(), sessions: 0 })),
         }
     }
 }

@@ -144,7 +144,7 @@ async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
 impl Agent {
     pub fn new(facts: Facts, fetch: Arc<Fetcher>) -> Arc<Self> {
         let cluster = Mutex::new(facts.identity.cluster);
-        // Besides what attempts need, which the coordinator keeps below all of it.
+        // The coordinator is told what they take, and gives attempts the rest.
         let sessions = Arc::new(Sessions::new(facts.memory / 2));
         Arc::new(Self {
             facts,
@@ -239,7 +239,8 @@ impl Agent {
                     }
                 }
                 _ = heartbeat.tick() => {
-                    if *self.joined.borrow() && out.send(FromWorker::Heartbeat { running: self.progress() }).is_err() {
+                    let beat = FromWorker::Heartbeat { running: self.progress(), sessions: self.sessions.bytes() };
+                    if *self.joined.borrow() && out.send(beat).is_err() {
                         return SessionEnd::Broken("the session's outgoing side is closed".into());
                     }
                 }

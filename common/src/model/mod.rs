@@ -1,6 +1,8 @@
 //! Models: what a trained version is, how raw columns become its numbers, and what its parameters mean.
 
 mod assessment;
+#[cfg(any(test, feature = "example"))]
+pub mod conformance;
 mod encoder;
 mod evaluation;
 #[cfg(any(test, feature = "example"))]

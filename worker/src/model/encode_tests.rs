@@ -1,10 +1,14 @@
 //! What `encode` makes of columns of every kind.
 
 use polars::df;
+use polars::prelude::{NamedFrom, Series};
+use shardmill_common::model::conformance::{self, Raw};
 use shardmill_common::model::{Encoder, Encoding, Feature, Filling, Scaling, Unknown};
 use shardmill_common::schema::DataType;
+use shardmill_common::text as cells;
 
 use super::*;
+use crate::frame::polars_type;
 
 fn numeric(column: &str) -> Feature {
     let encoding = Encoding::Numeric { scaling: None };
@@ -221,5 +225,54 @@ mod requests {
                 .to_string()
                 .starts_with("the rows have 2 columns and no names; the model takes 6")
         );
+    }
+}
+
+/// A column of these values, of the type that they have in their dataset.
+fn column(stored: DataType, values: impl Iterator<Item = Raw>) -> Column {
+    let values: Vec<Raw> = values.collect();
+    let text = |raw: &Raw| if let Raw::Text(text) = raw { Some(*text) } else { None };
+    let name = "x".into();
+    let series = match stored {
+        DataType::Boolean => Series::new(
+            name,
+            values.iter().map(|v| if let Raw::Boolean(b) = v { Some(*b) } else { None }).collect::<Vec<_>>(),
+        ),
+        DataType::Int64 => Series::new(
+            name,
+            values.iter().map(|v| if let Raw::Int64(n) = v { Some(*n) } else { None }).collect::<Vec<_>>(),
+        ),
+        DataType::Float64 => Series::new(
+            name,
+            values.iter().map(|v| if let Raw::Float64(x) = v { Some(*x) } else { None }).collect::<Vec<_>>(),
+        ),
+        DataType::Date => {
+            let days = values.iter().map(|v| text(v).and_then(|t| cells::parse_date(t.as_bytes())));
+            Series::new(name, days.collect::<Vec<_>>()).cast(&polars_type(stored)).unwrap()
+        }
+        DataType::Datetime => {
+            let moments = values.iter().map(|v| text(v).and_then(|t| cells::parse_datetime(t.as_bytes())));
+            Series::new(name, moments.collect::<Vec<_>>()).cast(&polars_type(stored)).unwrap()
+        }
+        _ => Series::new(name, values.iter().map(text).collect::<Vec<_>>()),
+    };
+    series.into()
+}
+
+#[test]
+fn shards_are_encoded_as_requests_are() {
+    for case in conformance::cases() {
+        let column = column(case.stored, case.rows.iter().map(|(raw, _)| *raw));
+        let frame = DataFrame::new(case.rows.len(), vec![column]).unwrap();
+        let encoded = encode(&frame, &case.encoder).unwrap();
+        let kept = encoded.kept.unwrap_or_else(|| (0..case.rows.len() as u32).collect());
+        for (n, (raw, expected)) in (0u32..).zip(&case.rows) {
+            let row = kept.iter().position(|k| *k == n).map(|at| {
+                let mut row = vec![f64::NAN; case.encoder.width()];
+                encoded.matrix.expand(at, &mut row);
+                row
+            });
+            assert_eq!(row, *expected, "{}: {raw:?}", case.what);
+        }
     }
 }

@@ -125,6 +125,13 @@ impl Sessions {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes that are kept now.
+    pub fn bytes(&self) -> u64 {
+        let mut held = self.held();
+        held.drop_idle(Instant::now());
+        held.bytes
+    }
+
     pub fn get(&self, key: &SessionKey) -> Option<Arc<Session>> {
         self.get_at(key, Instant::now())
     }

@@ -43,6 +43,8 @@ pub enum Event {
         worker: WorkerId,
         incarnation: Incarnation,
         running: Vec<AttemptProgress>,
+        /// Bytes of encoded shards that it keeps for trainings.
+        sessions: u64,
     },
     Succeeded {
         worker: WorkerId,

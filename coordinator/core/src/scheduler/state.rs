@@ -187,6 +187,7 @@ impl Scheduler {
                     draining: false,
                     running: BTreeMap::new(),
                     unconfirmed: BTreeMap::new(),
+                    sessions: 0,
                     stored_bytes: 0,
                 });
                 if stage.task(number).is_some_and(|t| t.state == TaskState::Waiting) {

@@ -27,7 +27,12 @@ impl Scheduler {
                     self.lose(worker);
                 }
             }
-            Event::Heartbeat { worker, incarnation, running } => self.heartbeat(worker, incarnation, &running),
+            Event::Heartbeat { worker, incarnation, running, sessions } => {
+                if let Some(w) = self.workers.get_mut(&worker).filter(|w| w.incarnation == incarnation) {
+                    w.sessions = sessions;
+                }
+                self.heartbeat(worker, incarnation, &running);
+            }
             Event::Succeeded { worker, incarnation, attempt, output, seconds } => {
                 self.succeeded(worker, incarnation, attempt, *output, seconds);
             }
@@ -150,6 +155,7 @@ impl Scheduler {
                 draining,
                 running,
                 unconfirmed: BTreeMap::new(),
+                sessions: 0,
             },
         );
         for attempt in forgotten {

@@ -40,6 +40,8 @@ pub struct Worker {
     pub running: BTreeMap<AttemptId, u64>,
     /// Of these, the ones that it does not say it runs, and since when: a launch or a report was lost on the way.
     pub unconfirmed: BTreeMap<AttemptId, i64>,
+    /// Bytes of encoded shards that it keeps for trainings, as it last said.
+    pub sessions: u64,
     /// Bytes of objects it holds: new copies go where there is least.
     pub stored_bytes: u64,
 }
@@ -62,12 +64,13 @@ impl Worker {
         self.is_alive() && !self.draining && self.running.len() < self.slots as usize
     }
 
-    /// Bytes that one more attempt may need. One attempt always may start, or a large task would never run.
+    /// Bytes that one more attempt may need, besides what runs and what is kept for trainings. One attempt always may start, or a large task would never run.
     pub fn room(&self) -> u64 {
         if self.running.is_empty() {
             return u64::MAX;
         }
-        self.memory.saturating_sub(self.running.values().fold(0, |sum: u64, memory| sum.saturating_add(*memory)))
+        let taken = self.running.values().fold(self.sessions, |sum: u64, memory| sum.saturating_add(*memory));
+        self.memory.saturating_sub(taken)
     }
 
     /// Since when it has been gone, if it has.

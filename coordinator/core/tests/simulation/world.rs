@@ -490,7 +490,7 @@ impl Sim {
             let incarnation = w.incarnation;
             // Some are late, and some never come.
             if !self.loses("heartbeat", 50) {
-                self.step(Event::Heartbeat { worker, incarnation, running });
+                self.step(Event::Heartbeat { worker, incarnation, running, sessions: 0 });
             }
         }
     }
