@@ -5,10 +5,10 @@
     python3 bench/tiny_tasks.py
 
 coordinator: a real coordinator with its journal on disk and its gRPC door, and workers that speak the real protocol over real
-sockets but end every task at once. One stage of 100,000 tasks (`flat`), and maps, reduces over all of them and as many tasks
+sockets but end every task at once. One stage of 100,000 tasks (`flat`), over a dataset of 2 columns and over one of 500, and maps, reduces over all of them and as many tasks
 again that read all the reduces (`shuffle`).
-cluster: the whole program: a coordinator and two workers as processes, and a clean of a dataset of many shards of a few rows,
-each read, cleaned, written and made durable. Needs Python 3.11 and Linux.
+cluster: the whole program: a coordinator and two workers as processes, and a map over a dataset of many shards of a few rows,
+each read, given to a statement, written and made durable. Needs Python 3.11 and Linux.
 """
 
 import argparse
@@ -30,11 +30,14 @@ def port():
         return s.getsockname()[1]
 
 
-def coordinator(example, tasks, shape, workers, slots, dir):
+def coordinator(example, tasks, shape, workers, slots, dir, columns=2):
     with tempfile.TemporaryDirectory(dir=dir) as data:
         command = [example, "--tasks", tasks, "--shape", shape, "--workers", workers, "--slots", slots, "--dir", data]
+        if columns != 2:
+            command += ["--columns", columns]
         done = subprocess.run([str(c) for c in command], check=True, stdout=subprocess.PIPE, text=True)
-        return json.loads(done.stdout)
+        result = json.loads(done.stdout)
+        return result if columns == 2 else result | {"shape": f"{shape}, {columns} columns"}
 
 
 def cluster(program, tasks, workers, dir):
@@ -45,7 +48,6 @@ def cluster(program, tasks, workers, dir):
         # Rows of 64 bytes and shards of 1 KiB of text.
         rows = tasks * 16
         (data / "rows.csv").write_text("id,text\n" + "".join(f"{n},{' x' * 26:<54}\n"[:63] + "\n" for n in range(rows)))
-        (data / "rules.toml").write_text('[[rule]]\nop = "trim"\n')
 
         def run(*args):
             command = [program, "--json", "--cluster", url, *args]
@@ -73,8 +75,8 @@ def cluster(program, tasks, workers, dir):
                         sys.exit("the workers do not join: " + (data / "log").read_text())
                     time.sleep(0.1)
                 run("ingest", "tiny", "rows.csv", "--shard-size", "1KiB")
-                cleaned = run("clean", "tiny", "clean", "--rules", "rules.toml")
-                job = run("job", "show", cleaned["job"])
+                mapped = run("mapreduce", "mapped", "--input", "tiny", "--map", "SELECT id, TRIM(text) AS text FROM input")
+                job = run("job", "show", mapped["job"])
         finally:
             for process in processes:
                 process.terminate()
@@ -110,6 +112,7 @@ def main():
 
     for _ in range(arguments.repeat):
         show(coordinator(example, arguments.tasks, "flat", arguments.workers, arguments.slots, arguments.dir))
+        show(coordinator(example, arguments.tasks, "flat", arguments.workers, arguments.slots, arguments.dir, 500))
         show(coordinator(example, arguments.tasks // 10, "shuffle", arguments.workers, arguments.slots, arguments.dir))
         if arguments.real_tasks:
             show(cluster(program, arguments.real_tasks, arguments.workers, arguments.dir))

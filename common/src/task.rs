@@ -213,7 +213,7 @@ pub struct TaskOutput {
     /// The shard of rejected rows, if there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejects: Option<ShardEntry>,
-    /// The schema of the shard; for a parsed chunk the types that its cells need.
+    /// The schema of the shard, where only the task could find it; for a parsed chunk the types that its cells need.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Schema>,
     /// Sizes of the partitions it wrote to the shuffle, if it did.

@@ -47,11 +47,12 @@ struct Arguments {
     workers: u32,
     slots: u32,
     shape: String,
+    columns: usize,
     dir: Option<String>,
 }
 
 fn arguments() -> Arguments {
-    let mut arguments = Arguments { tasks: 100_000, workers: 2, slots: 2, shape: "flat".into(), dir: None };
+    let mut arguments = Arguments { tasks: 100_000, workers: 2, slots: 2, shape: "flat".into(), columns: 2, dir: None };
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
         let value = given.next().unwrap_or_else(|| panic!("{name} needs a value"));
@@ -61,9 +62,12 @@ fn arguments() -> Arguments {
             "--workers" => arguments.workers = number(),
             "--slots" => arguments.slots = number(),
             "--shape" => arguments.shape = value,
+            "--columns" => arguments.columns = number() as usize,
             "--dir" => arguments.dir = Some(value),
             _ => {
-                panic!("unknown option {name}: there are --tasks --workers --slots --shape flat|shuffle|history --dir")
+                panic!(
+                    "unknown option {name}: there are --tasks --workers --slots --shape flat|shuffle|history --columns --dir"
+                )
             }
         }
     }
@@ -79,8 +83,10 @@ async fn connect(url: &str) -> Client {
         .max_encoding_message_size(MAX_MESSAGE_BYTES)
 }
 
-fn schema() -> Schema {
-    Schema::new(vec![Field::new("id", DataType::Int64), Field::new("city", DataType::String)])
+/// So many columns, of text but for the first.
+fn schema(columns: usize) -> Schema {
+    let text = (1..columns).map(|n| Field::new(format!("city {n}"), DataType::String));
+    Schema::new(std::iter::once(Field::new("id", DataType::Int64)).chain(text).collect())
 }
 
 fn object() -> ObjectRef {
@@ -93,11 +99,11 @@ fn outcome(launch: &Launch) -> TaskOutput {
     let mut output = TaskOutput::default();
     let mut counters = Counters::default();
     match &launch.kind {
-        TaskKind::Clean(_) => {
+        TaskKind::Clean(task) => {
             let object = object();
             output.shard = Some(ShardEntry { object: object.clone(), stored_rows: ROWS, deletions: None });
             output.wrote.push(object);
-            output.schema = Some(schema());
+            output.schema = Some((*task.schema).clone());
             counters.add("rows_in", ROWS);
             counters.add("cells_changed/1 trim", 1);
         }
@@ -211,7 +217,12 @@ async fn history(arguments: &Arguments, coordinator: Running, config: Config) ->
     let submit = |n: usize| {
         let mut client = client.clone();
         let output = format!("d{}", n % 1000).parse().unwrap();
-        let spec = JobSpec::Register(RegisterSpec { output, schema: schema(), shards: Vec::new(), replicas: None });
+        let spec = JobSpec::Register(RegisterSpec {
+            output,
+            schema: schema(arguments.columns),
+            shards: Vec::new(),
+            replicas: None,
+        });
         let submission = Submission { spec, who: "bench@here".into(), priority: 0, deadline_seconds: None };
         async move {
             let request = encode(&submission).unwrap();
@@ -289,7 +300,7 @@ async fn measure(arguments: &Arguments, dir: &Path) -> serde_json::Value {
     };
     tokio::time::timeout(PATIENCE, alive).await.unwrap();
     let output = "tiny".parse().unwrap();
-    let register = RegisterSpec { output, schema: schema(), shards, replicas: None };
+    let register = RegisterSpec { output, schema: schema(arguments.columns), shards, replicas: None };
     let (registered, _, _) = run(&mut client, JobSpec::Register(register)).await;
     let input = registered.dataset.unwrap();
     let output = "out".parse().unwrap();

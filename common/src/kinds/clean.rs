@@ -47,13 +47,14 @@ impl Kind for CleanSpec {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CleanTask {
-    pub input: ShardInput,
+    /// Neighbouring shards, read as one.
+    pub inputs: Vec<ShardInput>,
     /// The schema of the input dataset.
     pub schema: Shared<Schema>,
     pub rules: Shared<Vec<Rule>>,
     /// What the rules before needed to know of the whole dataset: an entry a rule, `None` where nothing was needed.
     pub statistics: Shared<Vec<Option<RuleStatistics>>>,
-    /// For rejects: the dataset's name and the rows before this shard.
+    /// For rejects and messages: the dataset's name and the rows before these shards.
     pub source_name: String,
     pub first_row: u64,
 }
@@ -65,6 +66,9 @@ pub struct StatisticsTask {
     pub schema: Shared<Schema>,
     pub rules: Shared<Vec<Rule>>,
     pub statistics: Shared<Vec<Option<RuleStatistics>>>,
+    /// For messages: what the rows are rows of, and the rows before this shard.
+    pub source_name: String,
+    pub first_row: u64,
 }
 
 /// Combines the summaries of all shards, in shard order, into the statistics that `rule` needs.
@@ -78,7 +82,7 @@ pub struct MergeStatisticsTask {
 
 impl Task for CleanTask {
     fn opens(&self) -> Vec<&ShardInput> {
-        vec![&self.input]
+        self.inputs.iter().collect()
     }
 }
 

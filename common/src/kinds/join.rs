@@ -53,11 +53,11 @@ pub struct JoinSpec {
     pub replicas: Option<u32>,
 }
 
-/// Joins one shard of the driving side with the whole of the other one, which is small. A worker with too little memory for
+/// Joins neighbouring shards of the driving side, read as one, with the whole of the other one, which is small. A worker with too little memory for
 /// that says so in its `result`, [`TooLarge`], and puts out nothing: the sides are shuffled instead.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LookupTask {
-    pub input: ShardInput,
+    pub inputs: Vec<ShardInput>,
     pub schema: Shared<Schema>,
     /// Every shard of the small side.
     pub others: Shared<Vec<ShardInput>>,
@@ -100,12 +100,12 @@ impl Kind for JoinSpec {
 
 impl Task for LookupTask {
     fn opens(&self) -> Vec<&ShardInput> {
-        std::iter::once(&self.input).chain(self.others.iter()).collect()
+        self.inputs.iter().chain(self.others.iter()).collect()
     }
 
     /// The table that every task looks up in is the same one each time.
     fn input_bytes(&self) -> u64 {
-        self.input.stored_bytes()
+        self.inputs.iter().map(ShardInput::stored_bytes).sum()
     }
 }
 

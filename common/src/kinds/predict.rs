@@ -68,10 +68,10 @@ pub struct PredictOutputs {
     pub probability: bool,
 }
 
-/// Predicts the rows of one shard.
+/// Predicts the rows of neighbouring shards, which are read as one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PredictTask {
-    pub input: ShardInput,
+    pub inputs: Vec<ShardInput>,
     pub schema: Shared<Schema>,
     /// Without curvature and spec base.
     pub model: Shared<Model>,
@@ -84,6 +84,6 @@ pub struct PredictTask {
 
 impl Task for PredictTask {
     fn opens(&self) -> Vec<&ShardInput> {
-        vec![&self.input]
+        self.inputs.iter().collect()
     }
 }

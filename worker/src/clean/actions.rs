@@ -71,12 +71,8 @@ pub fn apply_cast(
         let name = &state.shape.columns[column].name;
         let complain = |value: &str| format!("column `{name}`: {value} cannot be read as {}", target_name(cast));
         if let (CastError::Fail, Some((row, value))) = (cast.on_error, errors.first()) {
-            let row = u64::from(state.original(*row)) + 1;
-            return Err(Failure::bad_input(rule.error(&format!(
-                "{} (row {row} of shard {})",
-                complain(value),
-                state.ordinal
-            ))));
+            let row = (state.place.row_name)(state.original(*row));
+            return Err(Failure::bad_input(rule.error(&format!("{} ({row})", complain(value)))));
         }
         wrong.extend(errors.into_iter().map(|(row, value)| (row, complain(&value))));
     }

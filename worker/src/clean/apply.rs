@@ -44,14 +44,22 @@ pub fn check(rules: &[Rule]) -> Result<(), String> {
     Ok(())
 }
 
-/// Applies `rules` to the shard with this ordinal. `statistics` has what each rule needs to know of the whole dataset.
+/// Where the rows of a frame are in their dataset.
+pub struct Place<'a> {
+    /// The number of the (first) shard.
+    pub ordinal: u32,
+    /// How messages name a row of the frame, such as `row 17 of orders@1` or `orders.csv:18`.
+    pub row_name: &'a dyn Fn(u32) -> String,
+}
+
+/// Applies `rules` to rows that are in this place. `statistics` has what each rule needs to know of the whole dataset.
 pub fn apply(
     frame: DataFrame,
     rules: &[Rule],
     statistics: &[Option<RuleStatistics>],
-    ordinal: u32,
+    place: &Place<'_>,
 ) -> Result<Cleaned, Failure> {
-    let mut state = State::new(frame, rules, ordinal)?;
+    let mut state = State::new(frame, rules, place)?;
     for (index, rule) in rules.iter().enumerate() {
         let known = match statistics.get(index).and_then(Option::as_ref) {
             None if rule.needs_statistics() => {
@@ -196,7 +204,7 @@ fn apply_fill(
         let value = match (with, statistic(state, column, known)) {
             (Fill::Value(value), _) => Some(value.clone()),
             (Fill::Forward, Some(Statistic::Carry(carried))) => {
-                carried.iter().find(|c| c.ordinal == state.ordinal).and_then(|c| c.value.clone())
+                carried.iter().find(|c| c.ordinal == state.place.ordinal).and_then(|c| c.value.clone())
             }
             (_, Some(Statistic::Value(value))) => value.clone(),
             _ => return Err(Failure::internal(rule.error(&format!("nothing is known of column `{}`", series.name())))),

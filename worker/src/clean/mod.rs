@@ -12,7 +12,7 @@ mod state;
 mod summary;
 mod text;
 
-pub use apply::{Cleaned, RejectedRow, apply, check};
+pub use apply::{Cleaned, Place, RejectedRow, apply, check};
 pub use merge::{Runs, merge};
 pub use summary::{Summary, summarise};
 

@@ -1,4 +1,4 @@
-//! A shard on its way through the rules: its columns, the rows that are left, and what was counted so far.
+//! Rows on their way through the rules: their columns, those that are left, and what was counted so far.
 
 use polars::prelude::{
     BooleanChunked, DataFrame, DataType as PolarsType, NewChunkedArray, PlSmallStr, PolarsError, Series,
@@ -7,7 +7,7 @@ use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
 use shardmill_common::rules::{CastError, Op, Rule, Shape, ShapeColumn};
 
-use super::apply::{Cleaned, RejectedRow};
+use super::apply::{Cleaned, Place, RejectedRow};
 use super::parse::Parser;
 use super::text::{Step, run_column};
 use crate::frame::{our_type, schema_of};
@@ -21,7 +21,7 @@ struct Pending {
 
 pub struct State<'r> {
     rules: &'r [Rule],
-    pub ordinal: u32,
+    pub place: &'r Place<'r>,
     pub frame: DataFrame,
     /// The columns as they are once all that waits has been run.
     pub shape: Shape,
@@ -49,7 +49,7 @@ pub fn rule_name(rule: &Rule) -> String {
 }
 
 impl<'r> State<'r> {
-    pub fn new(mut frame: DataFrame, rules: &'r [Rule], ordinal: u32) -> Result<Self, Failure> {
+    pub fn new(mut frame: DataFrame, rules: &'r [Rule], place: &'r Place<'r>) -> Result<Self, Failure> {
         // A column without any value is published as one of strings.
         for index in 0..frame.width() {
             if matches!(frame.columns()[index].dtype(), PolarsType::Null) {
@@ -62,7 +62,7 @@ impl<'r> State<'r> {
         let zeros = vec![0; rules.len()];
         Ok(Self {
             rules,
-            ordinal,
+            place,
             frame,
             shape,
             pending,

@@ -6,10 +6,20 @@ use polars::prelude::{DataFrame, DataType as PolarsType, IntoColumn, NamedFrom, 
 use shardmill_common::failure::Failure;
 use shardmill_common::rules::{Rule, RuleSet, RuleStatistics, Scalar, Statistic};
 
-use super::{Cleaned, apply, merge, summarise};
+use super::{Cleaned, Place, merge, summarise};
 
 fn rules(text: &str) -> Vec<Rule> {
     RuleSet::parse(text, "rules.toml").unwrap().rules
+}
+
+fn apply(
+    frame: DataFrame,
+    rules: &[Rule],
+    statistics: &[Option<RuleStatistics>],
+    ordinal: u32,
+) -> Result<Cleaned, Failure> {
+    let row_name = |row| format!("orders.csv:{}", row + 1);
+    super::apply(frame, rules, statistics, &Place { ordinal, row_name: &row_name })
 }
 
 /// Applies rules to a dataset of several shards, with the statistics they need, as a cluster does.
@@ -133,7 +143,7 @@ fn casts_null_reject_and_fail() {
     let failure = clean(frame(), "\n[[rule]]\nop='cast'\ncolumns='x'\nto='float'").unwrap_err();
     assert_eq!(
         failure,
-        Failure::bad_input("rules.toml:2: cast: column `x`: \"oops\" cannot be read as a float (row 2 of shard 0)")
+        Failure::bad_input("rules.toml:2: cast: column `x`: \"oops\" cannot be read as a float (orders.csv:2)")
     );
 }
 
@@ -211,7 +221,7 @@ fn casts_to_times_and_between_types() {
     );
     assert_eq!(
         failed.unwrap_err(),
-        Failure::bad_input("rules.toml:5: cast: column `i`: \"1\" cannot be read as a date (row 1 of shard 0)")
+        Failure::bad_input("rules.toml:5: cast: column `i`: \"1\" cannot be read as a date (orders.csv:1)")
     );
     let zone =
         clean(df!("t" => ["x"]).unwrap(), "[[rule]]\nop='cast'\ncolumns='t'\nto='datetime'\ntimezone='Mars/Base'");

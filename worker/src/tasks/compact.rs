@@ -9,5 +9,5 @@ use super::Context;
 pub fn run(context: &Context, task: &CompactTask) -> Result<TaskOutput, Failure> {
     let mut frame = context.open_all(&task.inputs, &task.schema, None)?;
     let shard = context.write_shard(&mut frame)?;
-    Ok(TaskOutput { shard: Some(shard), schema: Some((*task.schema).clone()), ..Default::default() })
+    Ok(TaskOutput { shard: Some(shard), ..Default::default() })
 }

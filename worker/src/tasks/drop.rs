@@ -29,12 +29,7 @@ pub fn run(context: &Context, task: &DropTask) -> Result<TaskOutput, Failure> {
         first = end;
     }
     let mut kept = dropping.finish()?.into_iter();
-    Ok(TaskOutput {
-        shard: kept.next(),
-        more: kept.collect(),
-        schema: Some((*task.schema).clone()),
-        ..Default::default()
-    })
+    Ok(TaskOutput { shard: kept.next(), more: kept.collect(), ..Default::default() })
 }
 
 /// Shards from which rows are dropped, one after another. Those that have none left are left out.

@@ -1,4 +1,4 @@
-//! Joining a shard with the whole of a small dataset: the small one's rows are looked up by the hash of their keys, as the
+//! Joining shards with the whole of a small dataset: the small one's rows are looked up by the hash of their keys, as the
 //! shuffled join matches them, so that both find the same partners.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -178,22 +178,28 @@ fn hash_keys(
 /// Keeps the rows that have a partner, or those that have none, by dropping the others where they lie.
 fn keep(context: &Context, task: &LookupTask, table: &Table, with_partner: bool) -> Result<TaskOutput, Failure> {
     let names: Vec<String> = task.keys.iter().map(|k| k.name.clone()).collect();
-    let frame = context.open_columns(&task.input, &task.schema, Some(&names))?;
-    let hashes = hash_keys(&frame, &task.keys, task.nulls_equal, (0, task.input.ordinal))?;
-    let drops: RoaringBitmap =
-        (0u32..).zip(&hashes).filter(|(_, h)| table.keys.contains_key(*h) != with_partner).map(|(n, _)| n).collect();
-    drop(frame);
-    let mut output = TaskOutput { schema: Some((*task.schema).clone()), ..Default::default() };
-    output.counters.add("rows_dropped", drops.len());
+    let mut output = TaskOutput::default();
     let mut dropping = Dropping::new(context, &task.schema);
-    dropping.take(&task.input, &drops)?;
-    output.shard = dropping.finish()?.pop();
+    for input in &task.inputs {
+        let frame = context.open_columns(input, &task.schema, Some(&names))?;
+        let hashes = hash_keys(&frame, &task.keys, task.nulls_equal, (0, input.ordinal))?;
+        let to_drop = |hash: &u128| table.keys.contains_key(hash) != with_partner;
+        let drops: RoaringBitmap = (0u32..).zip(&hashes).filter(|(_, h)| to_drop(h)).map(|(n, _)| n).collect();
+        drop(frame);
+        output.counters.add("rows_dropped", drops.len());
+        dropping.take(input, &drops)?;
+    }
+    let mut kept = dropping.finish()?.into_iter();
+    output.shard = kept.next();
+    output.more = kept.collect();
     Ok(output)
 }
 
 fn join(context: &Context, task: &LookupTask, table: &Table) -> Result<TaskOutput, Failure> {
-    let frame = context.open(&task.input, &task.schema)?;
-    let hashes = hash_keys(&frame, &task.keys, task.nulls_equal, (0, task.input.ordinal))?;
+    let frame = context.open_all(&task.inputs, &task.schema, None)?;
+    // Rows without a key are told apart by their places; numbered from the first shard on, they are all different.
+    let first = task.inputs.first().map_or(0, |input| input.ordinal);
+    let hashes = hash_keys(&frame, &task.keys, task.nulls_equal, (0, first))?;
     let other = table.frame.as_ref();
     let mut rows = MergedRows::new(context, &task.columns, &frame, None);
     rows.set_other_size(other.map_or(0, DataFrame::estimated_size), table.places.len());

@@ -35,7 +35,6 @@ pub fn run(context: &Context, task: &MergeTask) -> Result<TaskOutput, Failure> {
         sink.push(frame?)?;
     }
     sink.finish(&mut output)?;
-    output.schema = Some((*task.schema).clone());
     Ok(output)
 }
 

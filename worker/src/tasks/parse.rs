@@ -13,8 +13,9 @@ use shardmill_common::task::TaskOutput;
 
 use super::Context;
 use super::hash::shuffle_hashes;
+use crate::clean::{self, Place};
 use crate::frame::schema_of;
-use crate::{clean, ingest};
+use crate::ingest;
 
 pub fn run(context: &Context, task: &ParseTask) -> Result<TaskOutput, Failure> {
     let bytes = read_chunk(context, task)?;
@@ -26,7 +27,9 @@ pub fn run(context: &Context, task: &ParseTask) -> Result<TaskOutput, Failure> {
         parsed.rejected.iter().map(|r| Reject { line: r.line, raw: r.raw.clone(), reason: r.reason.clone() }).collect();
     let unreadable = rejects.len() as u64;
     let frame = std::mem::take(&mut parsed.frame);
-    let cleaned = clean::apply(frame, &task.rules, &task.statistics, task.ordinal)?;
+    let row_name = |row: u32| format!("{}:{}", task.source_name, parsed.origin(row as usize).0);
+    let place = Place { ordinal: task.ordinal, row_name: &row_name };
+    let cleaned = clean::apply(frame, &task.rules, &task.statistics, &place)?;
     for rejected in &cleaned.rejected {
         let (line, raw) = parsed.origin(rejected.row as usize);
         rejects.push(Reject { line, raw, reason: rejected.reason.clone() });

@@ -1,4 +1,4 @@
-//! Predicting a shard's rows.
+//! Predicting the rows of shards.
 
 use polars::prelude::{BooleanChunked, Column, DataFrame, IdxCa, NamedFrom, NewChunkedArray, Series};
 use shardmill_common::failure::Failure;
@@ -11,7 +11,6 @@ use shardmill_serving::model::{Reason, Scores, Unusable};
 use super::Context;
 use super::parse::{Reject, write_rejects};
 use super::raw::row_as_json;
-use crate::frame::schema_of;
 use crate::model::encode;
 
 pub fn run(context: &Context, task: &PredictTask) -> Result<TaskOutput, Failure> {
@@ -21,7 +20,7 @@ pub fn run(context: &Context, task: &PredictTask) -> Result<TaskOutput, Failure>
     columns.extend(model.features.columns().into_iter().filter(|c| !task.keep.contains(c)));
     // A model without features says the same of every row, but the rows must be counted.
     let columns = if columns.is_empty() { None } else { Some(columns.as_slice()) };
-    let frame = context.open_columns(&task.input, &task.schema, columns)?;
+    let frame = context.open_all(&task.inputs, &task.schema, columns)?;
     let rows_in = frame.height() as u64;
     let encoded = encode(&frame, &model.features)?;
     context.check()?;
@@ -56,7 +55,6 @@ pub fn run(context: &Context, task: &PredictTask) -> Result<TaskOutput, Failure>
     Ok(TaskOutput {
         shard,
         rejects: write_rejects(context, &task.source_name, &rejects)?,
-        schema: Some(schema_of(&frame)?),
         counters,
         ..Default::default()
     })

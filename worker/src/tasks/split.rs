@@ -26,7 +26,7 @@ pub fn run(context: &Context, task: &SplitTask) -> Result<TaskOutput, Failure> {
     let mut dropping = Dropping::new(context, &task.schema);
     dropping.take(&task.input, &dropped)?;
     let shard = dropping.finish()?.pop();
-    Ok(TaskOutput { shard, schema: Some((*task.schema).clone()), ..Default::default() })
+    Ok(TaskOutput { shard, ..Default::default() })
 }
 
 /// A group of rows as it is walked through.

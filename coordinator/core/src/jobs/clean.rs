@@ -8,10 +8,12 @@ use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::task::{TaskRange, TaskSpec};
 
 use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, joined_schema, output, rejects_schema, whole,
+    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, each_group, find, groups_of, inputs_of, joined_schema,
+    output, rejects_schema, rows_of, task_of, whole,
 };
 use crate::jobs::Planner;
 use crate::jobs::outline::Outline;
+use crate::jobs::outline::groups;
 use crate::jobs::outline::number;
 use crate::jobs::outline::read_all;
 use crate::jobs::outline::shards;
@@ -28,7 +30,8 @@ impl Planner for CleanSpec {
         let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
         let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
         let rules = &self.rules.rules;
-        let statistics = match gather_statistics(rules, &shards, &input.schema, stages)? {
+        let name = input.reference().to_string();
+        let statistics = match gather_statistics(rules, &shards, &name, &input.schema, stages)? {
             Statistics::Next(next) => return Ok(next),
             Statistics::Known(statistics) => statistics,
         };
@@ -36,20 +39,19 @@ impl Planner for CleanSpec {
             let mut first_row = 0;
             let (schema, rules) = (Shared::new(input.schema.clone()), Shared::new(rules.clone()));
             let statistics = Shared::new(statistics);
-            let tasks = shards
-                .iter()
-                .enumerate()
-                .map(|(n, shard)| {
+            let ends = groups_of(&shards);
+            let tasks = each_group(&shards, &ends)
+                .map(|(first, group)| {
                     let task = CleanTask {
-                        input: shard.input(n),
+                        inputs: inputs_of(first, group),
                         schema: schema.clone(),
                         rules: rules.clone(),
                         statistics: statistics.clone(),
-                        source_name: input.reference().to_string(),
+                        source_name: name.clone(),
                         first_row,
                     };
-                    first_row += shard.entry.rows();
-                    shard.task(task, Vec::new())
+                    first_row += rows_of(group);
+                    task_of(group, task, Vec::new())
                 })
                 .collect();
             return Ok(Next::stage(CleanPhase::Clean, tasks, Vec::new()));
@@ -63,7 +65,7 @@ impl Planner for CleanSpec {
         let mut drafts = vec![Draft {
             name: self.output.clone(),
             schema: schema.published(),
-            shards: outputs.iter().filter_map(|o| o.shard.clone()).filter(|s| s.rows() > 0).collect(),
+            shards: outputs.iter().flat_map(|o| o.shards()).filter(|s| s.rows() > 0).cloned().collect(),
         }];
         let rejects: Vec<_> = outputs.iter().filter_map(|o| o.rejects.clone()).collect();
         if !rejects.is_empty() {
@@ -82,7 +84,7 @@ impl Planner for CleanSpec {
             outline.stage(CleanPhase::MergeStatistics, 1, "put the summaries together");
         }
         let does = format!("apply {} to every row of {}, and write them", number(rules.len(), "rule"), read_all(job));
-        outline.stage(CleanPhase::Clean, shards(job), does);
+        outline.stage(CleanPhase::Clean, groups(job), does);
         Some(outline)
     }
 }
@@ -103,9 +105,11 @@ pub enum Statistics {
 }
 
 /// The stages that find out what rules must know of the whole dataset, rule after rule, since each sees what those before it made.
+/// `name` says in messages what the rows are rows of.
 pub fn gather_statistics(
     rules: &[Rule],
     shards: &[ShardAt],
+    name: &str,
     schema: &Schema,
     stages: &[StageView<'_>],
 ) -> Result<Statistics, Failure> {
@@ -121,10 +125,13 @@ pub fn gather_statistics(
     if summaries.len() == merges.len() {
         let schema = Shared::new(schema.clone());
         let (rules, statistics) = (Shared::new(rules[..=rule].to_vec()), Shared::new(known[..=rule].to_vec()));
+        let mut rows = 0;
         let task = |(n, shard): (usize, &ShardAt)| {
             let (input, schema) = (shard.input(n), schema.clone());
             let (rules, statistics) = (rules.clone(), statistics.clone());
-            shard.task(StatisticsTask { input, schema, rules, statistics }, Vec::new())
+            let (source_name, first_row) = (name.to_owned(), rows);
+            rows += shard.entry.rows();
+            shard.task(StatisticsTask { input, schema, rules, statistics, source_name, first_row }, Vec::new())
         };
         let tasks = shards.iter().enumerate().map(task).collect();
         return Ok(Statistics::Next(Next::stage(CleanPhase::Summarise, tasks, Vec::new())));

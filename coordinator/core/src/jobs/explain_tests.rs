@@ -57,11 +57,11 @@ fn joining(how: JoinHow, broadcast_limit: u64) -> JobSpec {
 fn a_join_says_whether_and_why_it_is_broadcast() {
     let inputs = || vec![manifest("a", 3, 1000), manifest("b", 2, 100)];
     let small = plan(joining(JoinHow::Left, 200), inputs());
-    assert_eq!(stages(&small), [("look up", Some(3))]);
+    // Small shards are looked up, and hashed, together.
+    assert_eq!(stages(&small), [("look up", Some(1))]);
     assert!(small.notes[0].starts_with("b@1 is broadcast: it has 200 B"), "{:?}", small.notes);
     // The driving side of a right join is the right one.
     let right = plan(joining(JoinHow::Right, 200), inputs());
-    // Small shards are hashed together.
     let large: &[(&str, Option<u64>)] = &[("hash", Some(2)), ("match", None), ("deliver", Some(1)), ("merge", Some(1))];
     assert_eq!(stages(&right), large);
     assert!(right.notes[0].contains("a@1 has") && right.notes[0].contains("shuffled"), "{:?}", right.notes);

@@ -96,7 +96,7 @@ impl Planner for IngestSpec {
         check_rejects(self, &parsed, &reports)?;
         let shards: Vec<ShardAt> = parsed.values().filter_map(|p| ShardAt::made(p.stage, p.task, p.output)).collect();
         if asks && parsed.values().all(|p| p.spec.rules.is_empty()) && !parsed.is_empty() {
-            return match gather_statistics(rules, &shards, &observed, stages)? {
+            return match gather_statistics(rules, &shards, "what was read", &observed, stages)? {
                 Statistics::Next(next) => Ok(next),
                 // The final pass reads the text again, so that a row that a rule rejects is known by file, line and text.
                 Statistics::Known(known) => {

@@ -1,7 +1,7 @@
 //! Joining: pandas' `left.merge(right, on, how)`, and SQL's semi and anti join, in the order of the driving side (the left
 //! one, except for `how = right`).
 //!
-//! A small other side is sent to every shard of the driving one and looked up there. Two large sides are shuffled, as hashes
+//! A small other side is sent to where the driving one lies and looked up there. Two large sides are shuffled, as hashes
 //! and positions, and meet as in a comparison. Both ways give the same rows in the same order.
 
 use shardmill_common::counters::Counters;
@@ -14,9 +14,12 @@ use shardmill_common::manifest::{Manifest, ShardEntry};
 use shardmill_common::schema::{Field, Schema};
 
 use super::pairs::{Pairs, Progress, check_names, key_columns, shuffled};
-use super::plan::{Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, frame_memory, output, whole};
+use super::plan::{
+    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, each_group, find, frame_memory, groups_of, inputs_of,
+    output, task_of, whole,
+};
 use crate::jobs::Planner;
-use crate::jobs::outline::Outline;
+use crate::jobs::outline::{Outline, groups_in};
 use shardmill_common::kinds::join::JoinPhase;
 use shardmill_common::shared::Shared;
 use shardmill_common::units::show_bytes;
@@ -95,7 +98,7 @@ impl Planner for JoinSpec {
             };
             outline.stage(
                 JoinPhase::LookUp,
-                driver.shards.len(),
+                groups_in(driver),
                 format!(
                     "look the rows of each shard of {} up in the whole of {} and {what}",
                     driver.reference(),
@@ -255,13 +258,17 @@ fn looked_up(spec: &JoinSpec, pairs: &Pairs<'_>, stages: &[StageView<'_>]) -> Re
     Ok(LookedUp::Finished(shards))
 }
 
-/// A task for each shard of the driving side, if it has any.
+/// A task for each group of small shards of the driving side, and for each large one, if it has any.
 fn lookup_stage(spec: &JoinSpec, pairs: &Pairs<'_>) -> Option<Next> {
     let sides = [(pairs.left, &pairs.left_keys), (pairs.right, &pairs.right_keys)];
     let [(driver, keys), (other, other_keys)] = if pairs.driver_is_left { sides } else { [sides[1], sides[0]] };
     let others: Vec<ShardAt> = other.shards.iter().map(ShardAt::stored).collect();
+    let drivers: Vec<ShardAt> = driver.shards.iter().map(ShardAt::stored).collect();
+    if drivers.is_empty() {
+        return None;
+    }
     let task = LookupTask {
-        input: driver.shards.first().map(ShardAt::stored)?.input(0),
+        inputs: Vec::new(),
         schema: Shared::new(driver.schema.clone()),
         others: Shared::new(others.iter().enumerate().map(|(n, s)| s.input(n)).collect()),
         other_schema: Shared::new(other.schema.clone()),
@@ -272,9 +279,9 @@ fn lookup_stage(spec: &JoinSpec, pairs: &Pairs<'_>) -> Option<Next> {
         driver_is_left: pairs.driver_is_left,
         columns: Shared::new(pairs.columns.clone()),
     };
-    let tasks = driver.shards.iter().enumerate().map(|(n, entry)| {
-        let shard = ShardAt::stored(entry);
-        let mut task = shard.task(LookupTask { input: shard.input(n), ..task.clone() }, Vec::new());
+    let ends = groups_of(&drivers);
+    let tasks = each_group(&drivers, &ends).map(|(first, group)| {
+        let mut task = task_of(group, LookupTask { inputs: inputs_of(first, group), ..task.clone() }, Vec::new());
         task.objects.extend(other.objects().map(|o| o.id));
         task.memory = task.memory.saturating_mul(2).saturating_add(frame_memory(other.bytes()));
         task

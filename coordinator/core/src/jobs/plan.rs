@@ -186,6 +186,11 @@ pub fn inputs_of(first: usize, group: &[ShardAt]) -> Vec<ShardInput> {
     group.iter().enumerate().map(|(n, shard)| shard.input(first + n)).collect()
 }
 
+/// How many rows the shards of a group have.
+pub fn rows_of(group: &[ShardAt]) -> u64 {
+    group.iter().map(|shard| shard.entry.rows()).sum()
+}
+
 /// A task that reads these shards, one after another (and `reads` besides).
 pub fn task_of(group: &[ShardAt], kind: impl Into<TaskKind>, reads: Vec<TaskRange>) -> TaskSpec {
     let bytes = group.iter().map(size_of).sum();

@@ -1,4 +1,4 @@
-//! Batch prediction: one map stage; every shard is predicted where it lies.
+//! Batch prediction: one map stage; shards are predicted where they lie, small neighbours together.
 
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::predict::PredictSpec;
@@ -8,13 +8,16 @@ use shardmill_common::model::{Encoding, Feature, Model};
 use shardmill_common::prediction::added_columns;
 use shardmill_common::schema::{DataType, Field, Schema};
 
-use super::plan::{Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, output, rejects_schema, whole};
+use super::plan::{
+    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, each_group, find, groups_of, inputs_of, output,
+    rejects_schema, rows_of, task_of, whole,
+};
 use crate::command::Facts;
 use crate::core::Core;
 use crate::jobs::Planner;
 use crate::jobs::outline::Outline;
+use crate::jobs::outline::groups;
 use crate::jobs::outline::read_all;
-use crate::jobs::outline::shards;
 use shardmill_common::failure::Refusal;
 use shardmill_common::kinds::predict::PredictPhase;
 use shardmill_common::shared::Shared;
@@ -82,7 +85,7 @@ impl Planner for PredictSpec {
         let mut outline = Outline::default();
         outline.stage(
             PredictPhase::Predict,
-            shards(job),
+            groups(job),
             format!("predict the rows of {} with {}", read_all(job), self.model),
         );
         Some(outline)
@@ -143,14 +146,13 @@ fn predict_stage(spec: &PredictSpec, model: &Model, input: &Manifest, keep: &[St
     let (schema, keep) = (Shared::new(input.schema.clone()), Shared::new(keep.to_vec()));
     let numbers = (lean.features.width() + added_columns(&lean.target, spec.outputs).len()) as u64;
     let mut first_row = 0;
-    let tasks = input
-        .shards
-        .iter()
-        .enumerate()
-        .map(|(n, entry)| {
-            let shard = ShardAt::stored(entry);
+    let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
+    let ends = groups_of(&shards);
+    let tasks = each_group(&shards, &ends)
+        .map(|(first, group)| {
+            let rows = rows_of(group);
             let task = PredictTask {
-                input: shard.input(n),
+                inputs: inputs_of(first, group),
                 schema: schema.clone(),
                 model: lean.clone(),
                 keep: keep.clone(),
@@ -158,10 +160,10 @@ fn predict_stage(spec: &PredictSpec, model: &Model, input: &Manifest, keep: &[St
                 source_name: input.reference().to_string(),
                 first_row,
             };
-            first_row += entry.rows();
-            let mut task = shard.task(task, Vec::new());
+            first_row += rows;
+            let mut task = task_of(group, task, Vec::new());
             // One-hot columns are kept as codes, so this is more than enough for the encoded rows.
-            task.memory = task.memory.saturating_add(entry.rows().saturating_mul(numbers.min(256) * 8));
+            task.memory = task.memory.saturating_add(rows.saturating_mul(numbers.min(256) * 8));
             task
         })
         .collect();

@@ -114,7 +114,8 @@ fn mistakes_are_told() {
 #[test]
 fn shards_are_predicted_and_published_with_their_rejects() {
     let spec = spec(classes(), Some(&["id"]));
-    let job = job(&spec, &FITTING, &[4, 3]);
+    // Of the last three the first two are small enough to be read together.
+    let job = job(&spec, &FITTING, &[1 << 20, 4, 3, 1 << 20]);
     let Next::Stage(planned) = spec.next(&job, &[]).unwrap() else { panic!("no stage") };
     let tasks: Vec<&PredictTask> = planned
         .tasks
@@ -124,12 +125,17 @@ fn shards_are_predicted_and_published_with_their_rejects() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(tasks.iter().map(|t| t.first_row).collect::<Vec<_>>(), [0, 4]);
+    assert_eq!(tasks.iter().map(|t| t.first_row).collect::<Vec<_>>(), [0, 1 << 20, (1 << 20) + 7]);
+    assert_eq!(tasks.iter().map(|t| t.inputs.len()).collect::<Vec<_>>(), [1, 2, 1]);
+    assert_eq!(tasks[2].inputs[0].ordinal, 3);
     assert_eq!((tasks[0].keep.as_slice(), tasks[0].source_name.as_str()), (&["id".to_owned()][..], "orders@2"));
     assert!(tasks[0].model.curvature.is_none() && tasks[0].model.spec.as_ref().unwrap().base.is_none());
     let entry = job.inputs[0].shards[0].clone();
-    let outputs =
-        [TaskOutput { shard: Some(entry.clone()), rejects: Some(entry), ..Default::default() }, TaskOutput::default()];
+    let outputs = [
+        TaskOutput { shard: Some(entry.clone()), rejects: Some(entry), ..Default::default() },
+        TaskOutput::default(),
+        TaskOutput::default(),
+    ];
     let tasks = planned.tasks.iter().map(|t| &t.kind).zip(outputs.iter().map(Some)).collect();
     let stages = [StageView { name: "predict", memo: None, seconds: 0.0, tasks }];
     let Next::Publish(publication) = spec.next(&job, &stages).unwrap() else { panic!("nothing is published") };

@@ -193,7 +193,7 @@ pub fn fillings(
         op,
     })
     .collect();
-    let known = match gather_statistics(&rules, shards, &input.schema, stages)? {
+    let known = match gather_statistics(&rules, shards, &input.reference().to_string(), &input.schema, stages)? {
         Statistics::Next(next) => return Ok(Fillings::Next(Box::new(next))),
         Statistics::Known(known) => known,
     };
