@@ -47,9 +47,9 @@ PLANS = {
     "split": (["count", "split"], "shards"),
     "sort": (["sort"], 1),
     "aggregate": (["aggregate", "groups"], 1),
-    "join": (["look up"], "shards"),
+    "join": (["look up"], 1),
     "train": (["profile", "round"], "shards"),
-    "predict": (["predict"], "shards"),
+    "predict": (["predict"], 1),
     "evaluate": (["assess", "rank"], "shards"),
     "mapreduce": (["check", "map", "reduce"], 1),
 }
