@@ -1,4 +1,4 @@
-//! What every job verb shares: submit, follow with a progress bar, cancel on Ctrl-C, and show the result.
+//! What every job verb shares: run it, and show the result.
 
 use serde_json::{Value, json};
 use shardmill_common::ids::JobId;

@@ -50,11 +50,18 @@ impl ShardEntry {
         self.stored_rows - self.deletions.as_ref().map_or(0, |d| d.dropped)
     }
 
+    pub fn identity(&self) -> ShardIdentity {
+        (self.object.id, self.deletions.as_ref().map(|d| (d.object.id, d.at)))
+    }
+
     /// The objects a reader of this shard needs.
     pub fn objects(&self) -> impl Iterator<Item = &ObjectRef> {
         std::iter::once(&self.object).chain(self.deletions.iter().map(|d| &d.object))
     }
 }
+
+/// What tells a shard's rows from those of any other: its object, and which deletion vector is applied.
+pub type ShardIdentity = (ObjectId, Option<(ObjectId, u64)>);
 
 /// An immutable version of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

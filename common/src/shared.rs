@@ -81,13 +81,19 @@ struct Content<T> {
     part: Result<Part, String>,
 }
 
-/// A value that many tasks share.
+/// A value that many tasks share. It names no other shared value: those would not be collected with it.
 pub struct Shared<T>(Arc<Content<T>>);
 
 impl<T: Serialize> Shared<T> {
     pub fn new(value: T) -> Self {
         let part = serde_json::value::to_raw_value(&value).map(Part::new).map_err(|e| e.to_string());
         Self(Arc::new(Content { value, part }))
+    }
+}
+
+impl<T: Serialize + Default> Default for Shared<T> {
+    fn default() -> Self {
+        Self::new(T::default())
     }
 }
 
@@ -219,16 +225,25 @@ impl Shelf {
     }
 
     fn get<T: DeserializeOwned + Send + Sync + 'static>(&self, digest: Digest) -> Result<Shared<T>, String> {
-        let mut slots = self.slots();
-        let slot = slots.get_mut(&digest).ok_or_else(|| format!("the part {digest} is not at hand"))?;
-        if let Some(known) = slot.values.iter().find_map(|v| v.clone().downcast::<Content<T>>().ok()) {
-            return Ok(Shared(known));
-        }
+        let known = |slot: &Slot| slot.values.iter().find_map(|v| v.clone().downcast::<Content<T>>().ok()).map(Shared);
+        let part = match self.slots().get(&digest) {
+            None => return Err(format!("the part {digest} is not at hand")),
+            Some(slot) => match known(slot) {
+                Some(value) => return Ok(value),
+                None => slot.part.clone(),
+            },
+        };
+        // Without the lock: a model takes a while.
         let value =
-            serde_json::from_str(slot.part.json.get()).map_err(|e| format!("the part {digest} cannot be read: {e}"))?;
-        let content = Arc::new(Content::<T> { value, part: Ok(slot.part.clone()) });
-        slot.values.push(content.clone());
-        Ok(Shared(content))
+            serde_json::from_str(part.json.get()).map_err(|e| format!("the part {digest} cannot be read: {e}"))?;
+        let content = Arc::new(Content::<T> { value, part: Ok(part) });
+        let mut slots = self.slots();
+        let Some(slot) = slots.get_mut(&digest) else { return Ok(Shared(content)) };
+        // Where somebody else was quicker, theirs is everybody's.
+        Ok(known(slot).unwrap_or_else(|| {
+            slot.values.push(content.clone());
+            Shared(content)
+        }))
     }
 }
 

@@ -91,6 +91,11 @@ pub trait Task {
     fn runs_programs(&self) -> bool {
         false
     }
+
+    /// The schema of the shards that it puts out, where it is known before.
+    fn expects(&self) -> Option<&Schema> {
+        None
+    }
 }
 
 /// A task that reports something besides shards, a shuffle file and counters.
@@ -149,7 +154,6 @@ tasks! {
     Map(mapreduce::MapTask);
     Combine(mapreduce::CombineTask);
     Reduce(mapreduce::ReduceTask);
-    Conform(mapreduce::ConformTask);
     Aggregate(aggregate::AggregateTask);
     MergeGroups(aggregate::MergeGroupsTask);
     Sample(sort::SampleTask);
@@ -213,7 +217,7 @@ pub struct TaskOutput {
     /// The shard of rejected rows, if there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejects: Option<ShardEntry>,
-    /// The schema of the shard, where only the task could find it; for a parsed chunk the types that its cells need.
+    /// The schema of its shards, where it is another than the task [`expects`](Task::expects).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Schema>,
     /// Sizes of the partitions it wrote to the shuffle, if it did.
@@ -249,6 +253,24 @@ impl TaskOutput {
             self.result.as_ref().ok_or_else(|| Failure::internal(format!("a {task} reported nothing")))?;
         T::Report::deserialize(result)
             .map_err(|e| Failure::internal(format!("what a {task} reported cannot be read: {e}")))
+    }
+
+    /// The same output, with these shards.
+    pub fn and_shards(self, shards: impl IntoIterator<Item = ShardEntry>) -> Self {
+        let mut shards = shards.into_iter();
+        Self { shard: shards.next(), more: shards.collect(), ..self }
+    }
+
+    /// The schema of its shards, if this is what a task of this kind left.
+    pub fn schema_of<'a>(&'a self, kind: &'a TaskKind) -> Option<&'a Schema> {
+        self.schema.as_ref().or_else(|| kind.expects())
+    }
+
+    /// Leaves the schema out if it is the expected one: thousands of outputs would repeat it.
+    pub fn forget_expected_schema(&mut self, kind: &TaskKind) {
+        if self.schema.is_some() && self.schema.as_ref() == kind.expects() {
+            self.schema = None;
+        }
     }
 
     /// Every shard it made, in order.

@@ -257,6 +257,12 @@ def wait_until(condition, seconds: float, what: str, pause: float = 0.05):
 # --------------------------------------------------------------------------------------------------------------- cells
 
 
+def sleep_amid(rng, length, low, high, misses):
+    """Sleeps until a random moment of a command of this length. Every miss comes nearer to the start: the command may have been
+    quicker than the first one."""
+    time.sleep(length * rng.uniform(low, high) * 0.6**misses)
+
+
 def cell(value):
     """A cell in a form in which equal means the same bits: NaN equals NaN, -0.0 differs from 0.0, 1 from 1.0 and True."""
     if value is None or value is pd.NaT or value is pd.NA:

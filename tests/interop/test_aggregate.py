@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from helpers import NAN, TYPES, columns_of, concat, generate, height, take, to_pandas, write
+from helpers import NAN, TYPES, columns_of, concat, generate, height, sleep_amid, take, to_pandas, write
 from test_cluster import finish, running_job, settle
 from test_sort import rank, spilled
 
@@ -289,8 +289,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(own_cluster, many):
         process = mill.start(*command)
         while running_job(cluster) is None and process.poll() is None:
             pass
-        # Every miss comes nearer to the start: the command may have been quicker than the first one.
-        time.sleep(length * rng.uniform(0.1, 0.6) * 0.6 ** (attempt - fired))
+        sleep_amid(rng, length, 0.1, 0.6, misses=attempt - fired)
         rng.choice(cluster.workers).kill()
         fired += process.poll() is None
         finish(cluster, process, command)

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from helpers import (
-    COMMAND_SECONDS, Failed, assert_table, binary, concat, environment, generate, outcome, take, to_pandas, wait_until, write,
+    COMMAND_SECONDS, Failed, assert_table, binary, concat, environment, generate, outcome, sleep_amid, take, to_pandas, wait_until, write,
 )  # fmt: skip
 from test_compare import assert_compared
 
@@ -146,8 +146,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(own_cluster, source, tmp_
     for attempt in range(10):
         args, name = commands(folder, rules, attempt)[job]
         process = mill.start(*args)
-        # Every miss comes nearer to the start: the command may have been quicker than the first one.
-        time.sleep(length * rng.uniform(0.15, 0.8) * 0.6 ** (attempt - fired))
+        sleep_amid(rng, length, 0.15, 0.8, misses=attempt - fired)
         victim = rng.choice(cluster.workers)
         victim.kill()
         fired += process.poll() is None

@@ -10,7 +10,7 @@ import time
 import pandas as pd
 import pytest
 
-from helpers import assert_rows, generate, write_csv
+from helpers import assert_rows, generate, sleep_amid, write_csv
 from test_cluster import finish, running_job, settle
 
 WORDS = "a ant bee cat dog eel fox gnu hen ibis jay kiwi lion mole newt owl pig ñandú ram 猫 🦀".split()
@@ -373,8 +373,7 @@ def test_a_worker_killed_on_the_way(own_cluster, mill):
         process = over.start(*args)
         while running_job(cluster) is None and process.poll() is None:
             pass
-        # Every miss comes nearer to the start: the command may have been quicker than the first one.
-        time.sleep(length * rng.uniform(0.1, 0.8) * 0.6 ** (attempt - fired))
+        sleep_amid(rng, length, 0.1, 0.8, misses=attempt - fired)
         rng.choice(cluster.workers).kill()
         fired += process.poll() is None
         finish(cluster, process, args)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from helpers import NAN, assert_table, concat, generate, height, take, to_pandas, write
+from helpers import NAN, assert_table, concat, generate, height, sleep_amid, take, to_pandas, write
 from test_cluster import finish, running_job, settle
 
 
@@ -169,8 +169,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(own_cluster, records):
         process = mill.start(*args)
         while running_job(cluster) is None and process.poll() is None:
             pass
-        # Every miss comes nearer to the start: the command may have been quicker than the first one.
-        time.sleep(length * rng.uniform(0.1, 0.6) * 0.6 ** (attempt - fired))
+        sleep_amid(rng, length, 0.1, 0.6, misses=attempt - fired)
         rng.choice(cluster.workers).kill()
         fired += process.poll() is None
         assert finish(cluster, process, args)["rows"] == ROWS

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from helpers import sleep_amid
 from test_cluster import finish, running_job, settle
 from test_training import features_of, generated, ingest, shown
 
@@ -48,8 +49,7 @@ def test_killed_between_rounds_and_within(own_cluster, mill, kind, victim):
         found = None
         while found is None and process.poll() is None:
             found = running_job(cluster)
-        # Every miss comes nearer to the start: the command may have been quicker than the first one.
-        time.sleep(length * rng.uniform(0.1, 0.7) * 0.6 ** (attempt - fired))
+        sleep_amid(rng, length, 0.1, 0.7, misses=attempt - fired)
         if victim == "worker":
             rng.choice(cluster.workers).kill()
         else:

@@ -10,7 +10,7 @@ use shardmill_common::ids::{AttemptId, ObjectId};
 use shardmill_common::message::FetchRequest;
 use shardmill_proto::v1::worker_server::Worker;
 use shardmill_proto::v1::{Bytes, Json};
-use shardmill_proto::{decode, encode, refusal_to_status};
+use shardmill_proto::{OBJECT_ID_HEADER, decode, encode, refusal_to_status};
 use shardmill_serving::capture::Sink;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -134,13 +134,13 @@ impl Worker for Door {
     }
 
     async fn store(&self, request: Request<Streaming<Bytes>>) -> Result<Response<Json>, Status> {
-        let id = match request.metadata().get("object-id") {
+        let id = match request.metadata().get(OBJECT_ID_HEADER) {
             None => ObjectId::fresh(),
             Some(id) => id
                 .to_str()
                 .ok()
                 .and_then(|t| t.parse().ok())
-                .ok_or_else(|| Status::invalid_argument("the header `object-id` is not an id"))?,
+                .ok_or_else(|| Status::invalid_argument(format!("the header `{OBJECT_ID_HEADER}` is not an id")))?,
         };
         let mut stream = request.into_inner();
         let (tx, rx) = std::sync::mpsc::sync_channel::<Vec<u8>>(4);

@@ -18,8 +18,6 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use polars::prelude::{CompatLevel, DataFrame, IpcStreamWriter, SerWriter};
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::ObjectId;
-use shardmill_common::kinds::ingest::ParseTask;
-use shardmill_common::kinds::ingest::{Chunk, ChunkPlace, SourceFormat};
 use shardmill_common::kinds::register::RegisterSpec;
 use shardmill_common::kinds::{JobSpec, Submission};
 use shardmill_common::manifest::ShardEntry;
@@ -36,7 +34,8 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::agent::Agent;
 use crate::door::store_status;
 use crate::fetch::{Fetcher, Where};
-use crate::{ingest, shard};
+use crate::ingest::{Layout, Written, parse_written};
+use crate::shard;
 
 type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -106,26 +105,10 @@ impl FlightDoor {
             writer.finish().map_err(Failure::internal)?;
             drop(writer);
             drop(batches);
-            let fields = schema.fields().iter().map(|f| Field::new(f.name().as_str(), DataType::Null)).collect();
-            let task = ParseTask {
-                chunk: Chunk {
-                    source: 0,
-                    place: ChunkPlace::File { path: String::new(), offset: 0 },
-                    bytes: data.len() as u64,
-                    first_line: 1,
-                    groups: None,
-                },
-                source_name,
-                format: SourceFormat::Arrow.into(),
-                schema: Schema::new(fields).into(),
-                schema_is_fixed: false,
-                nulls: Vec::new().into(),
-                rules: Vec::new().into(),
-                statistics: Vec::new().into(),
-                ordinal: 0,
-                hash: None,
-            };
-            let mut parsed = ingest::parse(data, &task)?;
+            let columns: Vec<Field> =
+                schema.fields().iter().map(|f| Field::new(f.name().as_str(), DataType::Null)).collect();
+            let layout = Layout::Arrow { columns: &columns, fixed: false };
+            let mut parsed = parse_written(data, &Written { what: &source_name, layout, first_line: 1 })?;
             let entry = shard::write(&fetch.store, &mut parsed.frame)?;
             Ok((entry, parsed.observed))
         });

@@ -11,6 +11,7 @@ pub mod frame;
 mod hash;
 pub mod ingest;
 mod model;
+mod origin;
 mod parts;
 pub mod program;
 mod serve;

@@ -26,8 +26,8 @@ impl Parts {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a piece of a part. One that does not come to what its digest says is left out: the launch that names it will say
-    /// that it is not there.
+    /// Takes a piece of a part. One that does not come to what its digest says is left out: the launch that names it cannot be
+    /// read, which ends the session; in the next one it is sent anew.
     pub fn take(&self, job: JobId, digest: Digest, piece: &str, last: bool) {
         let mut state = self.state();
         state.coming.entry((job, digest)).or_default().push_str(piece);
@@ -122,5 +122,7 @@ mod tests {
         parts.clear();
         parts.take(JobId(1), part.digest, part.json.get(), true);
         assert!(read(&parts, part.digest).is_ok());
+        parts.clear();
+        assert!(read(&parts, part.digest).is_err());
     }
 }

@@ -71,7 +71,8 @@ pub fn deletions(fetch: &Fetcher, place: &Where, shard: &ShardEntry) -> Result<O
     Ok(Some(bitmap))
 }
 
-fn keep_mask(dropped: &RoaringBitmap, rows: u64) -> BooleanChunked {
+/// Which of so many rows stay.
+pub fn keep_mask(dropped: &RoaringBitmap, rows: u64) -> BooleanChunked {
     let mut keep = vec![true; rows as usize];
     for row in dropped {
         if let Some(slot) = keep.get_mut(row as usize) {

@@ -19,15 +19,12 @@ use shardmill_proto::dial::dial;
 use shardmill_proto::v1::coordinator_client::CoordinatorClient;
 use shardmill_proto::v1::worker_client::WorkerClient;
 use shardmill_proto::v1::{Bytes, Json};
-use shardmill_proto::{MAX_MESSAGE_BYTES, decode, encode, status_to_refusal};
+use shardmill_proto::{MAX_MESSAGE_BYTES, OBJECT_ID_HEADER, decode, encode, status_to_refusal};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 type Door = InterceptedService<Channel, AddToken>;
-
-/// The header of a store call that names the object, where the client chooses its id.
-pub const OBJECT_ID_HEADER: &str = "object-id";
 
 /// Bytes of one message of a store call.
 pub const STORE_PIECE: usize = 1 << 20;
@@ -35,7 +32,7 @@ pub const STORE_PIECE: usize = 1 << 20;
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The cluster could not be reached: exit status 3.
+    /// The cluster could not be reached.
     #[error("cannot reach the cluster at {url}: {message}")]
     Unreachable { url: String, message: String },
     #[error("{0}")]

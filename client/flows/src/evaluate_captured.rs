@@ -1,7 +1,7 @@
 //! Evaluation of what an endpoint captured: joins what an endpoint was asked and answered with the truth that
 //! came to be known, and evaluates each variant and model version by what it answered then.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use arrow::array::{Array, AsArray};
@@ -16,7 +16,7 @@ use shardmill_common::manifest::Manifest;
 use shardmill_common::model::{Evaluation, ModelRef, Served};
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::schema::Schema;
-use shardmill_common::status::JobStatus;
+use shardmill_common::status::{JobState, JobStatus};
 
 use crate::capture::flush_all;
 use crate::error::FlowError;
@@ -131,11 +131,11 @@ pub async fn evaluate(
         return Err(FlowError::wrong(format!(
             "--plot: there are {} evaluations ({}): name a folder, or one of them with --variant",
             answered.len(),
-            listed(answered.keys())
+            listed(answered.iter())
         )));
     }
     let mut first_error = None;
-    for who in answered.keys() {
+    for who in &answered {
         match one(host, s, asked, (&captured.schema, &labels), who, &labelled).await {
             Ok((status, evaluation)) => {
                 let plots = match plot {
@@ -149,6 +149,8 @@ pub async fn evaluate(
                 findings.evaluations.push(One { status, evaluation, plots });
             }
             Err(FlowError::Stopped) => return Err(FlowError::Stopped),
+            // Whoever ends one of the evaluations wants no other.
+            Err(FlowError::Job(status)) if status.state == JobState::Cancelled => return Err(FlowError::Job(status)),
             // What another variant answered can be evaluated all the same.
             Err(e) => {
                 let why = match &e {
@@ -256,13 +258,13 @@ async fn discard(s: &Session, dataset: Option<&DatasetRef>) {
     }
 }
 
-/// Every variant with every model version that answered, and their rows.
+/// Every variant with every model version that answered.
 async fn who_answered(
     host: &dyn Host,
     s: &Session,
     asked: &Asked,
     labelled: &DatasetRef,
-) -> Result<BTreeMap<Who, i64>, FlowError> {
+) -> Result<BTreeSet<Who>, FlowError> {
     let rows = Aggregate { name: "rows".into(), function: Function::Count, column: None };
     let spec = JobSpec::Aggregate(AggregateSpec {
         input: labelled.clone(),
@@ -275,7 +277,7 @@ async fn who_answered(
     let dataset = status.dataset.ok_or_else(|| FlowError::failed("the aggregation made no dataset"))?;
     let read = or_stopped(host, batches(&s.client, &dataset, GROUPS)).await;
     discard(s, Some(&dataset)).await;
-    let mut found = BTreeMap::new();
+    let mut found = BTreeSet::new();
     for batch in &read? {
         let text = |name: &str| {
             batch.column_by_name(name).and_then(|c| c.as_string_opt::<i64>()).ok_or_else(|| {
@@ -285,7 +287,6 @@ async fn who_answered(
             })
         };
         let (endpoints, variants, models) = (text(ENDPOINT)?, text(VARIANT)?, text(MODEL)?);
-        let counts = batch.column_by_name("rows").and_then(|c| c.as_primitive_opt::<arrow::datatypes::Int64Type>());
         for row in 0..batch.num_rows() {
             if [endpoints, variants, models].iter().any(|c| c.is_null(row))
                 || endpoints.value(row) != asked.endpoint.as_str()
@@ -293,8 +294,7 @@ async fn who_answered(
             {
                 continue;
             }
-            let who = Who { variant: variants.value(row).to_owned(), model: models.value(row).to_owned() };
-            found.insert(who, counts.map_or(0, |c| c.value(row)));
+            found.insert(Who { variant: variants.value(row).to_owned(), model: models.value(row).to_owned() });
         }
     }
     Ok(found)

@@ -10,6 +10,7 @@ use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::ingest::IngestSpec;
 use shardmill_common::name::DatasetName;
 use shardmill_common::status::JobStatus;
+use shardmill_common::units::show_count;
 
 use crate::error::FlowError;
 use crate::host::{Host, or_stopped};
@@ -35,14 +36,34 @@ pub enum Ingested {
     NothingNew { skipped: u64 },
 }
 
-/// Opens the sources as far as it takes to know what they are.
+/// Opens the sources as far as it takes to know what they are. A host that stops stops the reader.
 pub async fn inspect(host: &dyn Host, sources: Vec<String>, options: &ReadOptions) -> Result<Looked, FlowError> {
-    let options = options.clone();
-    let looking = tokio::task::spawn_blocking(move || look(&sources, &options, &Pulse::default()));
-    or_stopped(host, async { joined(looking.await) }).await
+    let (options, pulse) = (options.clone(), Pulse::default());
+    let looking = tokio::task::spawn_blocking({
+        let pulse = pulse.clone();
+        move || look(&sources, &options, &pulse)
+    });
+    let looked = reading(host, &pulse, looking).await?;
+    for name in &looked.twice {
+        host.notice(&format!("{name} was named twice; it is taken once"));
+    }
+    Ok(looked)
 }
 
-/// Reads the sources and runs the job; `spec` says everything but what they tell.
+/// Waits for what reads sources on a thread of its own, and makes it give up where the host stops.
+pub(crate) async fn reading<T>(
+    host: &dyn Host,
+    pulse: &Pulse,
+    work: tokio::task::JoinHandle<Result<T, FlowError>>,
+) -> Result<T, FlowError> {
+    let read = or_stopped(host, async { joined(work.await) }).await;
+    if matches!(read, Err(FlowError::Stopped)) {
+        pulse.stop.store(true, Ordering::Relaxed);
+    }
+    read
+}
+
+/// Reads the sources and runs the job; `spec` says everything but what they and the options of reading tell.
 pub async fn run(
     host: &dyn Host,
     session: &Session,
@@ -55,6 +76,8 @@ pub async fn run(
         true => Some(or_stopped(host, Uploader::new(&session.client, spec.replicas)).await?),
         false => None,
     };
+    spec.nulls.clone_from(&way.options.nulls);
+    spec.schema_is_fixed = way.options.schema.is_some();
     let plan = Plan {
         options: way.options,
         shard_size: way.shard_size,
@@ -65,6 +88,9 @@ pub async fn run(
     };
     let prepared = prepare(host, looked, plan).await?;
     let skipped = prepared.skipped as u64;
+    if skipped > 0 {
+        host.hint(&format!("{} source(s) left out: an earlier ingest took them", show_count(skipped)));
+    }
     if prepared.sources.is_empty() {
         return Ok(Ingested::NothingNew { skipped });
     }
@@ -73,7 +99,7 @@ pub async fn run(
     Ok(Ingested::Done { status, skipped })
 }
 
-pub(crate) fn joined<T>(result: Result<Result<T, FlowError>, tokio::task::JoinError>) -> Result<T, FlowError> {
+fn joined<T>(result: Result<Result<T, FlowError>, tokio::task::JoinError>) -> Result<T, FlowError> {
     result.map_err(|e| FlowError::failed(format!("reading the sources was stopped: {e}")))?
 }
 

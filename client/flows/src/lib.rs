@@ -13,7 +13,7 @@ pub mod ingest;
 pub mod jobs;
 pub mod machine;
 pub mod model_export;
-pub mod plot;
+mod plot;
 pub mod predict_file;
 mod predict_rejects;
 pub mod read;

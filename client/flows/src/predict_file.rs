@@ -13,7 +13,6 @@ use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::prediction::added_columns;
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::status::JobStatus;
-use shardmill_common::text::Encoding;
 use shardmill_common::units::RejectLimit;
 
 use crate::download::export;
@@ -25,7 +24,7 @@ use crate::jobs;
 use crate::predict_rejects::{Rejects, rejects_path};
 use crate::read::arrow_schema;
 use crate::session::Session;
-use crate::sources::{Kind, Looked, ReadOptions, RowFinder};
+use crate::sources::{Looked, ReadOptions, RowFinder};
 use shardmill_client::{Client, ClientError};
 
 /// What is asked for.
@@ -113,23 +112,7 @@ fn keep_input(from: &str, to: &str) -> Result<(), FlowError> {
 
 impl FileJob {
     fn read_options(&self) -> ReadOptions {
-        let kind = self.format.map(|format| match format {
-            Format::Csv => Kind::Csv,
-            Format::Tsv => Kind::Tsv,
-            Format::Jsonl => Kind::Jsonl,
-            Format::Lines => Kind::Lines,
-            Format::Parquet => Kind::Parquet,
-            Format::Arrow => Kind::Arrow,
-        });
-        ReadOptions {
-            kind,
-            delimiter: self.delimiter,
-            quote: Some(b'"'),
-            header: true,
-            encoding: Encoding::Utf8,
-            schema: None,
-            nulls: self.nulls.clone(),
-        }
+        ReadOptions { kind: self.format, delimiter: self.delimiter, nulls: self.nulls.clone(), ..Default::default() }
     }
 
     /// The output's format: as asked for, by its name, or the input's.

@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 use crate::error::FlowError;
 use crate::export::{Compression, Format, Settings, Step, Target, write_all};
 use crate::host::{Host, or_stopped};
-use crate::ingest::joined;
+use crate::ingest::reading;
 use crate::read::Reader;
-use crate::sources::RowFinder;
+use crate::sources::{Pulse, RowFinder};
 use shardmill_client::Client;
 
 /// `PATH.rejects.csv`.
@@ -65,8 +65,12 @@ impl Rejects {
         found.sort_by_key(|r| r.line);
         let numbers: Vec<u64> = found.iter().map(|r| r.line).collect();
         let unread: HashSet<u64> = self.rejects.iter().map(|r| r.line).collect();
-        let finding = tokio::task::spawn_blocking(move || finder.find(&numbers, &unread));
-        let rows = or_stopped(host, async { joined(finding.await) }).await?;
+        let pulse = Pulse::default();
+        let finding = tokio::task::spawn_blocking({
+            let pulse = pulse.clone();
+            move || finder.find(&numbers, &unread, &pulse)
+        });
+        let rows = reading(host, &pulse, finding).await?;
         for (reject, row) in found.iter_mut().zip(rows) {
             reject.line = row.line;
             if let Some(raw) = row.raw {
@@ -102,7 +106,7 @@ impl Rejects {
             }
             write_all(target, &settings, Box::new(std::io::sink()), receive)
         });
-        joined(writing.await).map(|_| ())
+        writing.await.map_err(|e| FlowError::failed(format!("the writer stopped: {e}")))?.map(|_| ())
     }
 
     fn batch(&self) -> Result<RecordBatch, FlowError> {

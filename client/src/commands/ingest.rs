@@ -16,8 +16,9 @@ use crate::error::CliError;
 use crate::table::Table;
 use crate::{jobs, session};
 use shardmill_flows::Session;
+use shardmill_flows::export::Format;
 use shardmill_flows::ingest::{self, Ingested, Way};
-use shardmill_flows::sources::{Kind, ReadOptions, parse_delimiter, parse_quote, parse_schema};
+use shardmill_flows::sources::{ReadOptions, parse_delimiter, parse_quote, parse_schema};
 use shardmill_flows::text;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -134,14 +135,14 @@ impl IngestArgs {
     fn read_options(&self) -> Result<ReadOptions, CliError> {
         let kind = match self.format {
             FormatArg::Auto => None,
-            FormatArg::Csv => Some(Kind::Csv),
-            FormatArg::Tsv => Some(Kind::Tsv),
-            FormatArg::Jsonl => Some(Kind::Jsonl),
-            FormatArg::Lines => Some(Kind::Lines),
-            FormatArg::Parquet => Some(Kind::Parquet),
-            FormatArg::Arrow => Some(Kind::Arrow),
+            FormatArg::Csv => Some(Format::Csv),
+            FormatArg::Tsv => Some(Format::Tsv),
+            FormatArg::Jsonl => Some(Format::Jsonl),
+            FormatArg::Lines => Some(Format::Lines),
+            FormatArg::Parquet => Some(Format::Parquet),
+            FormatArg::Arrow => Some(Format::Arrow),
         };
-        if kind == Some(Kind::Lines) {
+        if kind == Some(Format::Lines) {
             let of_cells = [
                 ("--delimiter", self.delimiter.is_some()),
                 ("--no-header", self.no_header),
@@ -196,29 +197,14 @@ pub async fn run(context: &Context, args: IngestArgs) -> Result<(), CliError> {
     let options = args.read_options()?;
     let spec = args.spec(&options)?;
     let looked = ingest::inspect(context, args.sources.clone(), &options).await?;
-    for name in &looked.twice {
-        context.out.notice(&format!("{name} was named twice; it is taken once"));
-    }
     session::with_own_interrupt(context, async |s| {
         let way = Way { options, shard_size: args.shard_size, new_only: args.new_only };
         match ingest::run(context, s, looked, way, spec).await? {
-            Ingested::Done { status, skipped } => {
-                left_out(context, skipped);
-                jobs::report(context, &status)
-            }
-            Ingested::NothingNew { skipped } => {
-                left_out(context, skipped);
-                nothing_new(context, s, &args.output).await
-            }
+            Ingested::Done { status, .. } => jobs::report(context, &status),
+            Ingested::NothingNew { .. } => nothing_new(context, s, &args.output).await,
         }
     })
     .await
-}
-
-fn left_out(context: &Context, skipped: u64) {
-    if skipped > 0 {
-        context.out.hint(&format!("{} source(s) left out: an earlier ingest took them", show_count(skipped)));
-    }
 }
 
 /// `--new-only` found nothing new: the dataset stays as it is, which is what was asked for.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
+use super::{Kind, reads, writes};
 use crate::name::{DatasetName, DatasetRef};
 use crate::phase::phases;
 use crate::schema::{DataType, Field, Schema};
@@ -196,21 +196,8 @@ pub struct MergeGroupsTask {
 }
 
 impl Kind for AggregateSpec {
-    fn inputs(&self) -> Vec<&DatasetRef> {
-        vec![&self.input]
-    }
-
-    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
-        vec![&mut self.input]
-    }
-
-    fn outputs(&self) -> Vec<&DatasetName> {
-        vec![&self.output]
-    }
-
-    fn replicas(&self) -> Option<u32> {
-        self.replicas
-    }
+    reads!(input);
+    writes!(output, replicas);
 }
 
 impl Task for AggregateTask {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
+use super::{Kind, reads, writes};
 use crate::name::{DatasetName, DatasetRef};
 use crate::phase::phases;
 use crate::rules::{Rule, RuleSet, RuleStatistics};
@@ -28,21 +28,8 @@ pub struct CleanSpec {
 }
 
 impl Kind for CleanSpec {
-    fn inputs(&self) -> Vec<&DatasetRef> {
-        vec![&self.input]
-    }
-
-    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
-        vec![&mut self.input]
-    }
-
-    fn outputs(&self) -> Vec<&DatasetName> {
-        vec![&self.output]
-    }
-
-    fn replicas(&self) -> Option<u32> {
-        self.replicas
-    }
+    reads!(input);
+    writes!(output, replicas);
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +41,8 @@ pub struct CleanTask {
     pub rules: Shared<Vec<Rule>>,
     /// What the rules before needed to know of the whole dataset: an entry a rule, `None` where nothing was needed.
     pub statistics: Shared<Vec<Option<RuleStatistics>>>,
+    /// What the rules probably make of that schema.
+    pub expects: Shared<Schema>,
     /// For rejects and messages: the dataset's name and the rows before these shards.
     pub source_name: String,
     pub first_row: u64,
@@ -83,6 +72,10 @@ pub struct MergeStatisticsTask {
 impl Task for CleanTask {
     fn opens(&self) -> Vec<&ShardInput> {
         self.inputs.iter().collect()
+    }
+
+    fn expects(&self) -> Option<&Schema> {
+        Some(&self.expects)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
+use super::{Kind, reads, writes};
 use crate::name::{DatasetName, DatasetRef};
 use crate::phase::phases;
 use crate::schema::Schema;
@@ -10,9 +10,11 @@ use crate::shared::Shared;
 use crate::task::{ShardInput, Task};
 
 phases! {
-    /// Also the last phase of an ingest that adds to a dataset of many small shards.
     pub enum CompactPhase {
+        /// Also the last phase of an ingest that adds to a dataset of many small shards.
         Compact = "compact",
+        /// Of any job that wrote many small shards.
+        Outputs = "compact outputs",
     }
 }
 
@@ -24,24 +26,11 @@ pub struct CompactSpec {
 }
 
 impl Kind for CompactSpec {
-    fn inputs(&self) -> Vec<&DatasetRef> {
-        vec![&self.input]
-    }
-
-    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
-        vec![&mut self.input]
-    }
-
-    fn outputs(&self) -> Vec<&DatasetName> {
-        vec![&self.output]
-    }
-
-    fn replicas(&self) -> Option<u32> {
-        self.replicas
-    }
+    reads!(input);
+    writes!(output, replicas);
 }
 
-/// Writes the rows of these shards, one after another, as one shard.
+/// Writes the rows of these shards, one after another, as one shard of this schema.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CompactTask {
     pub inputs: Vec<ShardInput>,

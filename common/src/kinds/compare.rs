@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
+use super::{Kind, reads, writes};
 use crate::name::{DatasetName, DatasetRef};
 use crate::phase::phases;
 use crate::schema::{DataType, Schema};
@@ -61,21 +61,8 @@ pub struct CompareSpec {
 }
 
 impl Kind for CompareSpec {
-    fn inputs(&self) -> Vec<&DatasetRef> {
-        vec![&self.left, &self.right]
-    }
-
-    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
-        vec![&mut self.left, &mut self.right]
-    }
-
-    fn outputs(&self) -> Vec<&DatasetName> {
-        vec![&self.output]
-    }
-
-    fn replicas(&self) -> Option<u32> {
-        self.replicas
-    }
+    reads!(left, right);
+    writes!(output, replicas);
 }
 
 /// What a match is for.

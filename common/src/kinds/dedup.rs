@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
+use super::{Kind, reads, writes};
 use crate::name::{DatasetName, DatasetRef};
 use crate::phase::phases;
 use crate::schema::{DataType, Schema};
@@ -44,21 +44,8 @@ pub struct DedupSpec {
 }
 
 impl Kind for DedupSpec {
-    fn inputs(&self) -> Vec<&DatasetRef> {
-        vec![&self.input]
-    }
-
-    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
-        vec![&mut self.input]
-    }
-
-    fn outputs(&self) -> Vec<&DatasetName> {
-        vec![&self.output]
-    }
-
-    fn replicas(&self) -> Option<u32> {
-        self.replicas
-    }
+    reads!(input);
+    writes!(output, replicas);
 }
 
 /// A column to hash, and the type its values are brought to first (`None`: as they are).

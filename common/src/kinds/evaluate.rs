@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
 use super::ingest::Source;
+use super::{Kind, reads, writes};
 use crate::model::{Assessment, Model, ModelRef, OnnxGraph, Ranking, Served};
-use crate::name::{DatasetName, DatasetRef};
+use crate::name::DatasetRef;
 use crate::phase::phases;
 use crate::schema::Schema;
 use crate::shared::Shared;
@@ -34,21 +34,8 @@ pub struct EvaluateSpec {
 }
 
 impl Kind for EvaluateSpec {
-    fn inputs(&self) -> Vec<&DatasetRef> {
-        vec![&self.input]
-    }
-
-    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
-        vec![&mut self.input]
-    }
-
-    fn outputs(&self) -> Vec<&DatasetName> {
-        Vec::new()
-    }
-
-    fn replicas(&self) -> Option<u32> {
-        None
-    }
+    reads!(input);
+    writes!();
 
     fn graph(&self) -> Option<&OnnxGraph> {
         self.resolved.as_ref()?.graph()

@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
+use super::{Kind, reads, writes};
 use crate::model::{Encoder, ModelName, OnnxGraph, Target};
-use crate::name::{DatasetName, DatasetRef};
 
 /// A graph that was read and checked by the client, and uploaded to the coordinator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,21 +19,8 @@ pub struct ImportSpec {
 }
 
 impl Kind for ImportSpec {
-    fn inputs(&self) -> Vec<&DatasetRef> {
-        Vec::new()
-    }
-
-    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
-        Vec::new()
-    }
-
-    fn outputs(&self) -> Vec<&DatasetName> {
-        Vec::new()
-    }
-
-    fn replicas(&self) -> Option<u32> {
-        None
-    }
+    reads!();
+    writes!();
 
     fn graph(&self) -> Option<&OnnxGraph> {
         Some(&self.graph)

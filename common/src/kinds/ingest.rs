@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
 use super::dedup::{DedupOptions, HashPlan};
+use super::{Kind, reads, writes};
 use crate::manifest::{Manifest, ObjectRef};
 use crate::name::{DatasetName, DatasetRef};
 use crate::phase::phases;
@@ -114,21 +114,8 @@ pub struct IngestSpec {
 }
 
 impl Kind for IngestSpec {
-    fn inputs(&self) -> Vec<&DatasetRef> {
-        Vec::new()
-    }
-
-    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
-        Vec::new()
-    }
-
-    fn outputs(&self) -> Vec<&DatasetName> {
-        vec![&self.output]
-    }
-
-    fn replicas(&self) -> Option<u32> {
-        self.replicas
-    }
+    reads!();
+    writes!(output, replicas);
 
     fn objects(&self) -> Vec<&ObjectRef> {
         let uploaded = self.chunks.iter().filter_map(|chunk| match &chunk.place {
@@ -161,6 +148,8 @@ pub struct ParseTask {
     /// Rules to apply after parsing, with what they needed to know of the whole dataset: an entry a rule.
     pub rules: Shared<Vec<Rule>>,
     pub statistics: Shared<Vec<Option<RuleStatistics>>>,
+    /// What the rules probably make of `schema`.
+    pub expects: Shared<Schema>,
     /// The shard's place in the dataset.
     pub ordinal: u32,
     /// Also write the row hashes to the shuffle.
@@ -170,8 +159,9 @@ pub struct ParseTask {
 /// The `result` of a parse task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ParseResult {
-    /// The types that the cells of the chunk need, before any rule, joined with those it was parsed with.
-    pub observed: Schema,
+    /// The types that the cells of the chunk need, before any rule, joined with those it was parsed with, where they are
+    /// other ones.
+    pub observed: Option<Schema>,
     /// `file:line: reason`, of the first rejected row.
     pub first_reject: Option<String>,
 }
@@ -183,6 +173,10 @@ impl Task for ParseTask {
 
     fn input_bytes(&self) -> u64 {
         self.chunk.bytes
+    }
+
+    fn expects(&self) -> Option<&Schema> {
+        Some(&self.expects)
     }
 }
 

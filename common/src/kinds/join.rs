@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
+use super::{Kind, reads, writes};
 use crate::kinds::compare::MergedColumn;
 use crate::kinds::dedup::HashColumn;
 use crate::name::{DatasetName, DatasetRef};
@@ -81,21 +81,8 @@ pub struct TooLarge {
 }
 
 impl Kind for JoinSpec {
-    fn inputs(&self) -> Vec<&DatasetRef> {
-        vec![&self.left, &self.right]
-    }
-
-    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
-        vec![&mut self.left, &mut self.right]
-    }
-
-    fn outputs(&self) -> Vec<&DatasetName> {
-        vec![&self.output]
-    }
-
-    fn replicas(&self) -> Option<u32> {
-        self.replicas
-    }
+    reads!(left, right);
+    writes!(output, replicas);
 }
 
 impl Task for LookupTask {

@@ -5,8 +5,8 @@ pub mod step;
 use serde::{Deserialize, Serialize};
 
 use self::step::{Step, Work};
-use super::Kind;
 use super::sort::SortKey;
+use super::{Kind, writes};
 use crate::kinds::dedup::HashColumn;
 use crate::manifest::ObjectRef;
 use crate::name::{DatasetName, DatasetRef};
@@ -268,13 +268,6 @@ pub struct ReduceTask {
     pub work: Shared<Work>,
 }
 
-/// Brings a shard that a program wrote to the columns and types of all of them together.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ConformTask {
-    pub input: ShardInput,
-    pub schema: Shared<Schema>,
-}
-
 impl Kind for MapReduceSpec {
     fn inputs(&self) -> Vec<&DatasetRef> {
         self.inputs.iter().map(|input| &input.dataset).collect()
@@ -284,13 +277,7 @@ impl Kind for MapReduceSpec {
         self.inputs.iter_mut().map(|input| &mut input.dataset).collect()
     }
 
-    fn outputs(&self) -> Vec<&DatasetName> {
-        vec![&self.output]
-    }
-
-    fn replicas(&self) -> Option<u32> {
-        self.replicas
-    }
+    writes!(output, replicas);
 
     fn objects(&self) -> Vec<&ObjectRef> {
         self.work.files.iter().map(|file| &file.object).collect()
@@ -324,11 +311,19 @@ impl Task for MapTask {
     fn runs_programs(&self) -> bool {
         self.step.as_ref().is_some_and(|step| step.is_program())
     }
+
+    fn expects(&self) -> Option<&Schema> {
+        self.produces.as_deref()
+    }
 }
 
 impl Task for CombineTask {
     fn opens(&self) -> Vec<&ShardInput> {
         Vec::new()
+    }
+
+    fn expects(&self) -> Option<&Schema> {
+        Some(&self.schema)
     }
 }
 
@@ -340,10 +335,8 @@ impl Task for ReduceTask {
     fn runs_programs(&self) -> bool {
         self.step.is_program()
     }
-}
 
-impl Task for ConformTask {
-    fn opens(&self) -> Vec<&ShardInput> {
-        vec![&self.input]
+    fn expects(&self) -> Option<&Schema> {
+        self.produces.as_deref()
     }
 }

@@ -26,6 +26,43 @@ use crate::manifest::ObjectRef;
 use crate::model::OnnxGraph;
 use crate::name::{DatasetName, DatasetRef};
 
+/// The fields of a spec that name the datasets it reads, as [`Kind`] asks for them.
+macro_rules! reads {
+    ($($field:ident),*) => {
+        fn inputs(&self) -> Vec<&$crate::name::DatasetRef> {
+            vec![$(&self.$field),*]
+        }
+
+        fn inputs_mut(&mut self) -> Vec<&mut $crate::name::DatasetRef> {
+            vec![$(&mut self.$field),*]
+        }
+    };
+}
+
+/// The fields of a spec that name the dataset it writes and the copies that were asked for, as [`Kind`] asks for them.
+macro_rules! writes {
+    () => {
+        fn outputs(&self) -> Vec<&$crate::name::DatasetName> {
+            Vec::new()
+        }
+
+        fn replicas(&self) -> Option<u32> {
+            None
+        }
+    };
+    ($output:ident, $replicas:ident) => {
+        fn outputs(&self) -> Vec<&$crate::name::DatasetName> {
+            vec![&self.$output]
+        }
+
+        fn replicas(&self) -> Option<u32> {
+            self.$replicas
+        }
+    };
+}
+
+pub(crate) use {reads, writes};
+
 /// What everybody must know of a job, whatever its kind.
 pub trait Kind {
     /// The datasets it reads.
@@ -90,7 +127,6 @@ macro_rules! kinds {
                     $(JobSpec::$kind(_) => $name,)+
                 }
             }
-
         }
 
         /// What its kind tells of it.

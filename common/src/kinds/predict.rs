@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
 use super::ingest::Source;
+use super::{Kind, reads, writes};
 use crate::model::{Model, ModelRef, OnnxGraph};
 use crate::name::{DatasetName, DatasetRef};
 use crate::phase::phases;
@@ -32,21 +32,8 @@ pub struct PredictSpec {
 }
 
 impl Kind for PredictSpec {
-    fn inputs(&self) -> Vec<&DatasetRef> {
-        vec![&self.input]
-    }
-
-    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
-        vec![&mut self.input]
-    }
-
-    fn outputs(&self) -> Vec<&DatasetName> {
-        vec![&self.output]
-    }
-
-    fn replicas(&self) -> Option<u32> {
-        self.replicas
-    }
+    reads!(input);
+    writes!(output, replicas);
 
     fn graph(&self) -> Option<&OnnxGraph> {
         self.resolved.as_ref()?.graph()

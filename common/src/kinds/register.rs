@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
+use super::{Kind, reads, writes};
 use crate::manifest::{ObjectRef, ShardEntry};
-use crate::name::{DatasetName, DatasetRef};
+use crate::name::DatasetName;
 use crate::schema::Schema;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,21 +17,8 @@ pub struct RegisterSpec {
 }
 
 impl Kind for RegisterSpec {
-    fn inputs(&self) -> Vec<&DatasetRef> {
-        Vec::new()
-    }
-
-    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
-        Vec::new()
-    }
-
-    fn outputs(&self) -> Vec<&DatasetName> {
-        vec![&self.output]
-    }
-
-    fn replicas(&self) -> Option<u32> {
-        self.replicas
-    }
+    reads!();
+    writes!(output, replicas);
 
     fn objects(&self) -> Vec<&ObjectRef> {
         self.shards.iter().flat_map(ShardEntry::objects).collect()

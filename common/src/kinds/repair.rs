@@ -3,9 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
+use super::{Kind, reads, writes};
 use crate::manifest::ObjectRef;
-use crate::name::{DatasetName, DatasetRef};
 use crate::phase::phases;
 use crate::task::{ShardInput, Task, TaskRange};
 
@@ -21,21 +20,8 @@ pub struct RepairSpec {
 }
 
 impl Kind for RepairSpec {
-    fn inputs(&self) -> Vec<&DatasetRef> {
-        Vec::new()
-    }
-
-    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
-        Vec::new()
-    }
-
-    fn outputs(&self) -> Vec<&DatasetName> {
-        Vec::new()
-    }
-
-    fn replicas(&self) -> Option<u32> {
-        None
-    }
+    reads!();
+    writes!();
 
     fn objects(&self) -> Vec<&ObjectRef> {
         self.objects.iter().collect()

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
+use super::{Kind, reads};
 use crate::name::{DatasetName, DatasetRef};
 use crate::phase::phases;
 use crate::schema::Schema;
@@ -35,13 +35,7 @@ pub struct SplitSpec {
 }
 
 impl Kind for SplitSpec {
-    fn inputs(&self) -> Vec<&DatasetRef> {
-        vec![&self.input]
-    }
-
-    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
-        vec![&mut self.input]
-    }
+    reads!(input);
 
     fn outputs(&self) -> Vec<&DatasetName> {
         self.into.iter().map(|side| &side.output).collect()
@@ -52,10 +46,19 @@ impl Kind for SplitSpec {
     }
 }
 
-/// The part of a permutation of rows that one side of a split takes.
+/// A stratum of the dataset: the rows of one value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stratum {
+    /// `None` for rows without a value there, or where nothing is stratified.
+    pub value: Option<String>,
+    pub rows: u64,
+    /// Up to which place of the permutation of its rows each side takes them, side after side.
+    pub ends: Vec<u64>,
+}
+
+/// The part of a stratum's permutation that one side takes, as a shard sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SplitGroup {
-    /// The stratum; `None` for rows without a value there, or where nothing is stratified.
     pub value: Option<String>,
     /// Rows of the group in the shards before this one, and in all.
     pub first: u64,
@@ -72,8 +75,26 @@ pub struct SplitTask {
     pub schema: Shared<Schema>,
     /// The column to stratify by; without it there is one group.
     pub stratify: Option<String>,
-    pub groups: Vec<SplitGroup>,
+    pub strata: Shared<Vec<Stratum>>,
+    /// The strata that the shard has rows of, by their numbers, with the rows of each in the shards before.
+    pub here: Shared<Vec<(u32, u64)>>,
+    /// Which of the sides.
+    pub side: u32,
     pub seed: u64,
+}
+
+impl SplitTask {
+    /// What the side takes of the shard. A stratum of which it takes nothing is not listed.
+    pub fn groups(&self) -> Vec<SplitGroup> {
+        let side = self.side as usize;
+        let group = |(number, first): &(u32, u64)| {
+            let Stratum { value, rows, ends } = self.strata.get(*number as usize)?;
+            let from = side.checked_sub(1).map_or(Some(0), |before| ends.get(before).copied())?;
+            let to = *ends.get(side)?;
+            (from < to).then(|| SplitGroup { value: value.clone(), first: *first, total: *rows, from, to })
+        };
+        self.here.iter().filter_map(group).collect()
+    }
 }
 
 /// Counts a shard's rows by the values of a column (as text; at most `limit` different ones).

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
 use super::ingest::Source;
+use super::{Kind, reads, writes};
 use crate::model::{Encoder, Learn, Learnt, LinfaFit, LinfaResult, Profile, Target, TrainSpec};
-use crate::name::{DatasetName, DatasetRef};
+use crate::name::DatasetRef;
 use crate::phase::phases;
 use crate::schema::Schema;
 use crate::shared::Shared;
@@ -23,21 +23,8 @@ phases! {
 }
 
 impl Kind for TrainSpec {
-    fn inputs(&self) -> Vec<&DatasetRef> {
-        vec![&self.input]
-    }
-
-    fn inputs_mut(&mut self) -> Vec<&mut DatasetRef> {
-        vec![&mut self.input]
-    }
-
-    fn outputs(&self) -> Vec<&DatasetName> {
-        Vec::new()
-    }
-
-    fn replicas(&self) -> Option<u32> {
-        None
-    }
+    reads!(input);
+    writes!();
 
     /// A model that a job refers to is in the registry, not in the record.
     fn for_record(&mut self) -> (Vec<Source>, Option<DatasetRef>) {

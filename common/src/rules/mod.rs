@@ -9,7 +9,7 @@ mod scalar;
 mod statistics;
 
 pub use columns::Columns;
-pub use plan::{Shape, ShapeColumn};
+pub use plan::{Shape, ShapeColumn, shape_after};
 pub use rule::{Case, Cast, CastError, CastTo, CheckError, Fill, NormalForm, NullsIn, Op, Rule, RuleSet, Side};
 pub use scalar::Scalar;
 pub use statistics::{Carried, ColumnStatistics, Quartiles, RuleStatistics, Statistic};

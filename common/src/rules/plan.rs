@@ -39,17 +39,17 @@ impl Shape {
 impl RuleSet {
     /// Whether the rules make sense for data of this schema. What a `derive` makes is not known here, and is checked where it is made.
     pub fn check(&self, schema: &Schema) -> Result<(), String> {
-        self.shape_after(schema).map(|_| ())
+        shape_after(&self.rules, schema).map(|_| ())
     }
+}
 
-    /// The columns that come out when data of this schema goes in.
-    pub fn shape_after(&self, schema: &Schema) -> Result<Shape, String> {
-        let mut shape = Shape::from(schema);
-        for rule in &self.rules {
-            rule.advance(&mut shape)?;
-        }
-        Ok(shape)
+/// The columns that come out when data of this schema goes through these rules.
+pub fn shape_after(rules: &[Rule], schema: &Schema) -> Result<Shape, String> {
+    let mut shape = Shape::from(schema);
+    for rule in rules {
+        rule.advance(&mut shape)?;
     }
+    Ok(shape)
 }
 
 impl Rule {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     fn after(text: &str) -> String {
-        let shape = RuleSet::parse(text, "r").unwrap().shape_after(&schema()).unwrap();
+        let shape = shape_after(&RuleSet::parse(text, "r").unwrap().rules, &schema()).unwrap();
         let show = |c: &ShapeColumn| format!("{}:{}", c.name, c.dtype.map_or("?", DataType::name));
         shape.columns.iter().map(show).collect::<Vec<_>>().join(" ")
     }

@@ -212,7 +212,8 @@ fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
 #[inline]
 fn two(tens: u8, ones: u8) -> Option<u8> {
     let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
-    (tens <= 9 && ones <= 9).then_some(tens * 10 + ones)
+    // Not `then_some`: its argument is computed for any bytes, and the product of some overflows.
+    (tens <= 9 && ones <= 9).then(|| tens * 10 + ones)
 }
 
 /// Days since 1970 of a date of the Gregorian calendar: `days_from_civil` of Howard Hinnant's
@@ -324,6 +325,8 @@ mod tests {
             "1970-01-01 00:00:00.",
             "1970-01-01T00:00Z",
             "1970-01-01 ",
+            "1970-01-01\0\0 \0\0:\0\0",
+            "1970-01-01T\0\0:\0\0",
         ] {
             assert_eq!(parse_datetime(no.as_bytes()), None, "{no}");
         }

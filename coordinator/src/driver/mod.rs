@@ -170,15 +170,17 @@ impl Driver {
         retention: Retention,
     ) -> Result<(Self, Handle, Mailbox), JournalError> {
         let core = journal.replay(options, Timestamp::now())?;
-        for job in core.running_jobs() {
+        let running = core.running_jobs();
+        for job in &running {
             tracing::info!(job = %job.job, kind = job.kind, "taking up an unfinished job");
         }
+        let running: HashSet<JobId> = running.into_iter().map(|status| status.job).collect();
         let (tx, rx) = mpsc::channel(4096);
         let handle = Handle { mailbox: tx, cluster: journal.cluster, epoch: journal.epoch };
-        let (reader, running) = (journal.reader(), core.running_jobs());
+        let reader = journal.reader();
         let logs = Logs::start(layout.clone(), move |job| {
             // What cannot be found out is kept.
-            running.iter().any(|status| status.job == job) || reader.has::<Finished>(&job).unwrap_or(true)
+            running.contains(&job) || reader.has::<Finished>(&job).unwrap_or(true)
         });
         let driver = Self {
             layout,

@@ -53,7 +53,9 @@ impl Driver {
             }
             Effect::DropParts { worker, job, parts } => {
                 if let Some(session) = self.sessions.get_mut(&worker) {
-                    session.parts.retain(|(of, digest)| *of != job || !parts.contains(digest));
+                    for digest in &parts {
+                        session.parts.remove(&(job, *digest));
+                    }
                 }
                 self.send(worker, ToWorker::DropParts { job, parts });
             }

@@ -10,7 +10,6 @@ use shardmill_common::kinds::ingest::IngestSpec;
 use shardmill_common::kinds::predict::PredictOutputs;
 use shardmill_common::model::Round;
 use shardmill_common::name::DatasetRef;
-use shardmill_common::text::Encoding;
 use shardmill_common::units::RejectLimit;
 use shardmill_flows::download::export;
 use shardmill_flows::export::{Compression, Format, Settings, Target};
@@ -20,18 +19,6 @@ use shardmill_flows::read::arrow_schema;
 use shardmill_flows::sources::ReadOptions;
 use shardmill_flows::{FlowError, Host, Progress, Quiet, Session};
 use shardmill_tests::Cluster;
-
-fn options() -> ReadOptions {
-    ReadOptions {
-        kind: None,
-        delimiter: None,
-        quote: Some(b'"'),
-        header: true,
-        encoding: Encoding::Utf8,
-        schema: None,
-        nulls: Vec::new(),
-    }
-}
 
 fn ingest_spec(output: &str) -> IngestSpec {
     IngestSpec {
@@ -58,8 +45,8 @@ async fn ingested(
     path: &str,
     new_only: bool,
 ) -> Result<Ingested, FlowError> {
-    let looked = ingest::inspect(host, vec![path.to_owned()], &options()).await?;
-    let way = Way { options: options(), shard_size: Some(2000), new_only };
+    let looked = ingest::inspect(host, vec![path.to_owned()], &ReadOptions::default()).await?;
+    let way = Way { options: ReadOptions::default(), shard_size: Some(2000), new_only };
     ingest::run(host, session, looked, way, ingest_spec(name)).await
 }
 

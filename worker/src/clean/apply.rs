@@ -1,4 +1,4 @@
-//! Applies rules, in order, to one shard. Text rules are gathered per column and run in one pass.
+//! Applies rules, in order, to the rows of a shard, or of some that are read as one. Text rules are gathered per column and run in one pass.
 
 use polars::prelude::{DataFrame, PlSmallStr, Series};
 use shardmill_common::counters::Counters;
@@ -13,14 +13,14 @@ use super::sql;
 use super::state::{State, internal};
 use super::text::Step;
 
-/// A shard after the rules.
+/// Rows after the rules.
 #[derive(Debug)]
 pub struct Cleaned {
     pub frame: DataFrame,
     pub counters: Counters,
     /// In the order of their rows.
     pub rejected: Vec<RejectedRow>,
-    /// Nothing changed at all: the shard can be reused as it is.
+    /// Nothing changed at all: the shards can be reused as they are.
     pub unchanged: bool,
 }
 

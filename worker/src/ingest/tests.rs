@@ -27,6 +27,7 @@ pub(super) fn task(format: SourceFormat, schema: &[(&str, DataType)]) -> ParseTa
         nulls: vec!["NA".to_owned()].into(),
         rules: vec![].into(),
         statistics: vec![].into(),
+        expects: Schema::default().into(),
         ordinal: 0,
         hash: None,
     }

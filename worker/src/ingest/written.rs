@@ -50,6 +50,7 @@ pub fn parse_written(bytes: Vec<u8>, written: &Written<'_>) -> Result<Parsed, Fa
         nulls: Vec::new().into(),
         rules: Vec::new().into(),
         statistics: Vec::new().into(),
+        expects: Schema::default().into(),
         ordinal: 0,
         hash: None,
     };

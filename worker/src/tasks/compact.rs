@@ -1,4 +1,4 @@
-//! Writing several shards as one.
+//! Writing several shards as one, or a shard in other types and with other columns.
 
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::compact::CompactTask;

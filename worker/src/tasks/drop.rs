@@ -1,6 +1,5 @@
 //! Dropping rows from shards: by a deletion vector, or by writing the shard anew when a third of it is gone.
 
-use polars::prelude::{BooleanChunked, NewChunkedArray};
 use roaring::RoaringBitmap;
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::dedup::DropTask;
@@ -10,7 +9,7 @@ use shardmill_common::task::{ShardInput, TaskOutput};
 
 use super::Context;
 use super::hash::u32s;
-use crate::shard::deletions;
+use crate::shard::{deletions, keep_mask};
 
 pub fn run(context: &Context, task: &DropTask) -> Result<TaskOutput, Failure> {
     // Rows are numbered as the version shows them, so what was dropped before does not count.
@@ -28,8 +27,7 @@ pub fn run(context: &Context, task: &DropTask) -> Result<TaskOutput, Failure> {
         dropping.take(input, &drops.range(first..end).map(|row| row - first).collect())?;
         first = end;
     }
-    let mut kept = dropping.finish()?.into_iter();
-    Ok(TaskOutput { shard: kept.next(), more: kept.collect(), ..Default::default() })
+    Ok(TaskOutput::default().and_shards(dropping.finish()?))
 }
 
 /// Shards from which rows are dropped, one after another. Those that have none left are left out.
@@ -66,13 +64,7 @@ impl<'a> Dropping<'a> {
             return Ok(());
         }
         let frame = self.context.open(input, self.schema)?;
-        let mut keep = vec![true; frame.height()];
-        for row in drops {
-            if let Some(slot) = keep.get_mut(row as usize) {
-                *slot = false;
-            }
-        }
-        let mut left = frame.filter(&BooleanChunked::from_slice("keep".into(), &keep)).map_err(Failure::internal)?;
+        let mut left = frame.filter(&keep_mask(drops, frame.height() as u64)).map_err(Failure::internal)?;
         self.kept.push(self.context.write_shard(&mut left)?);
         Ok(())
     }

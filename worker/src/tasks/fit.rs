@@ -7,17 +7,21 @@ use ndarray::{Array1, Array2};
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::train::FitTask;
 use shardmill_common::model::{GlmRound, LinfaFit, LinfaResult, Link, Packed, Target};
+use shardmill_common::shared::Shared;
 use shardmill_common::task::TaskOutput;
+use shardmill_serving::model::Matrix;
 
 use super::Context;
-use crate::train::{self, Origin, Recipe, Session, Targets};
-use shardmill_serving::model::Matrix;
+use crate::origin::Origin;
+use crate::train::{self, Recipe, Session, Targets};
 
 pub fn run(context: &Context, task: &FitTask) -> Result<TaskOutput, Failure> {
     let Target::Class { classes, .. } = &*task.target else {
         return Err(Failure::internal("linfa fits classes"));
     };
-    let recipe = Recipe { encoder: &task.encoder, target: Some(&task.target), weight_column: None, class_weights: &[] };
+    let unweighted = Shared::default();
+    let recipe =
+        Recipe { encoder: &task.encoder, target: Some(&task.target), weight_column: None, class_weights: &unweighted };
     let width = task.encoder.width();
     let (mut values, mut targets): (Vec<f64>, Vec<usize>) = Default::default();
     let mut first_row = 0;

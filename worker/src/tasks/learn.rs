@@ -6,7 +6,8 @@ use shardmill_common::model::{Learn, Learnt, Link, Target};
 use shardmill_common::task::TaskOutput;
 
 use super::Context;
-use crate::train::{self, Origin, Recipe};
+use crate::origin::Origin;
+use crate::train::{self, Recipe};
 
 pub fn run(context: &Context, task: &LearnTask) -> Result<TaskOutput, Failure> {
     let classes = task.target.as_ref().map_or(0, |target| target.classes().len());
@@ -22,7 +23,7 @@ pub fn run(context: &Context, task: &LearnTask) -> Result<TaskOutput, Failure> {
     }
     let recipe = Recipe {
         encoder: &task.encoder,
-        target: task.target.as_deref(),
+        target: task.target.as_ref(),
         weight_column: task.weight_column.as_deref(),
         class_weights: &task.class_weights,
     };

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use polars::prelude::DataFrame;
 use roaring::RoaringBitmap;
 use shardmill_common::failure::Failure;
-use shardmill_common::ids::ObjectId;
 use shardmill_common::kinds::dedup::{HashColumn, HashPlan};
 use shardmill_common::kinds::join::{JoinHow, LookupTask, TooLarge};
-use shardmill_common::manifest::ShardEntry;
+use shardmill_common::manifest::{ShardEntry, ShardIdentity};
 use shardmill_common::schema::{DataType, Schema};
+use shardmill_common::shared::Shared;
 use shardmill_common::task::TaskOutput;
 
 use super::Context;
@@ -34,12 +34,12 @@ struct Table {
 }
 
 /// What makes two tables the same: shards as a version shows them, columns, keys, and what nulls are.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 struct TableKey {
-    shards: Vec<(ObjectId, Option<ObjectId>)>,
+    shards: Vec<ShardIdentity>,
     columns: Vec<String>,
-    keys: Vec<HashColumn>,
-    schema: Schema,
+    keys: Shared<Vec<HashColumn>>,
+    schema: Shared<Schema>,
     nulls_equal: bool,
 }
 
@@ -80,10 +80,10 @@ fn payload(task: &LookupTask) -> Vec<String> {
 
 fn shared_table(context: &Context, task: &LookupTask, others: &[ShardEntry]) -> Result<Arc<Table>, Failure> {
     let key = TableKey {
-        shards: others.iter().map(|e| (e.object.id, e.deletions.as_ref().map(|d| d.object.id))).collect(),
+        shards: others.iter().map(ShardEntry::identity).collect(),
         columns: payload(task),
-        keys: (*task.other_keys).clone(),
-        schema: (*task.other_schema).clone(),
+        keys: task.other_keys.clone(),
+        schema: task.other_schema.clone(),
         nulls_equal: task.nulls_equal,
     };
     // Held while a table is made: whoever wants the same waits for it instead of making another.
@@ -189,10 +189,7 @@ fn keep(context: &Context, task: &LookupTask, table: &Table, with_partner: bool)
         output.counters.add("rows_dropped", drops.len());
         dropping.take(input, &drops)?;
     }
-    let mut kept = dropping.finish()?.into_iter();
-    output.shard = kept.next();
-    output.more = kept.collect();
-    Ok(output)
+    Ok(output.and_shards(dropping.finish()?))
 }
 
 fn join(context: &Context, task: &LookupTask, table: &Table) -> Result<TaskOutput, Failure> {

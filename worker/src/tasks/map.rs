@@ -12,6 +12,7 @@ use super::bisect::{Offender, first_offender, offenders};
 use super::map_output::Mapped;
 use super::parse::{Reject, write_rejects};
 use super::raw::row_as_json;
+use crate::origin::Origin;
 use crate::program::{Role, Run};
 use crate::sql;
 
@@ -156,7 +157,8 @@ fn few_enough(task: &MapTask, frame: &DataFrame, bad: &[Offender]) -> Result<(),
 }
 
 fn row_named(task: &MapTask, frame: &DataFrame, row: usize) -> String {
-    format!("row {} of {}, {}", task.first_row + row as u64 + 1, task.source_name, row_as_json(frame, row))
+    let origin = Origin { source: &task.source_name, first_row: task.first_row };
+    format!("{}, {}", origin.name(row as u64), row_as_json(frame, row))
 }
 
 fn shard_named(task: &MapTask, frame: &DataFrame) -> String {

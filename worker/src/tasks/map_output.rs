@@ -173,7 +173,7 @@ impl Shuffled<'_> {
         if self.combine.is_some() {
             output.counters.add("rows_combined", self.sent);
         }
-        output.schema = self.schema.or_else(|| self.produces.cloned());
+        output.schema = self.schema;
         Ok(())
     }
 }

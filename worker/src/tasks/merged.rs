@@ -15,7 +15,7 @@ const PIECE_BYTES: u64 = 32 << 20;
 /// In the place of a partner's row: there is none.
 pub const NONE: u32 = u32::MAX;
 
-/// Gathers merged rows of one driving shard.
+/// Gathers merged rows of the driving side's shards.
 pub struct MergedRows<'a> {
     columns: &'a [MergedColumn],
     driver: &'a DataFrame,

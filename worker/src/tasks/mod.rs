@@ -9,7 +9,6 @@ mod check;
 mod clean;
 mod combine;
 mod compact;
-mod conform;
 mod context;
 mod copy;
 mod count;
@@ -62,6 +61,7 @@ pub fn run(context: &Context, kind: &TaskKind) -> Result<TaskOutput, Failure> {
         }
         Ok(mut output) => {
             output.wrote = context.wrote();
+            output.forget_expected_schema(kind);
             Ok(output)
         }
         Err(failure) => {
@@ -96,7 +96,6 @@ fn dispatch(context: &Context, kind: &TaskKind) -> Result<TaskOutput, Failure> {
         TaskKind::Map(task) => map::run(context, task),
         TaskKind::Combine(task) => combine::run(context, task),
         TaskKind::Reduce(task) => reduce::run(context, task),
-        TaskKind::Conform(task) => conform::run(context, task),
         TaskKind::Aggregate(task) => aggregate::run(context, task),
         TaskKind::MergeGroups(task) => merge_groups::run(context, task),
         TaskKind::Sample(task) => sample::run(context, task),

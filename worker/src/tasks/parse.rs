@@ -40,7 +40,8 @@ pub fn run(context: &Context, task: &ParseTask) -> Result<TaskOutput, Failure> {
     counters.add("rows_unreadable", unreadable);
     counters.add("rejected", rejects.len() as u64);
     let first_reject = rejects.first().map(|r| format!("{}:{}: {}", task.source_name, r.line, r.reason));
-    let report = ParseResult { observed: parsed.observed.clone(), first_reject };
+    let observed = Some(std::mem::take(&mut parsed.observed)).filter(|observed| *observed != *task.schema);
+    let report = ParseResult { observed, first_reject };
     // The text is not needed for what follows.
     drop(parsed);
     finish(context, task, cleaned.frame, &rejects, counters, &report)

@@ -8,7 +8,8 @@ use shardmill_common::task::TaskOutput;
 use shardmill_common::watch::{Sample, sampled_row};
 
 use super::Context;
-use crate::train::rows::{self, Origin, original};
+use crate::origin::Origin;
+use crate::train::rows::{self, original};
 use crate::train::{Distinct, MISSING, gather};
 
 /// Values whose moments are taken at once, in two passes over a near cache.

@@ -70,14 +70,14 @@ impl<'a> ShardSink<'a> {
         self.rows
     }
 
-    /// Writes what is left; the shards, the schema and `rows_out` become part of `output`.
+    /// Writes what is left; the shards, the schema (if there were rows) and `rows_out` become part of `output`.
     pub fn finish(mut self, output: &mut TaskOutput) -> Result<(), Failure> {
         self.write()?;
         output.counters.add("rows_out", self.rows);
         let mut shards = self.shards.into_iter();
         output.shard = shards.next();
         output.more = shards.collect();
-        output.schema = self.schema;
+        output.schema = self.schema.or(output.schema.take());
         Ok(())
     }
 }

@@ -13,7 +13,8 @@ use super::drop::Dropping;
 
 pub fn run(context: &Context, task: &SplitTask) -> Result<TaskOutput, Failure> {
     let entry = context.entry(&task.input)?;
-    let mut groups: Vec<Group> = task.groups.iter().map(|g| Group::new(g, task.seed)).collect();
+    let groups = task.groups();
+    let mut groups: Vec<Group> = groups.iter().map(|g| Group::new(g, task.seed)).collect();
     let dropped = match &task.stratify {
         None => dropped_of_one(groups.first_mut(), entry.rows()),
         Some(column) => {

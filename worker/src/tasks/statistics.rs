@@ -6,8 +6,8 @@ use shardmill_common::kinds::clean::{MergeStatisticsTask, StatisticsTask};
 use shardmill_common::task::TaskOutput;
 
 use super::Context;
-use super::clean::row_of;
 use crate::clean::{self, Place};
+use crate::origin::Origin;
 
 /// Rows of a run that are read at once when runs are merged.
 const RUN_BATCH: usize = 1 << 16;
@@ -15,7 +15,8 @@ const RUN_BATCH: usize = 1 << 16;
 pub fn summarise(context: &Context, task: &StatisticsTask) -> Result<TaskOutput, Failure> {
     let Some((rule, before)) = task.rules.split_last() else { return Err(Failure::internal("a summary for no rule")) };
     let frame = context.open(&task.input, &task.schema)?;
-    let (ordinal, row_name) = (task.input.ordinal, |row| row_of(&task.source_name, task.first_row, row));
+    let origin = Origin { source: &task.source_name, first_row: task.first_row };
+    let (ordinal, row_name) = (task.input.ordinal, |row| origin.name(u64::from(row)));
     let frame = clean::apply(frame, before, &task.statistics, &Place { ordinal, row_name: &row_name })?.frame;
     let summary = clean::summarise(&frame, rule, ordinal)?;
     let mut writer = context.shuffle_writer(true)?;

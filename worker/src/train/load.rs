@@ -6,34 +6,37 @@ use polars::prelude::DataFrame;
 use shardmill_common::failure::Failure;
 use shardmill_common::model::{Encoder, Target};
 use shardmill_common::schema::Schema;
+use shardmill_common::shared::Shared;
 use shardmill_common::task::{ShardInput, ShardRef};
 use shardmill_serving::model::Reason;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::numbers::gather;
-use super::rows::{self, Origin};
+use super::rows;
 use super::session::{Session, SessionKey, Targets};
 use crate::model::encode;
+use crate::origin::Origin;
 use crate::tasks::Context;
 
 /// What a session is made of, besides its shard.
 #[derive(Clone, Copy, Debug)]
 pub struct Recipe<'a> {
-    pub encoder: &'a Encoder,
-    pub target: Option<&'a Target>,
+    pub encoder: &'a Shared<Encoder>,
+    pub target: Option<&'a Shared<Target>>,
     pub weight_column: Option<&'a str>,
     /// By class; empty: 1 each.
-    pub class_weights: &'a [f64],
+    pub class_weights: &'a Shared<Vec<f64>>,
 }
 
 impl Recipe<'_> {
     fn columns(&self) -> Vec<String> {
-        let label = self.target.and_then(Target::label).map(|label| label.column.clone());
+        let label = self.target.and_then(|target| target.label()).map(|label| label.column.clone());
         let mut columns = self.encoder.columns();
         columns.extend(label.into_iter().chain(self.weight_column.map(str::to_owned)));
         rows::each_once(columns)
     }
 
+    /// What is shared is written as its digest, so that this takes no time.
     fn digest(&self) -> Result<u128, Failure> {
         let parts = (self.encoder, self.target, self.weight_column, self.class_weights);
         Ok(xxh3_128(&serde_json::to_vec(&parts).map_err(Failure::internal)?))
@@ -49,11 +52,7 @@ pub fn load(
     origin: Origin<'_>,
 ) -> Result<Arc<Session>, Failure> {
     let key = match &input.shard {
-        ShardRef::Stored(entry) => Some(SessionKey {
-            object: entry.object.id,
-            deletions: entry.deletions.as_ref().map(|d| d.object.id),
-            digest: recipe.digest()?,
-        }),
+        ShardRef::Stored(entry) => Some(SessionKey { shard: entry.identity(), digest: recipe.digest()? }),
         ShardRef::Made { .. } => None,
     };
     if let Some(session) = key.and_then(|key| context.sessions.get(&key)) {
@@ -73,7 +72,7 @@ pub fn load(
 /// Encodes a shard's rows.
 pub fn prepare(frame: DataFrame, recipe: Recipe<'_>, origin: Origin<'_>) -> Result<Session, Failure> {
     let shard_rows = frame.height() as u64;
-    let label = recipe.target.and_then(Target::label).map(|label| label.column.as_str());
+    let label = recipe.target.and_then(|target| target.label()).map(|label| label.column.as_str());
     let (frame, labelled) = match label {
         None => (frame, None),
         Some(label) => {
@@ -110,7 +109,7 @@ pub fn prepare(frame: DataFrame, recipe: Recipe<'_>, origin: Origin<'_>) -> Resu
         let numbers = rows::numbers(&frame, name, role)?;
         Ok(kept.as_ref().map_or_else(|| numbers.values().to_vec(), |kept| gather(numbers.values(), kept)))
     };
-    let targets = match recipe.target {
+    let targets = match recipe.target.map(|target| &**target) {
         None | Some(Target::Cluster { .. }) => Targets::None,
         Some(Target::Number { label }) => {
             let values = numbers_of(&label.column, "label")?;

@@ -18,5 +18,4 @@ pub use glm::glm;
 pub use load::{Recipe, load};
 pub use moments::class_moments;
 pub use numbers::{Numbers, gather, has_special};
-pub use rows::Origin;
 pub use session::{Session, Sessions, Targets};

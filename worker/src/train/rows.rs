@@ -9,21 +9,6 @@ use super::category::Distinct;
 use super::numbers::{Numbers, gather};
 use crate::frame::our_type;
 
-/// Where a shard's rows come from, for messages.
-#[derive(Clone, Copy, Debug)]
-pub struct Origin<'a> {
-    pub source: &'a str,
-    /// Rows of the dataset before this shard.
-    pub first_row: u64,
-}
-
-impl Origin<'_> {
-    /// A failure of one row of the shard; rows are counted from 1.
-    pub fn fault(self, row: u64, what: impl std::fmt::Display) -> Failure {
-        Failure::bad_input(format!("row {} of {}: {what}", self.first_row + row + 1, self.source))
-    }
-}
-
 /// The names without repetition, in order: a reader refuses to read a column twice.
 pub fn each_once(names: Vec<String>) -> Vec<String> {
     let mut seen = hashbrown::HashSet::new();

@@ -9,8 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use shardmill_common::counters::Counters;
-use shardmill_common::ids::ObjectId;
-
+use shardmill_common::manifest::ShardIdentity;
 use shardmill_serving::model::Matrix;
 
 /// An entry that no round asked for in this time belongs to a training that is over.
@@ -70,8 +69,7 @@ impl Session {
 /// A shard as a version shows it, and how it was encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionKey {
-    pub object: ObjectId,
-    pub deletions: Option<ObjectId>,
+    pub shard: ShardIdentity,
     /// Of the encoder, the target and the weights.
     pub digest: u128,
 }
@@ -190,7 +188,7 @@ mod tests {
     }
 
     fn key(digest: u128) -> SessionKey {
-        SessionKey { object: "00000000000000000000000000000001".parse().unwrap(), deletions: None, digest }
+        SessionKey { shard: ("00000000000000000000000000000001".parse().unwrap(), None), digest }
     }
 
     #[test]
@@ -207,7 +205,7 @@ mod tests {
     #[test]
     fn shards_of_one_training_do_not_drive_each_other_out() {
         let sessions = Sessions::new(session(100).bytes() * 2);
-        let shard = |n: u32| SessionKey { object: format!("{n:032x}").parse().unwrap(), ..key(1) };
+        let shard = |n: u32| SessionKey { shard: (format!("{n:032x}").parse().unwrap(), None), ..key(1) };
         sessions.put(key(9), &session(100));
         let round = || (1..=3).filter(|n| sessions.get(&shard(*n)).is_some()).count();
         for _ in 0..2 {

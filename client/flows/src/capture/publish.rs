@@ -12,13 +12,13 @@ use shardmill_common::layout::CaptureLayout;
 use shardmill_common::name::DatasetName;
 use shardmill_common::schema::Schema;
 use shardmill_common::status::{JobState, JobStatus};
-use shardmill_common::text::Encoding;
 use shardmill_common::units::RejectLimit;
 
 use super::files::{self, Sealed};
 use crate::error::FlowError;
+use crate::export::Format;
 use crate::machine;
-use crate::sources::{Kind, Plan, Prepared, Pulse, ReadOptions, Uploader, assemble, look, pass};
+use crate::sources::{Plan, Prepared, Pulse, ReadOptions, Uploader, assemble, look, pass};
 use shardmill_client::{Client, ClientError};
 
 /// A dataset that someone else writes is waited for this long.
@@ -94,15 +94,7 @@ pub async fn publish(
 }
 
 async fn prepare(client: &Client, found: &[Sealed], taken: HashSet<String>) -> Result<Prepared, Failed> {
-    let options = ReadOptions {
-        kind: Some(Kind::Jsonl),
-        delimiter: None,
-        quote: None,
-        header: false,
-        encoding: Encoding::Utf8,
-        schema: None,
-        nulls: Vec::new(),
-    };
+    let options = ReadOptions { kind: Some(Format::Jsonl), quote: None, header: false, ..Default::default() };
     let uploader = Uploader::new(client, None).await?;
     let names: Vec<String> = found.iter().map(|f| f.path.to_string_lossy().into_owned()).collect();
     let prepared = tokio::task::spawn_blocking(move || {

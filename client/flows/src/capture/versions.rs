@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use shardmill_common::failure::Refusal;
-use shardmill_common::ids::{JobId, ObjectId};
+use shardmill_common::ids::JobId;
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::manifest::{Manifest, ShardEntry};
 use shardmill_common::name::{DatasetName, DatasetRef};
@@ -26,7 +26,8 @@ struct Made {
 /// Finds the versions that may go.
 #[derive(Default)]
 pub struct Versions {
-    made: HashMap<JobId, Made>,
+    /// What is known of each dataset's versions, so that a record is asked for once.
+    made: HashMap<DatasetName, HashMap<JobId, Made>>,
 }
 
 impl Versions {
@@ -42,19 +43,20 @@ impl Versions {
         if versions.len() <= KEPT {
             return Ok(());
         }
+        let made = self.made.entry(dataset.clone()).or_default();
         for version in &versions {
-            if let Entry::Vacant(unknown) = self.made.entry(version.job) {
-                let made = match client.record(version.job).await {
+            if let Entry::Vacant(unknown) = made.entry(version.job) {
+                let known = match client.record(version.job).await {
                     Ok(record) => made_by(&record),
                     // Records may be swept; what is not known to be a capture's is kept.
                     Err(ClientError::Refused(Refusal::NotFound(_))) => Made::default(),
                     Err(e) => return Err(e),
                 };
-                unknown.insert(made);
+                unknown.insert(known);
             }
         }
-        self.made.retain(|job, _| versions.iter().any(|v| v.job == *job));
-        for version in superfluous(&versions, |job| self.made.get(&job).cloned().unwrap_or_default()) {
+        made.retain(|job, _| versions.iter().any(|v| v.job == *job));
+        for version in superfluous(&versions, |job| made.get(&job).cloned().unwrap_or_default()) {
             client.remove(&version.reference()).await?;
         }
         Ok(())
@@ -76,7 +78,7 @@ fn made_by(record: &Record) -> Made {
 /// Versions that captures made, but for the latest of these, whose rows are all in the latest version.
 fn superfluous(versions: &[Manifest], made: impl Fn(JobId) -> Made) -> Vec<&Manifest> {
     let Some((latest, others)) = versions.split_last() else { return Vec::new() };
-    let there: HashSet<_> = latest.shards.iter().map(key).collect();
+    let there: HashSet<_> = latest.shards.iter().map(ShardEntry::identity).collect();
     let made_latest = made(latest.job);
     let captured = others.iter().filter(|v| made(v.job).by_capture).count();
     let old = captured.saturating_sub(KEPT.saturating_sub(usize::from(made_latest.by_capture)));
@@ -84,7 +86,7 @@ fn superfluous(versions: &[Manifest], made: impl Fn(JobId) -> Made) -> Vec<&Mani
     let mut extended: HashSet<DatasetRef> = made_latest.extends.into_iter().collect();
     let mut whole = HashSet::new();
     for version in others.iter().rev() {
-        if extended.contains(&version.reference()) || version.shards.iter().all(|s| there.contains(&key(s))) {
+        if extended.contains(&version.reference()) || version.shards.iter().all(|s| there.contains(&s.identity())) {
             whole.insert(version.version);
             extended.extend(made(version.job).extends);
         }
@@ -93,14 +95,10 @@ fn superfluous(versions: &[Manifest], made: impl Fn(JobId) -> Made) -> Vec<&Mani
     captured.take(old).filter(|v| whole.contains(&v.version)).collect()
 }
 
-/// A shard with the rows that are left out of it.
-fn key(shard: &ShardEntry) -> (ObjectId, Option<ObjectId>) {
-    (shard.object.id, shard.deletions.as_ref().map(|d| d.object.id))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shardmill_common::ids::ObjectId;
     use shardmill_common::manifest::ObjectRef;
     use shardmill_common::schema::Schema;
     use shardmill_common::time::Timestamp;

@@ -41,7 +41,7 @@ pub struct Exported {
 }
 
 impl Target {
-    /// Reads `--to`; a name that ends in a slash, or is a folder, means a folder.
+    /// What a person named; a name that ends in a slash, or is a folder, means a folder.
     pub fn of(to: &str, parts: bool) -> Self {
         let path = PathBuf::from(to);
         if to == "-" && !parts {
@@ -80,7 +80,8 @@ impl Target {
     }
 }
 
-fn folder_of(path: &Path) -> PathBuf {
+/// The folder that something with this path is, or will be, in.
+pub(crate) fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
         _ => PathBuf::from("."),
@@ -96,7 +97,7 @@ struct Pending {
 impl Pending {
     fn create(place: &Path) -> Result<(Self, File), String> {
         let name = place.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = folder_of(place).join(format!(".{name}.{}.tmp", std::process::id()));
+        let temporary = folder_of(place).join(format!(".{name}.{}.tmp", uuid::Uuid::new_v4().simple()));
         let file = File::create(&temporary).map_err(|e| format!("cannot write {}: {e}", temporary.display()))?;
         Ok((Self { temporary, place: place.to_owned() }, file))
     }

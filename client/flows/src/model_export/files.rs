@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::error::FlowError;
+use crate::export::folder_of;
 
 /// What an export writes: one file, or the files of a folder by name.
 pub enum FileTree {
@@ -15,7 +16,7 @@ pub enum FileTree {
 /// Refuses what must not be overwritten, before anything is asked of the cluster.
 pub fn check(to: &Path, folder: bool, force: bool) -> Result<(), FlowError> {
     let shown = to.display();
-    let above = above(to);
+    let above = folder_of(to);
     if !above.is_dir() {
         return Err(FlowError::failed(format!("the folder {} does not exist", above.display())));
     }
@@ -45,13 +46,6 @@ const MARK: &str = "MLmodel";
 
 fn is_empty(folder: &Path) -> bool {
     std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
-}
-
-fn above(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }
 
 /// A name beside `place`, removed unless it is renamed.
@@ -93,7 +87,7 @@ impl FileTree {
     /// Writes everything and then gives it its name.
     pub fn write(&self, to: &Path) -> Result<(), FlowError> {
         let name = to.file_name().unwrap_or_default().to_string_lossy();
-        let beside = |suffix: &str| above(to).join(format!(".{name}.{}.{suffix}", std::process::id()));
+        let beside = |suffix| folder_of(to).join(format!(".{name}.{}.{suffix}", uuid::Uuid::new_v4().simple()));
         let pending = Pending { temporary: beside("tmp") };
         let cannot = |e: std::io::Error| FlowError::failed(format!("cannot write {}: {e}", to.display()));
         match self {
@@ -117,7 +111,7 @@ impl FileTree {
             std::fs::rename(&pending.temporary, to).map_err(cannot)?;
         }
         // The rename itself is on disk once the folder is. A folder that cannot be synced is no reason to fail.
-        let _ = File::open(above(to)).and_then(|folder| folder.sync_all());
+        let _ = File::open(folder_of(to)).and_then(|folder| folder.sync_all());
         Ok(())
     }
 }

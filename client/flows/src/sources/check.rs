@@ -62,18 +62,9 @@ mod tests {
     use super::super::options::ReadOptions;
     use super::super::schema_option::parse;
     use super::*;
-    use shardmill_common::text::Encoding;
 
     fn sources(files: &[(&str, &str)]) -> Vec<Inspected> {
-        let options = ReadOptions {
-            kind: None,
-            delimiter: None,
-            quote: Some(b'"'),
-            header: true,
-            encoding: Encoding::Utf8,
-            schema: None,
-            nulls: vec![],
-        };
+        let options = ReadOptions::default();
         let dir = tempfile::tempdir().unwrap();
         let one = |(name, content): &(&str, &str)| {
             let path = dir.path().join(name);

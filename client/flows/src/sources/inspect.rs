@@ -12,11 +12,12 @@ use tempfile::NamedTempFile;
 
 use super::columnar;
 use super::expand::{Found, Origin};
-use super::kind::{self, Kind, Packing};
+use super::kind::{self, Packing};
 use super::open::{Pulse, Tee, Unpacked, explain};
 use super::options::ReadOptions;
 use super::sample::{START, sample};
 use crate::error::FlowError;
+use crate::export::Format;
 use crate::machine;
 
 /// Raw and unpacked bytes that a first look reads at most: room for the widest header.
@@ -81,7 +82,7 @@ pub fn inspect(found: Found, options: &ReadOptions, pulse: &Pulse) -> Result<Ins
     let mut raw_head = Vec::new();
     raw.by_ref().take(HEAD as u64).read_to_end(&mut raw_head).map_err(cannot)?;
     // Lines of text have their column whatever they hold.
-    let may_be_empty = options.kind == Some(Kind::Lines);
+    let may_be_empty = options.kind == Some(Format::Lines);
     if raw_head.is_empty() && !may_be_empty {
         return Err(FlowError::wrong(format!("{} is empty: it has no columns", shown(&name))));
     }
@@ -173,13 +174,20 @@ fn unpacked_head(
 
 type Look = (SourceFormat, Schema, Body);
 
-fn text(name: &str, kind: Kind, options: &ReadOptions, head: &[u8], last: bool, feed: Feed) -> Result<Look, FlowError> {
+fn text(
+    name: &str,
+    kind: Format,
+    options: &ReadOptions,
+    head: &[u8],
+    last: bool,
+    feed: Feed,
+) -> Result<Look, FlowError> {
     let wrong = |e: String| FlowError::wrong(format!("{}: {e}", shown(name)));
     let bom = bom_len(head);
     let start = head.get(bom..).unwrap_or_default();
-    let (format, data_start, lines) = if kind == Kind::Jsonl {
+    let (format, data_start, lines) = if kind == Format::Jsonl {
         (SourceFormat::JsonLines, 0, 0)
-    } else if kind == Kind::Lines {
+    } else if kind == Format::Lines {
         (SourceFormat::Lines { encoding: options.encoding }, 0, 0)
     } else {
         let dialect = options.dialect(kind);
@@ -216,7 +224,7 @@ fn named_by_schema(name: &str, numbered: Vec<String>, options: &ReadOptions) -> 
     }
 }
 
-fn footer(name: &str, kind: Kind, packing: Packing, feed: Feed, pulse: &Pulse) -> Result<Look, FlowError> {
+fn footer(name: &str, kind: Format, packing: Packing, feed: Feed, pulse: &Pulse) -> Result<Look, FlowError> {
     let place = match feed {
         Feed::File(path) if packing == Packing::Plain => Place::File(path),
         feed => spool(name, packing, feed, pulse)?,
@@ -226,7 +234,7 @@ fn footer(name: &str, kind: Kind, packing: Packing, feed: Feed, pulse: &Pulse) -
         Place::Spooled { file, .. } => file.path(),
     };
     let (format, footer) = match kind {
-        Kind::Arrow => (SourceFormat::Arrow, columnar::arrow(shown(name), path)?),
+        Format::Arrow => (SourceFormat::Arrow, columnar::arrow(shown(name), path)?),
         _ => (SourceFormat::Parquet, columnar::parquet(shown(name), path)?),
     };
     Ok((format, footer.schema, Body::Columnar { place, groups: footer.groups }))

@@ -2,21 +2,7 @@
 
 use std::io::Write;
 
-use shardmill_common::text::Encoding;
-
 use super::*;
-
-fn options() -> ReadOptions {
-    ReadOptions {
-        kind: None,
-        delimiter: None,
-        quote: Some(b'"'),
-        header: true,
-        encoding: Encoding::Utf8,
-        schema: None,
-        nulls: vec![],
-    }
-}
 
 fn look(name: &str, content: &[u8], options: &ReadOptions) -> Result<Inspected, FlowError> {
     let dir = tempfile::tempdir().unwrap();
@@ -31,11 +17,11 @@ fn shown_schema(inspected: &Inspected) -> String {
 
 #[test]
 fn headers_types_and_where_the_data_begins() {
-    let got = look("a.csv", b"\xef\xbb\xbfid,\"na\nme\"\n1,x\n2,y\n", &options()).unwrap();
+    let got = look("a.csv", b"\xef\xbb\xbfid,\"na\nme\"\n1,x\n2,y\n", &ReadOptions::default()).unwrap();
     assert_eq!(shown_schema(&got), "id=int64,na\nme=string");
     assert!(matches!(got.body, Body::Text { offset: 14, first_line: 3, .. }));
     assert!(got.location.starts_with("file://") && got.location.ends_with("/a.csv"));
-    let got = look("a.jsonl", b"{\"a\":1}\n{\"b\":true}\n", &options()).unwrap();
+    let got = look("a.jsonl", b"{\"a\":1}\n{\"b\":true}\n", &ReadOptions::default()).unwrap();
     assert_eq!(shown_schema(&got), "a=int64,b=boolean");
 }
 
@@ -44,7 +30,7 @@ fn packed_text_is_looked_into() {
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gz.write_all(b"a;b\n1;2.5\n").unwrap();
     let packed = gz.finish().unwrap();
-    let semicolon = ReadOptions { delimiter: Some(b';'), ..options() };
+    let semicolon = ReadOptions { delimiter: Some(b';'), ..Default::default() };
     let got = look("a.csv.gz", &packed, &semicolon).unwrap();
     assert_eq!((got.packing, shown_schema(&got).as_str()), (Packing::Gzip, "a=int64,b=float64"));
     let short = look("a.csv.gz", &packed[..packed.len() - 9], &semicolon);
@@ -53,7 +39,7 @@ fn packed_text_is_looked_into() {
 
 #[test]
 fn columns_without_a_header_are_numbered_or_named_by_the_schema() {
-    let bare = ReadOptions { header: false, ..options() };
+    let bare = ReadOptions { header: false, ..Default::default() };
     assert_eq!(shown_schema(&look("a.csv", b"1,x\n", &bare).unwrap()), "column_1=int64,column_2=string");
     let schema = super::super::schema_option::parse("n=int64,t=string").unwrap();
     let named = ReadOptions { schema: Some(schema), ..bare };
@@ -70,7 +56,7 @@ fn sources_without_columns_are_refused() {
         ("a.csv", b"a,b,a\n", "`a`"),
         ("a.jsonl", b"nonsense\n", "no JSON object"),
     ] {
-        let error = look(name, content, &options()).err().unwrap();
+        let error = look(name, content, &ReadOptions::default()).err().unwrap();
         assert!(
             error.to_string().contains(part)
                 && error.to_string().contains(name)
@@ -78,5 +64,5 @@ fn sources_without_columns_are_refused() {
             "{error}"
         );
     }
-    assert_eq!(shown_schema(&look("a.csv", b"a,b\n", &options()).unwrap()), "a=null,b=null");
+    assert_eq!(shown_schema(&look("a.csv", b"a,b\n", &ReadOptions::default()).unwrap()), "a=null,b=null");
 }

@@ -3,22 +3,7 @@
 use std::path::Path;
 
 use crate::error::FlowError;
-
-/// The formats of sources.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Delimited text; commas unless --delimiter says otherwise
-    Csv,
-    /// Delimited text with tabs
-    Tsv,
-    /// One JSON object a line
-    Jsonl,
-    /// Lines of text
-    Lines,
-    Parquet,
-    /// An Arrow IPC file (Feather 2)
-    Arrow,
-}
+use crate::export::Format;
 
 /// How a source is compressed as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +20,6 @@ impl Packing {
             Packing::Gzip => Some("gzip"),
             Packing::Zstd => Some("zstd"),
         }
-    }
-}
-
-impl Kind {
-    pub const fn is_text(self) -> bool {
-        matches!(self, Kind::Csv | Kind::Tsv | Kind::Jsonl | Kind::Lines)
     }
 }
 
@@ -65,7 +44,7 @@ pub fn packing(name: &str, head: &[u8]) -> Result<Packing, FlowError> {
 }
 
 /// The format of a source, from `--format`, its name, or `head`, its first bytes after decompression.
-pub fn kind(name: &str, given: Option<Kind>, head: &[u8]) -> Result<Kind, FlowError> {
+pub fn kind(name: &str, given: Option<Format>, head: &[u8]) -> Result<Format, FlowError> {
     let by_content = by_content(head);
     let Some(kind) = given.or_else(|| by_name(name)).or(by_content) else {
         return Err(FlowError::wrong(format!(
@@ -73,13 +52,13 @@ pub fn kind(name: &str, given: Option<Kind>, head: &[u8]) -> Result<Kind, FlowEr
         )));
     };
     match (kind, by_content) {
-        (Kind::Parquet | Kind::Arrow, found) if found != Some(kind) => Err(FlowError::wrong(format!(
+        (Format::Parquet | Format::Arrow, found) if found != Some(kind) => Err(FlowError::wrong(format!(
             "{name} is not {}: it does not begin with {}",
-            if kind == Kind::Parquet { "a Parquet file" } else { "an Arrow IPC file" },
-            if kind == Kind::Parquet { "`PAR1`" } else { "`ARROW1`, nor as an Arrow stream does" },
+            if kind == Format::Parquet { "a Parquet file" } else { "an Arrow IPC file" },
+            if kind == Format::Parquet { "`PAR1`" } else { "`ARROW1`, nor as an Arrow stream does" },
         ))),
         (text, Some(found)) if text != found => {
-            let found = if found == Kind::Parquet { "parquet" } else { "arrow" };
+            let found = if found == Format::Parquet { "parquet" } else { "arrow" };
             Err(FlowError::wrong(format!("{name} is not text but {found}: add --format {found}, or rename the file")))
         }
         _ => {
@@ -90,7 +69,7 @@ pub fn kind(name: &str, given: Option<Kind>, head: &[u8]) -> Result<Kind, FlowEr
 }
 
 /// Text in an encoding that is not read, and well-known files that are not text, get a word of their own.
-fn check_text(name: &str, kind: Kind, head: &[u8]) -> Result<(), FlowError> {
+fn check_text(name: &str, kind: Format, head: &[u8]) -> Result<(), FlowError> {
     if !kind.is_text() {
         return Ok(());
     }
@@ -101,40 +80,36 @@ fn check_text(name: &str, kind: Kind, head: &[u8]) -> Result<(), FlowError> {
         [b'P', b'K', 3, 4, ..] => {
             Err(FlowError::wrong(format!("{name} is a zip archive or a workbook: unpack it or save it as CSV first")))
         }
-        _ if kind == Kind::Jsonl && head.trim_ascii_start().first() == Some(&b'[') => Err(FlowError::wrong(format!(
+        _ if kind == Format::Jsonl && head.trim_ascii_start().first() == Some(&b'[') => Err(FlowError::wrong(format!(
             "{name} is a JSON array, not JSON lines: write one object a line (jq -c '.[]' does)"
         ))),
         _ => Ok(()),
     }
 }
 
-fn by_content(head: &[u8]) -> Option<Kind> {
+fn by_content(head: &[u8]) -> Option<Format> {
     if head.starts_with(b"PAR1") {
-        Some(Kind::Parquet)
+        Some(Format::Parquet)
     } else if head.starts_with(b"ARROW1") || head.starts_with(&[0xff; 4]) {
-        Some(Kind::Arrow)
+        Some(Format::Arrow)
     } else {
         None
     }
 }
 
-fn by_name(name: &str) -> Option<Kind> {
+fn by_name(name: &str) -> Option<Format> {
     if name == "-" {
-        return Some(Kind::Csv);
+        return Some(Format::Csv);
     }
     let path = Path::new(name);
     let inner = match extension(path).as_deref() {
         Some("gz" | "zst") => path.with_extension(""),
         _ => path.to_owned(),
     };
-    Some(match extension(&inner)?.as_str() {
-        "csv" | "txt" | "dat" => Kind::Csv,
-        "tsv" | "tab" => Kind::Tsv,
-        "jsonl" | "ndjson" | "json" => Kind::Jsonl,
-        "parquet" | "pq" => Kind::Parquet,
-        "arrow" | "ipc" | "feather" => Kind::Arrow,
-        _ => return None,
-    })
+    match extension(&inner)?.as_str() {
+        "dat" => Some(Format::Csv),
+        other => Format::of_extension(other),
+    }
 }
 
 fn extension(path: &Path) -> Option<String> {
@@ -148,18 +123,18 @@ mod tests {
     #[test]
     fn names_tell_the_format_through_compression() {
         for (name, expected) in [
-            ("a.csv", Kind::Csv),
-            ("a.CSV.GZ", Kind::Csv),
-            ("a.dat", Kind::Csv),
-            ("a.tsv.zst", Kind::Tsv),
-            ("a.ndjson", Kind::Jsonl),
-            ("-", Kind::Csv),
+            ("a.csv", Format::Csv),
+            ("a.CSV.GZ", Format::Csv),
+            ("a.dat", Format::Csv),
+            ("a.tsv.zst", Format::Tsv),
+            ("a.ndjson", Format::Jsonl),
+            ("-", Format::Csv),
         ] {
             assert_eq!(kind(name, None, b"x").unwrap(), expected, "{name}");
         }
-        assert_eq!(kind("a.pq", None, b"PAR1...").unwrap(), Kind::Parquet);
-        assert_eq!(kind("noname", None, b"ARROW1..").unwrap(), Kind::Arrow);
-        assert_eq!(kind("noname", Some(Kind::Jsonl), b"{}").unwrap(), Kind::Jsonl);
+        assert_eq!(kind("a.pq", None, b"PAR1...").unwrap(), Format::Parquet);
+        assert_eq!(kind("noname", None, b"ARROW1..").unwrap(), Format::Arrow);
+        assert_eq!(kind("noname", Some(Format::Jsonl), b"{}").unwrap(), Format::Jsonl);
         assert!(matches!(kind("-", None, b"PAR1").unwrap_err(), FlowError::Wrong(_)));
     }
 

@@ -18,7 +18,6 @@ mod schema_option;
 mod upload;
 
 pub use inspect::file_location;
-pub use kind::Kind;
 pub use open::Pulse;
 pub use options::{ReadOptions, parse_delimiter, parse_quote};
 pub use prepare::{Looked, Plan, Prepared, assemble, look, pass, total_bytes};

@@ -3,13 +3,13 @@
 use shardmill_common::schema::Schema;
 use shardmill_common::text::{Dialect, Encoding};
 
-use super::kind::Kind;
+use crate::export::Format;
 
 /// The options of an ingest that concern reading.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
     /// `None`: by name and content.
-    pub kind: Option<Kind>,
+    pub kind: Option<Format>,
     /// `None`: a comma, or a tab for TSV.
     pub delimiter: Option<u8>,
     pub quote: Option<u8>,
@@ -20,9 +20,24 @@ pub struct ReadOptions {
     pub nulls: Vec<String>,
 }
 
+/// UTF-8 with a header and double quotes; the rest as name and content say.
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self {
+            kind: None,
+            delimiter: None,
+            quote: Some(b'"'),
+            header: true,
+            encoding: Encoding::Utf8,
+            schema: None,
+            nulls: Vec::new(),
+        }
+    }
+}
+
 impl ReadOptions {
-    pub fn dialect(&self, kind: Kind) -> Dialect {
-        let usual = if kind == Kind::Tsv { b'\t' } else { b',' };
+    pub fn dialect(&self, kind: Format) -> Dialect {
+        let usual = if kind == Format::Tsv { b'\t' } else { b',' };
         Dialect {
             delimiter: self.delimiter.unwrap_or(usual),
             quote: self.quote,

@@ -1,28 +1,14 @@
 //! Tests of the pass over plain files.
 
-use shardmill_common::text::Encoding;
-
 use super::super::expand::{Found, Origin};
 use super::super::inspect::inspect;
 use super::*;
-
-fn options() -> ReadOptions {
-    ReadOptions {
-        kind: None,
-        delimiter: None,
-        quote: Some(b'"'),
-        header: true,
-        encoding: Encoding::Utf8,
-        schema: None,
-        nulls: vec![],
-    }
-}
 
 fn passed(content: &[u8], chunk_size: u64) -> (Passed, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.csv");
     std::fs::write(&path, content).unwrap();
-    let (options, pulse) = (options(), Pulse::default());
+    let (options, pulse) = (ReadOptions::default(), Pulse::default());
     let inspected = inspect(Found { name: "a.csv".into(), origin: Origin::File(path) }, &options, &pulse).unwrap();
     let pass = Pass { chunk_size, options: &options, local_files: true, uploader: None, pulse: &pulse };
     (pass.run(inspected).unwrap(), dir)

@@ -50,9 +50,9 @@ impl RowFinder {
     }
 
     /// The rows with these numbers (from 1, ascending) among the records that were read; `unread` are the lines of the others.
-    pub fn find(&self, numbers: &[u64], unread: &HashSet<u64>) -> Result<Vec<Row>, FlowError> {
+    pub fn find(&self, numbers: &[u64], unread: &HashSet<u64>, pulse: &Pulse) -> Result<Vec<Row>, FlowError> {
         match &self.text {
-            Some((path, offset)) => self.find_text(path, *offset, numbers, unread),
+            Some((path, offset)) => self.find_text(path, *offset, numbers, unread, pulse),
             None => Ok(counted(self.first_line, numbers, unread)),
         }
     }
@@ -63,9 +63,10 @@ impl RowFinder {
         offset: u64,
         numbers: &[u64],
         unread: &HashSet<u64>,
+        pulse: &Pulse,
     ) -> Result<Vec<Row>, FlowError> {
         let broken = |e: io::Error| FlowError::failed(explain(&self.name, self.packing, &e));
-        let raw = Tee::new(Box::new(File::open(path).map_err(broken)?), Pulse::default());
+        let raw = Tee::new(Box::new(File::open(path).map_err(broken)?), pulse.clone());
         let mut data = Unpacked::new(raw, self.packing).map_err(broken)?;
         io::copy(&mut data.by_ref().take(offset), &mut io::sink()).map_err(broken)?;
         let grammar = grammar(&self.name, &self.format)?;
@@ -137,18 +138,9 @@ mod tests {
     use super::super::inspect::inspect;
     use super::super::options::ReadOptions;
     use super::*;
-    use shardmill_common::text::Encoding;
 
     fn finder(name: &str, content: &[u8]) -> (tempfile::TempDir, RowFinder) {
-        let options = ReadOptions {
-            kind: None,
-            delimiter: None,
-            quote: Some(b'"'),
-            header: true,
-            encoding: Encoding::Utf8,
-            schema: None,
-            nulls: vec![],
-        };
+        let options = ReadOptions::default();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, content).unwrap();
@@ -158,7 +150,7 @@ mod tests {
     }
 
     fn found(finder: &RowFinder, numbers: &[u64], unread: &[u64]) -> Vec<(u64, String)> {
-        let rows = finder.find(numbers, &unread.iter().copied().collect()).unwrap();
+        let rows = finder.find(numbers, &unread.iter().copied().collect(), &Pulse::default()).unwrap();
         rows.into_iter().map(|r| (r.line, r.raw.unwrap_or_default())).collect()
     }
 
@@ -172,7 +164,7 @@ mod tests {
         let (_dir, finder) = finder("a.csv", text);
         assert_eq!(found(&finder, &[1, 2], &[6]), [row(2, "1,x"), row(4, "2,\"two\nlines\"")]);
         assert_eq!(found(&finder, &[3, 4], &[6]), [row(7, "3,y"), row(8, "4,z")]);
-        assert!(finder.find(&[5], &HashSet::from([6])).is_err());
+        assert!(finder.find(&[5], &HashSet::from([6]), &Pulse::default()).is_err());
     }
 
     #[test]

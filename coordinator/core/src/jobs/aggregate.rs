@@ -3,25 +3,23 @@
 
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::aggregate::{AggregateSpec, AggregateTask, MergeGroupsTask, aggregated_schema};
+use shardmill_common::kinds::aggregate::{
+    AggregatePhase, AggregateSpec, AggregateTask, MergeGroupsTask, aggregated_schema,
+};
 use shardmill_common::kinds::sort::{SortKey, SortOrder};
 use shardmill_common::manifest::Manifest;
 use shardmill_common::schema::Schema;
+use shardmill_common::shared::Shared;
 use shardmill_common::task::{PartitionSize, PartitionSizes, TaskRange, TaskSpec};
 
 use super::dedup::Progress;
 use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, each_group, find, groups_of, inputs_of, made_shards,
-    neighbours, outputs, task_of, whole,
+    Draft, Next, ResolvedJob, ShardAt, StageView, each_group, find, groups_of, inputs_of, made_shards, neighbours,
+    outputs, task_of, whole,
 };
 use super::sort::{bytes_in_memory, sort_stages};
 use crate::jobs::Planner;
-use crate::jobs::outline::Outline;
-use crate::jobs::outline::groups;
-use crate::jobs::outline::listed;
-use crate::jobs::outline::read_all;
-use shardmill_common::kinds::aggregate::AggregatePhase;
-use shardmill_common::shared::Shared;
+use crate::jobs::outline::{Outline, groups, listed, read_all};
 
 /// Rows that take up to about so many bytes in memory have their groups in one partition.
 const ONE_PARTITION: u64 = 2 << 20;
@@ -43,8 +41,7 @@ impl Planner for AggregateSpec {
         let schema = result_schema(self, input).map_err(Failure::bad_input)?;
         let publish = |shards: Vec<ShardAt>| {
             let shards = shards.into_iter().map(|shard| shard.entry).collect();
-            let drafts = vec![Draft { name: self.output.clone(), schema: schema.clone(), shards }];
-            Next::Publish(Box::new(Publication { drafts, ..Default::default() }))
+            Next::versions(vec![Draft { name: self.output.clone(), schema: schema.clone(), shards }])
         };
         let shards: Vec<ShardAt> = input.shards.iter().filter(|entry| entry.rows() > 0).map(ShardAt::stored).collect();
         if shards.is_empty() && !self.by.is_empty() {

@@ -5,11 +5,11 @@ use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::aggregate::{Aggregate, Function};
 use shardmill_common::manifest::{ObjectRef, ShardEntry};
 use shardmill_common::schema::{DataType, Field};
-use shardmill_common::task::TaskKind;
-use shardmill_common::task::TaskOutput;
+use shardmill_common::task::{TaskKind, TaskOutput};
 use shardmill_common::time::Timestamp;
 
 use super::*;
+use crate::jobs::Publication;
 
 fn entry(rows: u64, bytes: u64) -> ShardEntry {
     let object = ObjectRef { id: ObjectId::fresh(), bytes, checksum: String::new() };

@@ -1,24 +1,18 @@
 //! Cleaning: for every rule that must know the whole dataset a map/reduce of its own, then one map stage that applies them all.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::clean::CleanSpec;
-use shardmill_common::kinds::clean::{CleanTask, MergeStatisticsTask, StatisticsTask};
-use shardmill_common::rules::{Rule, RuleSet, RuleStatistics};
+use shardmill_common::kinds::clean::{CleanPhase, CleanSpec, CleanTask, MergeStatisticsTask, StatisticsTask};
+use shardmill_common::rules::{Rule, RuleStatistics, shape_after};
 use shardmill_common::schema::{DataType, Field, Schema};
+use shardmill_common::shared::Shared;
 use shardmill_common::task::{TaskRange, TaskSpec};
 
 use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, each_group, find, groups_of, inputs_of, joined_schema,
-    output, rejects_schema, rows_of, task_of, whole,
+    Draft, Next, ResolvedJob, ShardAt, StageView, each_group, find, groups_of, inputs_of, joined_schema, output,
+    outputs, rows_of, task_of, whole,
 };
 use crate::jobs::Planner;
-use crate::jobs::outline::Outline;
-use crate::jobs::outline::groups;
-use crate::jobs::outline::number;
-use crate::jobs::outline::read_all;
-use crate::jobs::outline::shards;
-use shardmill_common::kinds::clean::CleanPhase;
-use shardmill_common::shared::Shared;
+use crate::jobs::outline::{Outline, groups, number, read_all, shards};
 
 impl Planner for CleanSpec {
     fn check(&self, job: &ResolvedJob) -> Result<(), String> {
@@ -37,6 +31,7 @@ impl Planner for CleanSpec {
         };
         let Some(clean) = find(stages, CleanPhase::Clean) else {
             let mut first_row = 0;
+            let expects = Shared::new(schema_after(rules, &input.schema)?);
             let (schema, rules) = (Shared::new(input.schema.clone()), Shared::new(rules.clone()));
             let statistics = Shared::new(statistics);
             let ends = groups_of(&shards);
@@ -47,6 +42,7 @@ impl Planner for CleanSpec {
                         schema: schema.clone(),
                         rules: rules.clone(),
                         statistics: statistics.clone(),
+                        expects: expects.clone(),
                         source_name: name.clone(),
                         first_row,
                     };
@@ -56,22 +52,15 @@ impl Planner for CleanSpec {
                 .collect();
             return Ok(Next::stage(CleanPhase::Clean, tasks, Vec::new()));
         };
-        let outputs = whole(stages, clean).tasks().map(|(s, t)| output(stages, s, t)).collect::<Result<Vec<_>, _>>()?;
+        let outputs = outputs(stages, whole(stages, clean))?;
         let schema = if shards.is_empty() {
-            schema_after(&self.rules, &input.schema)?
+            schema_after(rules, &input.schema)?
         } else {
-            joined_schema(outputs.iter().copied())
+            joined_schema(stages.get(clean as usize).iter().flat_map(|view| view.schemas()))
         };
-        let mut drafts = vec![Draft {
-            name: self.output.clone(),
-            schema: schema.published(),
-            shards: outputs.iter().flat_map(|o| o.shards()).filter(|s| s.rows() > 0).cloned().collect(),
-        }];
-        let rejects: Vec<_> = outputs.iter().filter_map(|o| o.rejects.clone()).collect();
-        if !rejects.is_empty() {
-            drafts.push(Draft { name: self.output.rejects(), schema: rejects_schema(), shards: rejects });
-        }
-        Ok(Next::publish(Publication { drafts, ..Default::default() }))
+        let shards = outputs.iter().flat_map(|o| o.shards()).filter(|s| s.rows() > 0).cloned().collect();
+        let draft = Draft { name: self.output.clone(), schema: schema.published(), shards };
+        Ok(Next::versions(draft.and_rejects(outputs.iter().filter_map(|o| o.rejects.clone()))))
     }
 
     fn outline(&self, job: &ResolvedJob) -> Option<Outline> {
@@ -89,9 +78,9 @@ impl Planner for CleanSpec {
     }
 }
 
-/// The schema of what comes out when no row went in: a column whose type only the engine could tell is text.
-pub fn schema_after(rules: &RuleSet, schema: &Schema) -> Result<Schema, Failure> {
-    let shape = rules.shape_after(schema).map_err(Failure::bad_input)?;
+/// The schema of what comes out as far as it is known before, and where no row went in: a column whose type only the engine could tell is text.
+pub fn schema_after(rules: &[Rule], schema: &Schema) -> Result<Schema, Failure> {
+    let shape = shape_after(rules, schema).map_err(Failure::bad_input)?;
     Ok(Schema::new(
         shape.columns.into_iter().map(|c| Field::new(c.name, c.dtype.unwrap_or(DataType::String))).collect(),
     ))

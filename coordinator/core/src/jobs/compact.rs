@@ -1,10 +1,17 @@
-//! Compaction: groups of small neighbouring shards are written as one each; larger shards stay as they are.
+//! Compaction: groups of small neighbouring shards are written as one each; larger shards stay as they are. A kind of job, and
+//! the end of any other that wrote many small ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeFrom;
 
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
+use shardmill_common::ids::ObjectId;
 use shardmill_common::kinds::compact::{CompactPhase, CompactSpec, CompactTask};
+use shardmill_common::manifest::{ShardEntry, ShardIdentity};
 use shardmill_common::schema::Schema;
 use shardmill_common::shared::Shared;
+use shardmill_common::task::TaskSpec;
 use shardmill_common::units::show_bytes;
 
 use super::Planner;
@@ -23,10 +30,6 @@ const MANY_SHARDS: usize = 64;
 const WORTH_IT: usize = 4;
 
 impl Planner for CompactSpec {
-    fn check(&self, _job: &ResolvedJob) -> Result<(), String> {
-        Ok(())
-    }
-
     fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
         let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
         match compact_stages(&stored(job), &input.schema, stages)? {
@@ -34,7 +37,7 @@ impl Planner for CompactSpec {
             Progress::Finished(shards) => {
                 let shards = shards.into_iter().map(|s| s.entry).collect();
                 let draft = Draft { name: self.output.clone(), schema: input.schema.clone(), shards };
-                Ok(Next::publish(Publication { drafts: vec![draft], ..Default::default() }))
+                Ok(Next::versions(vec![draft]))
             }
         }
     }
@@ -49,6 +52,10 @@ impl Planner for CompactSpec {
         outline.stage(CompactPhase::Compact, tasks, does);
         outline.note(format!("{} become {}", number(shards.len(), "shard"), ends.len()));
         Some(outline)
+    }
+
+    fn compacts(&self) -> bool {
+        false
     }
 
     /// `rows_in` and `rows_out`, which are the same, and how many shards there were and are.
@@ -80,29 +87,103 @@ pub fn is_worth_it(shards: &[ShardAt]) -> bool {
 
 /// The stage that compacts these shards; in the end the shards that there are.
 pub fn compact_stages(shards: &[ShardAt], schema: &Schema, stages: &[StageView<'_>]) -> Result<Progress, Failure> {
-    let ends = ends_of(shards);
-    let several = |(_, group): &(usize, &[ShardAt])| group.len() > 1;
     let Some(stage) = find(stages, CompactPhase::Compact) else {
-        let schema = Shared::new(schema.clone());
-        let task = |(first, group): (usize, &[ShardAt])| {
-            task_of(group, CompactTask { inputs: inputs_of(first, group), schema: schema.clone() }, Vec::new())
-        };
-        let tasks = each_group(shards, &ends).filter(several).map(task).collect::<Vec<_>>();
+        let tasks = compact_tasks(shards, schema);
         if tasks.is_empty() {
             return Ok(Progress::Finished(shards.to_vec()));
         }
         return Ok(Progress::Next(Next::stage(CompactPhase::Compact, tasks, Vec::new())));
     };
-    let (mut kept, mut task) = (Vec::with_capacity(ends.len()), 0);
+    Ok(Progress::Finished(compacted(shards, stage, &mut (0..), stages)?))
+}
+
+fn is_several((_, group): &(usize, &[ShardAt])) -> bool {
+    group.len() > 1
+}
+
+/// A task for each group of several.
+fn compact_tasks(shards: &[ShardAt], schema: &Schema) -> Vec<TaskSpec> {
+    let (ends, schema) = (ends_of(shards), Shared::new(schema.clone()));
+    let task = |(first, group): (usize, &[ShardAt])| {
+        task_of(group, CompactTask { inputs: inputs_of(first, group), schema: schema.clone() }, Vec::new())
+    };
+    each_group(shards, &ends).filter(is_several).map(task).collect()
+}
+
+/// What these shards have become by the next of the tasks of `stage`.
+fn compacted(
+    shards: &[ShardAt],
+    stage: u32,
+    tasks: &mut RangeFrom<u32>,
+    stages: &[StageView<'_>],
+) -> Result<Vec<ShardAt>, Failure> {
+    let ends = ends_of(shards);
+    let mut kept = Vec::with_capacity(ends.len());
     for group in each_group(shards, &ends) {
-        if several(&group) {
-            kept.extend(ShardAt::all_made(stage, task, output(stages, stage, task)?));
-            task += 1;
-        } else {
-            kept.extend(group.1.iter().cloned());
+        match is_several(&group).then(|| tasks.next()).flatten() {
+            Some(task) => kept.extend(ShardAt::all_made(stage, task, output(stages, stage, task)?)),
+            None => kept.extend(group.1.iter().cloned()),
         }
     }
-    Ok(Progress::Finished(kept))
+    Ok(kept)
+}
+
+/// Puts together what a job wrote as many small shards, before it is published: a filter that leaves little of each shard, a map
+/// over small ones.
+pub fn compacts_first(mut publication: Box<Publication>, stages: &[StageView<'_>]) -> Result<Next, Failure> {
+    if publication.drafts.iter().all(|draft| draft.shards.len() < MANY_SHARDS) {
+        return Ok(Next::Publish(publication));
+    }
+    let made = Made::by(stages);
+    let stage = find(stages, CompactPhase::Outputs);
+    let (mut planned, mut done) = (Vec::new(), 0..);
+    for draft in &mut publication.drafts {
+        let shards: Vec<ShardAt> = draft.shards.iter().map(|entry| made.find(entry)).collect();
+        let written = shards.iter().filter(|shard| made.wrote.contains(&shard.entry.object.id)).count();
+        if written < MANY_SHARDS || !is_worth_it(&shards) {
+            continue;
+        }
+        match stage {
+            None => planned.extend(compact_tasks(&shards, &draft.schema)),
+            Some(stage) => {
+                let shards = compacted(&shards, stage, &mut done, stages)?;
+                draft.shards = shards.into_iter().map(|shard| shard.entry).collect();
+            }
+        }
+    }
+    if planned.is_empty() {
+        return Ok(Next::Publish(publication));
+    }
+    Ok(Next::stage(CompactPhase::Outputs, planned, Vec::new()))
+}
+
+/// What the tasks of a job left.
+struct Made {
+    shards: BTreeMap<ShardIdentity, ShardAt>,
+    /// Those objects of them that are new, and neither copies nor shards that only lost rows.
+    wrote: BTreeSet<ObjectId>,
+}
+
+impl Made {
+    fn by(stages: &[StageView<'_>]) -> Self {
+        let mut made = Self { shards: BTreeMap::new(), wrote: BTreeSet::new() };
+        for (stage, view) in (0u32..).zip(stages) {
+            for (task, (_, output)) in (0u32..).zip(&view.tasks) {
+                let Some(output) = output else { continue };
+                for shard in ShardAt::all_made(stage, task, output) {
+                    let object = shard.entry.object.id;
+                    made.wrote.extend(output.wrote.iter().map(|wrote| wrote.id).filter(|wrote| *wrote == object));
+                    made.shards.insert(shard.entry.identity(), shard);
+                }
+            }
+        }
+        made
+    }
+
+    /// Where a shard that is to be published is.
+    fn find(&self, entry: &ShardEntry) -> ShardAt {
+        self.shards.get(&entry.identity()).cloned().unwrap_or_else(|| ShardAt::stored(entry))
+    }
 }
 
 #[cfg(test)]

@@ -69,3 +69,60 @@ fn only_many_small_shards_are_worth_it() {
     assert!(!is_worth_it(&shards(63, 1000)));
     assert!(!is_worth_it(&shards(1000, 5 << 20)));
 }
+
+/// What a task left that wrote so many shards of so many bytes.
+fn left(shards: usize, bytes: u64) -> TaskOutput {
+    let made: Vec<ShardEntry> = (0..shards)
+        .map(|n| ShardEntry {
+            object: ObjectRef { id: ObjectId::fresh(), ..entry(1, bytes).object },
+            ..entry(n as u64 + 1, bytes)
+        })
+        .collect();
+    let wrote = made.iter().map(|shard| shard.object.clone()).collect();
+    TaskOutput { wrote, ..TaskOutput::default() }.and_shards(made)
+}
+
+fn drafts(outputs: &[&TaskOutput]) -> Box<Publication> {
+    let draft = |output: &&TaskOutput| Draft {
+        name: "a".parse().unwrap(),
+        schema: Schema::default(),
+        shards: output.shards().cloned().collect(),
+    };
+    Box::new(Publication { drafts: outputs.iter().map(draft).collect(), ..Default::default() })
+}
+
+#[test]
+fn what_was_written_small_is_put_together_draft_after_draft() {
+    let (some, large, many) = (left(80, 100_000), left(80, 5 << 20), left(64, 1));
+    let kind = TaskKind::from(CompactTask { inputs: Vec::new(), schema: Schema::default().into() });
+    let made = || StageView {
+        name: "split",
+        memo: None,
+        seconds: 0.0,
+        tasks: vec![(&kind, Some(&some)), (&kind, Some(&large)), (&kind, Some(&many))],
+    };
+    let published = drafts(&[&some, &large, &many]);
+    let Next::Stage(planned) = compacts_first(published.clone(), &[made()]).unwrap() else { panic!("not compacted") };
+    assert_eq!(planned.name, "compact outputs");
+    assert_eq!(
+        planned.tasks.iter().map(|t| (t.kind.opens().len(), t.reads[0].from)).collect::<Vec<_>>(),
+        [(80, 0), (64, 2)]
+    );
+    let outputs = [left(1, 7), left(1, 9)];
+    let tasks = planned.tasks.iter().map(|t| &t.kind).zip(outputs.iter().map(Some)).collect();
+    let compacted = StageView { name: "compact outputs", memo: None, seconds: 0.0, tasks };
+    let Next::Publish(publication) = compacts_first(published, &[made(), compacted]).unwrap() else {
+        panic!("nothing is published")
+    };
+    let shards: Vec<Vec<ShardEntry>> = publication.drafts.into_iter().map(|draft| draft.shards).collect();
+    let all = |output: &TaskOutput| output.shards().cloned().collect::<Vec<_>>();
+    assert_eq!(shards, [all(&outputs[0]), all(&large), all(&outputs[1])]);
+}
+
+#[test]
+fn what_was_there_before_is_not_written_again() {
+    let small = left(80, 100_000);
+    let published = drafts(&[&small]);
+    let Next::Publish(publication) = compacts_first(published.clone(), &[]).unwrap() else { panic!("compacted") };
+    assert_eq!(publication, published);
+}

@@ -2,14 +2,13 @@
 //! The driving side is the left one, except for `how = right`.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::compare::{CompareSpec, How, Validate};
-use shardmill_common::kinds::compare::{Matching, MergedColumn};
+use shardmill_common::kinds::compare::{CompareSpec, How, Matching, MergedColumn, Validate};
 use shardmill_common::kinds::dedup::HashColumn;
 use shardmill_common::manifest::Manifest;
 use shardmill_common::schema::{DataType, Field, Schema};
 
 use super::pairs::{Pairs, Progress, check_names, key_columns, shuffled};
-use super::plan::{Draft, Next, Publication, ResolvedJob, StageView};
+use super::plan::{Draft, Next, ResolvedJob, StageView};
 use crate::jobs::Planner;
 use crate::jobs::outline::Outline;
 
@@ -24,7 +23,7 @@ impl Planner for CompareSpec {
             Progress::Next(next) => next,
             Progress::Finished(shards) => {
                 let draft = Draft { name: self.output.clone(), schema: output_schema(&pairs), shards };
-                Next::Publish(Box::new(Publication { drafts: vec![draft], ..Default::default() }))
+                Next::versions(vec![draft])
             }
         })
     }

@@ -2,24 +2,20 @@
 
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::dedup::{DedupSpec, Keep};
-use shardmill_common::kinds::dedup::{DropTask, DuplicatesTask, HashColumn, HashPlan, HashTask};
+use shardmill_common::kinds::dedup::{
+    DedupPhase, DedupSpec, DropTask, DuplicatesTask, HashColumn, HashPlan, HashTask, Keep,
+};
+use shardmill_common::phase::Phase;
 use shardmill_common::schema::Schema;
+use shardmill_common::shared::Shared;
 use shardmill_common::task::{TaskRange, TaskSpec};
 
 use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, coalesce, each_group, find, groups_of, inputs_of,
-    output, outputs, partition_sums, partitions_for, reduce_target, task_of, whole,
+    Draft, Next, ResolvedJob, ShardAt, StageView, coalesce, each_group, find, groups_of, inputs_of, output, outputs,
+    partition_sums, partitions_for, reduce_target, rows_of, task_of, whole,
 };
 use crate::jobs::Planner;
-use crate::jobs::outline::Outline;
-use crate::jobs::outline::groups;
-use crate::jobs::outline::listed;
-use crate::jobs::outline::number;
-use crate::jobs::outline::read_all;
-use shardmill_common::kinds::dedup::DedupPhase;
-use shardmill_common::phase::Phase;
-use shardmill_common::shared::Shared;
+use crate::jobs::outline::{Outline, groups, listed, number, read_all};
 
 impl Planner for DedupSpec {
     fn check(&self, job: &ResolvedJob) -> Result<(), String> {
@@ -36,14 +32,10 @@ impl Planner for DedupSpec {
         let hashes: Vec<(u32, u32)> = whole(stages, hash_stage).tasks().collect();
         match drop_duplicates(&shards, &groups_of(&shards), &hashes, &input.schema, self.options.keep, stages)? {
             Progress::Next(next) => Ok(next),
-            Progress::Finished(shards) => Ok(Next::Publish(Box::new(Publication {
-                drafts: vec![Draft {
-                    name: self.output.clone(),
-                    schema: input.schema.clone(),
-                    shards: shards.into_iter().map(|s| s.entry).filter(|e| e.rows() > 0).collect(),
-                }],
-                ..Default::default()
-            }))),
+            Progress::Finished(shards) => {
+                let shards = shards.into_iter().map(|s| s.entry).filter(|e| e.rows() > 0).collect();
+                Ok(Next::versions(vec![Draft { name: self.output.clone(), schema: input.schema.clone(), shards }]))
+            }
         }
     }
 
@@ -115,7 +107,7 @@ pub fn hash_columns(keys: Option<&[String]>, schema: &Schema) -> Vec<HashColumn>
 
 /// A stage that hashes these shards.
 pub fn hash_stage(shards: &[ShardAt], schema: &Schema, keys: Option<&[String]>, keeps: Vec<u32>) -> Next {
-    let rows: u64 = shards.iter().map(|s| s.entry.rows()).sum();
+    let rows = rows_of(shards);
     let plan =
         HashPlan { columns: Some(hash_columns(keys, schema)), with_row_hash: false, partitions: partitions_for(rows) };
     Next::stage(DedupPhase::Hash, hash_tasks(shards, schema, &plan, None), keeps)
@@ -167,9 +159,7 @@ pub fn drop_rows(
     // Of each group: what is dropped, and its shards.
     let groups: Vec<(u64, usize, &[ShardAt])> =
         dropped.into_iter().zip(each_group(shards, ends)).map(|(n, (first, group))| (n, first, group)).collect();
-    let is_touched = |(dropped, _, group): &(u64, usize, &[ShardAt])| {
-        *dropped > 0 && *dropped < group.iter().map(|s| s.entry.rows()).sum()
-    };
+    let is_touched = |(dropped, _, group): &(u64, usize, &[ShardAt])| *dropped > 0 && *dropped < rows_of(group);
     let stage = find(stages, phase);
     if stage.is_none() && groups.iter().any(is_touched) {
         let schema = Shared::new(schema.clone());

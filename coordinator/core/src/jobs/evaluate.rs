@@ -8,13 +8,13 @@ mod served;
 
 use std::collections::BTreeMap;
 
-use shardmill_common::failure::Failure;
+use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::ids::JobId;
-use shardmill_common::kinds::evaluate::AssessTask;
-use shardmill_common::kinds::evaluate::EvaluateSpec;
+use shardmill_common::kinds::evaluate::{AssessTask, EvaluatePhase, EvaluateSpec};
 use shardmill_common::manifest::Manifest;
 use shardmill_common::model::{Assessment, Evaluation, Model, Sums, Target};
 use shardmill_common::schema::{DataType, Schema};
+use shardmill_common::shared::Shared;
 use shardmill_common::time::Timestamp;
 
 use self::metrics::ClassFindings;
@@ -24,12 +24,7 @@ use super::predict::check_features;
 use crate::command::Facts;
 use crate::core::Core;
 use crate::jobs::Planner;
-use crate::jobs::outline::Outline;
-use crate::jobs::outline::read_all;
-use crate::jobs::outline::shards;
-use shardmill_common::failure::Refusal;
-use shardmill_common::kinds::evaluate::EvaluatePhase;
-use shardmill_common::shared::Shared;
+use crate::jobs::outline::{Outline, read_all, shards};
 
 impl Planner for EvaluateSpec {
     fn resolve(&mut self, core: &Core, _facts: &Facts) -> Result<(), Refusal> {

@@ -32,7 +32,10 @@ pub fn explain(job: &ResolvedJob) -> Result<Explanation, Refusal> {
                 }
             }
         }
-        Next::Publish(_) | Next::Quiet => outline.note("nothing has to be computed: there are no rows to read"),
+        Next::Publish(publication) if publication.drafts.iter().any(|draft| !draft.shards.is_empty()) => {
+            outline.note("nothing has to be computed: the shards stay as they are");
+        }
+        Next::Publish(_) | Next::Quiet => outline.note("nothing has to be computed: the result has no rows"),
     }
     if job.replicas > 1 && !outline.stages.is_empty() && !job.spec.outputs().is_empty() {
         outline.later(CopyPhase::Copy, format!("copy what was made until {} workers have it", job.replicas));

@@ -2,12 +2,12 @@
 
 use shardmill_common::ids::{JobId, ObjectId};
 use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::compact::CompactSpec;
 use shardmill_common::kinds::compare::{CompareSpec, How, Validate};
 use shardmill_common::kinds::dedup::{DedupOptions, DedupSpec};
 use shardmill_common::kinds::join::{JoinHow, JoinSpec};
 use shardmill_common::kinds::split::{SplitSide, SplitSpec};
-use shardmill_common::manifest::Manifest;
-use shardmill_common::manifest::{ObjectRef, ShardEntry};
+use shardmill_common::manifest::{Manifest, ObjectRef, ShardEntry};
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::time::Timestamp;
 
@@ -69,6 +69,18 @@ fn a_join_says_whether_and_why_it_is_broadcast() {
     assert_eq!(stages(&outer)[3], ("merge", Some(2)));
     let semi = plan(joining(JoinHow::Semi, 0), inputs());
     assert_eq!(stages(&semi), [("hash", Some(2)), ("match", None), ("drop rows", None)]);
+}
+
+#[test]
+fn a_compaction_of_what_is_compact_has_nothing_to_do() {
+    let compact = || {
+        let (input, output) = ("a".parse().unwrap(), "o".parse().unwrap());
+        JobSpec::Compact(CompactSpec { input, output, replicas: None })
+    };
+    let notes = |shards, bytes| plan(compact(), vec![manifest("a", shards, bytes)]).notes;
+    assert_eq!(notes(3, 1000), ["3 shards become 1"]);
+    assert_eq!(notes(2, 7 << 20), ["nothing has to be computed: the shards stay as they are"]);
+    assert_eq!(notes(0, 0), ["nothing has to be computed: the result has no rows"]);
 }
 
 #[test]

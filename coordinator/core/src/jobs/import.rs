@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use shardmill_common::failure::Failure;
+use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::ids::JobId;
 use shardmill_common::kinds::import::ImportSpec;
 use shardmill_common::model::{Encoding, MAX_GRAPH_BYTES, Model, OnnxOutput, Parameters, Target, Training};
@@ -13,10 +13,7 @@ use super::plan::{Next, Publication};
 use crate::command::Facts;
 use crate::core::Core;
 use crate::jobs::Planner;
-use crate::jobs::outline::Outline;
-use crate::jobs::plan::ResolvedJob;
-use crate::jobs::plan::StageView;
-use shardmill_common::failure::Refusal;
+use crate::jobs::plan::{ResolvedJob, StageView};
 
 /// The word for the algorithm of an imported model.
 pub const ALGORITHM: &str = "onnx";
@@ -98,10 +95,6 @@ impl Planner for ImportSpec {
             created: Timestamp(0),
         };
         Ok(Next::publish(Publication { model: Some(Box::new(model)), ..Default::default() }))
-    }
-
-    fn outline(&self, _job: &ResolvedJob) -> Option<Outline> {
-        None
     }
 }
 

@@ -4,31 +4,25 @@
 use std::collections::BTreeMap;
 
 use shardmill_common::counters::Counters;
-use shardmill_common::failure::Failure;
-use shardmill_common::kinds::dedup::{HashColumn, HashPlan};
-use shardmill_common::kinds::ingest::{ChunkPlace, IngestSpec, SourceFormat};
-use shardmill_common::kinds::ingest::{ParseResult, ParseTask};
+use shardmill_common::failure::{Failure, Refusal};
+use shardmill_common::kinds::dedup::{DedupPhase, HashColumn, HashPlan};
+use shardmill_common::kinds::ingest::{ChunkPlace, IngestPhase, IngestSpec, ParseResult, ParseTask, SourceFormat};
 use shardmill_common::manifest::ShardEntry;
+use shardmill_common::name::DatasetRef;
 use shardmill_common::rules::{Rule, RuleStatistics};
 use shardmill_common::schema::Schema;
-use shardmill_common::task::{TaskKind, TaskOutput, TaskSpec};
+use shardmill_common::shared::Shared;
+use shardmill_common::task::{Task, TaskKind, TaskOutput, TaskSpec};
 
 use super::clean::{Statistics, gather_statistics, schema_after};
 use super::compact::{compact_stages, is_worth_it};
 use super::dedup::{Progress, check_keys, drop_duplicates, hash_stage};
 use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, groups_of, joined_schema, partitions_for,
-    rejects_schema, whole,
+    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, groups_of, joined_schema, partitions_for, whole,
 };
 use crate::command::Facts;
 use crate::core::Core;
 use crate::jobs::Planner;
-use crate::jobs::outline::Outline;
-use shardmill_common::failure::Refusal;
-use shardmill_common::kinds::dedup::DedupPhase;
-use shardmill_common::kinds::ingest::IngestPhase;
-use shardmill_common::name::DatasetRef;
-use shardmill_common::shared::Shared;
 
 /// A guess at the bytes of a row of text, to choose the number of partitions before any row was counted.
 const BYTES_PER_ROW: u64 = 50;
@@ -86,8 +80,10 @@ impl Planner for IngestSpec {
         let parsed = newest(stages);
         let reports = parsed.iter().map(|(n, p)| Ok((*n, p.output.report::<ParseTask>()?)));
         let reports = reports.collect::<Result<BTreeMap<u32, ParseResult>, Failure>>()?;
-        let observed = reports.values().fold(Schema::default(), |sum, r| sum.join(&r.observed));
-        let stale: Vec<u32> = reports.iter().filter(|(_, r)| r.observed != observed).map(|(n, _)| *n).collect();
+        let observed_by =
+            |n: &u32| reports.get(n).and_then(|r| r.observed.as_ref()).or(Some(&*parsed.get(n)?.spec.schema));
+        let observed = joined_schema(parsed.keys().filter_map(observed_by));
+        let stale: Vec<u32> = parsed.keys().copied().filter(|n| observed_by(n) != Some(&observed)).collect();
         if !stale.is_empty() {
             // A later chunk widened a column. The others are read again from their text: what `007` was is not in the integer 7.
             let one = parsed.values().next().ok_or_else(|| Failure::internal("nothing was parsed"))?.spec;
@@ -106,6 +102,11 @@ impl Planner for IngestSpec {
             };
         }
         finish(self, stages, &parsed, shards)
+    }
+
+    /// Its shards have the size that was asked for; those that it adds to are another matter.
+    fn compacts(&self) -> bool {
+        false
     }
 
     /// `files`, `rows` (read and not rejected), `rejected`, what the rules did, and `duplicates`.
@@ -133,10 +134,6 @@ impl Planner for IngestSpec {
         }
         counters
     }
-
-    fn outline(&self, _job: &ResolvedJob) -> Option<Outline> {
-        None
-    }
 }
 
 /// The newest parse of each chunk.
@@ -145,6 +142,12 @@ struct Parsed<'a> {
     task: u32,
     spec: &'a ParseTask,
     output: &'a TaskOutput,
+}
+
+impl<'a> Parsed<'a> {
+    fn schema(&self) -> Option<&'a Schema> {
+        self.output.schema.as_ref().or_else(|| self.spec.expects())
+    }
 }
 
 fn newest<'a>(stages: &[StageView<'a>]) -> BTreeMap<u32, Parsed<'a>> {
@@ -165,14 +168,14 @@ fn finish(
     parsed: &BTreeMap<u32, Parsed<'_>>,
     shards: Vec<ShardAt>,
 ) -> Result<Next, Failure> {
-    let mut schema = joined_schema(parsed.values().map(|p| p.output));
+    let mut schema = joined_schema(parsed.values().filter_map(Parsed::schema));
     if schema.is_empty() {
         schema = match &spec.clean {
-            Some(rules) => schema_after(rules, &spec.schema)?,
+            Some(rules) => schema_after(&rules.rules, &spec.schema)?,
             None => spec.schema.clone(),
         };
     }
-    let same = parsed.values().all(|p| p.output.schema.as_ref() == Some(&schema));
+    let same = parsed.values().all(|p| p.schema() == Some(&schema));
     if let Some(base) = &spec.base {
         schema = base.schema.join(&schema);
     }
@@ -206,11 +209,8 @@ fn finish(
         }
     }
     let shards: Vec<ShardEntry> = all.into_iter().map(|s| s.entry).collect();
-    let mut drafts = vec![Draft { name: spec.output.clone(), schema, shards }];
-    let rejects: Vec<ShardEntry> = parsed.values().filter_map(|p| p.output.rejects.clone()).collect();
-    if !rejects.is_empty() {
-        drafts.push(Draft { name: spec.output.rejects(), schema: rejects_schema(), shards: rejects });
-    }
+    let drafts = Draft { name: spec.output.clone(), schema, shards }
+        .and_rejects(parsed.values().filter_map(|p| p.output.rejects.clone()));
     let mut source_rows = vec![0u64; spec.sources.len()];
     for p in parsed.values() {
         if let Some(sum) = source_rows.get_mut(p.spec.chunk.source as usize) {
@@ -254,6 +254,9 @@ fn parse_stage(
     let formats: Vec<Shared<SourceFormat>> = spec.sources.iter().map(|s| Shared::new(s.format.clone())).collect();
     let (schema, nulls) = (Shared::new(schema.clone()), Shared::new(spec.nulls.clone()));
     let (rules, statistics) = (Shared::new(rules.to_vec()), Shared::new(statistics.to_vec()));
+    // Where the rules turn out not to fit, the tasks say so.
+    let after = schema_after(&rules, &schema).map(Shared::new);
+    let expects = after.unwrap_or_else(|_| schema.clone());
     let hash = hash.map(Shared::new);
     let tasks = ordinals
         .iter()
@@ -274,6 +277,7 @@ fn parse_stage(
                 nulls: nulls.clone(),
                 rules: rules.clone(),
                 statistics: statistics.clone(),
+                expects: expects.clone(),
                 ordinal: *n,
                 hash: hash.clone(),
             };

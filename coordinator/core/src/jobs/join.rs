@@ -6,23 +6,21 @@
 
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::compare::{How, Validate};
-use shardmill_common::kinds::compare::{Matching, MergedColumn};
+use shardmill_common::kinds::compare::{How, Matching, MergedColumn, Validate};
 use shardmill_common::kinds::dedup::HashColumn;
-use shardmill_common::kinds::join::{JoinHow, JoinSpec, LookupTask};
+use shardmill_common::kinds::join::{JoinHow, JoinPhase, JoinSpec, LookupTask};
 use shardmill_common::manifest::{Manifest, ShardEntry};
 use shardmill_common::schema::{Field, Schema};
+use shardmill_common::shared::Shared;
+use shardmill_common::units::show_bytes;
 
 use super::pairs::{Pairs, Progress, check_names, key_columns, shuffled};
 use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, each_group, find, frame_memory, groups_of, inputs_of,
-    output, task_of, whole,
+    Draft, Next, ResolvedJob, ShardAt, StageView, each_group, find, frame_memory, groups_of, inputs_of, output,
+    task_of, whole,
 };
 use crate::jobs::Planner;
 use crate::jobs::outline::{Outline, groups_in};
-use shardmill_common::kinds::join::JoinPhase;
-use shardmill_common::shared::Shared;
-use shardmill_common::units::show_bytes;
 
 /// What follows from the spec and the two datasets.
 pub struct Plan<'a> {
@@ -230,7 +228,7 @@ fn merged_columns(
 fn publish(spec: &JoinSpec, pairs: &Pairs<'_>, shards: Vec<ShardEntry>) -> Next {
     let fields = pairs.columns.iter().map(|c| Field::new(c.name.clone(), c.dtype)).collect();
     let draft = Draft { name: spec.output.clone(), schema: Schema::new(fields).published(), shards };
-    Next::publish(Publication { drafts: vec![draft], ..Default::default() })
+    Next::versions(vec![draft])
 }
 
 /// How far looking up has come.
@@ -279,11 +277,13 @@ fn lookup_stage(spec: &JoinSpec, pairs: &Pairs<'_>) -> Option<Next> {
         driver_is_left: pairs.driver_is_left,
         columns: Shared::new(pairs.columns.clone()),
     };
+    let (other_objects, other_memory) =
+        (other.objects().map(|o| o.id).collect::<Vec<_>>(), frame_memory(other.bytes()));
     let ends = groups_of(&drivers);
     let tasks = each_group(&drivers, &ends).map(|(first, group)| {
         let mut task = task_of(group, LookupTask { inputs: inputs_of(first, group), ..task.clone() }, Vec::new());
-        task.objects.extend(other.objects().map(|o| o.id));
-        task.memory = task.memory.saturating_mul(2).saturating_add(frame_memory(other.bytes()));
+        task.objects.extend(&other_objects);
+        task.memory = task.memory.saturating_mul(2).saturating_add(other_memory);
         task
     });
     Some(Next::stage(JoinPhase::LookUp, tasks.collect(), Vec::new()))

@@ -3,28 +3,23 @@
 mod check;
 mod stages;
 
-use shardmill_common::failure::Failure;
+use shardmill_common::failure::{Failure, Refusal};
+use shardmill_common::kinds::compact::CompactTask;
 use shardmill_common::kinds::mapreduce::step::Step;
-use shardmill_common::kinds::mapreduce::{CheckTask, Checked, ConformTask, MapOutput, MapReduceSpec, MapTask};
+use shardmill_common::kinds::mapreduce::{CheckTask, Checked, MapOutput, MapReducePhase, MapReduceSpec, MapTask};
 use shardmill_common::manifest::{Manifest, ShardEntry};
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::task::{ShardRef, TaskOutput, TaskRange, TaskSpec};
+use shardmill_common::shared::Shared;
+use shardmill_common::task::{ShardRef, TaskRange, TaskSpec};
 
 use self::stages::{combine_stage, reduce_stage, side_schemas};
 use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, frame_memory, joined_schema, made_shards, output,
-    outputs, rejects_schema, whole,
+    Draft, Next, ResolvedJob, ShardAt, StageView, find, frame_memory, joined_schema, made_shards, output, whole,
 };
 use crate::command::Facts;
 use crate::core::Core;
 use crate::jobs::Planner;
-use crate::jobs::outline::Outline;
-use crate::jobs::outline::listed;
-use crate::jobs::outline::read;
-use crate::jobs::outline::shards;
-use shardmill_common::failure::Refusal;
-use shardmill_common::kinds::mapreduce::MapReducePhase;
-use shardmill_common::shared::Shared;
+use crate::jobs::outline::{Outline, listed, read, shards};
 
 const NO_PROGRAMS: &str = "no worker that is alive runs programs of users: start workers with --allow-programs";
 
@@ -62,15 +57,13 @@ impl Planner for MapReduceSpec {
                 None => return reduce_or_combine(self, job, &checked, step, map, stages),
             },
         };
-        let outputs = outputs(stages, whole(stages, made))?;
-        let schema = output_schema(&checked, &outputs);
+        let schemas = schemas_of(made, stages);
+        let schema = output_schema(&checked, &schemas);
         let mut shards = made_shards(made, stages)?;
         shards.retain(|shard| shard.entry.rows() > 0);
         // A program may find other columns in every part of its input.
         let differs = |shard: &ShardAt| match shard.shard {
-            ShardRef::Made { task, .. } => {
-                outputs.get(task as usize).and_then(|o| o.schema.as_ref()).is_some_and(|s| *s != schema)
-            }
+            ShardRef::Made { task, .. } => schemas.get(task as usize).is_some_and(|s| s.is_some_and(|s| *s != schema)),
             ShardRef::Stored(_) => false,
         };
         let differing: Vec<usize> = (0..shards.len()).filter(|n| shards.get(*n).is_some_and(differs)).collect();
@@ -80,8 +73,9 @@ impl Planner for MapReduceSpec {
             None => {
                 let schema = Shared::new(schema);
                 let tasks = differing.iter().filter_map(|n| {
-                    let task = ConformTask { input: shards.get(*n)?.input(*n), schema: schema.clone() };
-                    Some(shards.get(*n)?.task(task, Vec::new()))
+                    let shard = shards.get(*n)?;
+                    let task = CompactTask { inputs: vec![shard.input(*n)], schema: schema.clone() };
+                    Some(shard.task(task, Vec::new()))
                 });
                 return Ok(Next::stage(MapReducePhase::Conform, tasks.collect(), Vec::new()));
             }
@@ -92,13 +86,9 @@ impl Planner for MapReduceSpec {
                 }
             }
         }
-        let mut drafts = vec![Draft { name: self.output.clone(), schema, shards: entries }];
-        let rejects: Vec<ShardEntry> =
-            stages.iter().flat_map(StageView::outputs).filter_map(|o| o.rejects.clone()).collect();
-        if !rejects.is_empty() {
-            drafts.push(Draft { name: self.output.rejects(), schema: rejects_schema(), shards: rejects });
-        }
-        Ok(Next::publish(Publication { drafts, ..Default::default() }))
+        let rejects = stages.iter().flat_map(StageView::outputs).filter_map(|o| o.rejects.clone());
+        let draft = Draft { name: self.output.clone(), schema, shards: entries };
+        Ok(Next::versions(draft.and_rejects(rejects)))
     }
 
     fn outline(&self, job: &ResolvedJob) -> Option<Outline> {
@@ -139,9 +129,15 @@ impl Planner for MapReduceSpec {
     }
 }
 
+/// The schema of what each task of a stage left.
+fn schemas_of<'a>(stage: u32, stages: &[StageView<'a>]) -> Vec<Option<&'a Schema>> {
+    let tasks = stages.get(stage as usize).map_or(&[][..], |view| &view.tasks);
+    tasks.iter().map(|(kind, output)| output.and_then(|o| o.schema_of(kind))).collect()
+}
+
 /// What the output's columns are: known before, or what its tasks made together.
-fn output_schema(checked: &Checked, outputs: &[&TaskOutput]) -> Schema {
-    let made = joined_schema(outputs.iter().copied());
+fn output_schema(checked: &Checked, schemas: &[Option<&Schema>]) -> Schema {
+    let made = joined_schema(schemas.iter().copied().flatten());
     let schema = if made.is_empty() { checked.output.clone().unwrap_or_default() } else { made };
     if schema.is_empty() {
         // A program that found nothing to say of columns that only it knows.

@@ -41,13 +41,22 @@ pub trait Planner {
     }
 
     /// Whether the job makes sense on these inputs: unknown columns and the like are refused before anything runs.
-    fn check(&self, job: &ResolvedJob) -> Result<(), String>;
+    fn check(&self, _job: &ResolvedJob) -> Result<(), String> {
+        Ok(())
+    }
 
     /// What comes after the stages that are done.
     fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure>;
 
+    /// Whether small shards that it wrote are put together before they are published.
+    fn compacts(&self) -> bool {
+        true
+    }
+
     /// The plan in words. `None` where there is nothing that could be explained before it runs.
-    fn outline(&self, job: &ResolvedJob) -> Option<Outline>;
+    fn outline(&self, _job: &ResolvedJob) -> Option<Outline> {
+        None
+    }
 
     /// The job's counters over the tasks that are done, whose counters come to `sum`. Few kinds need to look at the stages.
     fn counters<'a>(&self, _job: &ResolvedJob, sum: Counters, _stages: &dyn Fn() -> Vec<StageView<'a>>) -> Counters {
@@ -92,9 +101,15 @@ pub fn check(job: &ResolvedJob) -> Result<(), Refusal> {
     planner(&job.spec).check(job).map_err(Refusal::Invalid)
 }
 
-/// What comes after the stages that are done. Copies are made before anything is published.
+/// What comes after the stages that are done. Small shards are put together and copies are made before anything is published.
 pub fn next(job: &ResolvedJob, stages: &[StageView<'_>], live_workers: u32) -> Result<Next, Failure> {
-    match planner(&job.spec).next(job, stages)? {
+    let planner = planner(&job.spec);
+    let mut next = planner.next(job, stages)?;
+    if let Next::Publish(publication) = next {
+        next =
+            if planner.compacts() { compact::compacts_first(publication, stages)? } else { Next::Publish(publication) };
+    }
+    match next {
         Next::Publish(publication) => Ok(plan::copies_first(job, stages, publication, live_workers)),
         other => Ok(other),
     }

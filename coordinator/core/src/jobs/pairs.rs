@@ -4,27 +4,22 @@
 //! driving side's rows lie, and merged rows are written there in the driving side's order.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::compare::{DeliverTask, EmitTask, MatchTask, Matching, MergedColumn};
-use shardmill_common::kinds::compare::{How, Validate};
+use shardmill_common::kinds::compare::{
+    DeliverTask, EmitTask, How, MatchTask, Matching, MergedColumn, PairsPhase, Validate,
+};
 use shardmill_common::kinds::dedup::{HashColumn, HashPlan};
 use shardmill_common::manifest::{Manifest, ShardEntry};
 use shardmill_common::schema::{DataType, Schema};
+use shardmill_common::shared::Shared;
 use shardmill_common::task::{TaskRange, TaskSpec};
 
 use super::dedup::{self, drop_rows, hash_tasks};
 use super::plan::{
     Next, ShardAt, StageView, coalesce, each_group, find, groups_of, inputs_of, made_shards, outputs, partition_sums,
-    partitions_for, reduce_target, task_of, whole,
+    partitions_for, reduce_target, rows_of, task_of, whole,
 };
-use crate::jobs::outline::Outline;
-use crate::jobs::outline::groups;
-use crate::jobs::outline::groups_in;
-use crate::jobs::outline::listed;
-use crate::jobs::outline::number;
-use crate::jobs::outline::read_all;
+use crate::jobs::outline::{Outline, groups, groups_in, listed, number, read_all};
 use crate::jobs::plan::ResolvedJob;
-use shardmill_common::kinds::compare::PairsPhase;
-use shardmill_common::shared::Shared;
 
 /// Two sides and what becomes of their pairs.
 pub struct Pairs<'a> {
@@ -295,7 +290,7 @@ impl Pairs<'_> {
 fn first_rows(shards: &[ShardAt], ends: &[u32]) -> Vec<u64> {
     let before = |sum: &mut u64, (_, group): (usize, &[ShardAt])| {
         let first = *sum;
-        *sum += group.iter().map(|shard| shard.entry.rows()).sum::<u64>();
+        *sum += rows_of(group);
         Some(first)
     };
     each_group(shards, ends).scan(0, before).collect()

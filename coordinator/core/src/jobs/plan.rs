@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::ObjectId;
 use shardmill_common::kinds::JobSpec;
-use shardmill_common::kinds::repair::CopyPhase;
-use shardmill_common::kinds::repair::CopyTask;
+use shardmill_common::kinds::repair::{CopyPhase, CopyTask};
 use shardmill_common::manifest::{Manifest, ObjectRef, ShardEntry};
 use shardmill_common::model::{Evaluation, Model};
 use shardmill_common::name::DatasetName;
@@ -40,6 +39,11 @@ impl<'a> StageView<'a> {
     pub fn outputs(&self) -> impl Iterator<Item = &'a TaskOutput> + '_ {
         self.tasks.iter().filter_map(|(_, output)| *output)
     }
+
+    /// The schemas of what its tasks left, of those that left one.
+    pub fn schemas(&self) -> impl Iterator<Item = &'a Schema> + '_ {
+        self.tasks.iter().filter_map(|(kind, output)| (*output)?.schema_of(kind))
+    }
 }
 
 /// A version to publish: the catalog gives it its number.
@@ -48,6 +52,14 @@ pub struct Draft {
     pub name: DatasetName,
     pub schema: Schema,
     pub shards: Vec<ShardEntry>,
+}
+
+impl Draft {
+    /// This version, and one of the rows that were rejected on the way to it, if there are any.
+    pub fn and_rejects(self, rejects: impl Iterator<Item = ShardEntry>) -> Vec<Draft> {
+        let rejects = Draft { name: self.name.rejects(), schema: rejects_schema(), shards: rejects.collect() };
+        if rejects.shards.is_empty() { vec![self] } else { vec![self, rejects] }
+    }
 }
 
 /// What a job publishes, all at once.
@@ -93,6 +105,11 @@ impl Next {
 
     pub fn publish(publication: Publication) -> Next {
         Next::Publish(Box::new(publication))
+    }
+
+    /// Publishes nothing but versions of datasets.
+    pub fn versions(drafts: Vec<Draft>) -> Next {
+        Next::publish(Publication { drafts, ..Default::default() })
     }
 }
 
@@ -298,13 +315,20 @@ pub fn reduce_target(total_rows: u64) -> u64 {
     (total_rows / 64).clamp(200_000, 4_000_000)
 }
 
-/// Schemas of the outputs of these tasks, joined.
-pub fn joined_schema<'a>(outputs: impl Iterator<Item = &'a TaskOutput>) -> Schema {
-    outputs.filter_map(|o| o.schema.as_ref()).fold(Schema::default(), |sum, schema| sum.join(schema))
+/// These schemas, joined.
+pub fn joined_schema<'a>(schemas: impl Iterator<Item = &'a Schema>) -> Schema {
+    let (mut sum, mut last) = (Schema::default(), None);
+    for schema in schemas {
+        // Most tasks leave what all were expected to leave.
+        if !last.replace(schema).is_some_and(|last| std::ptr::eq(last, schema)) {
+            sum = sum.join(schema);
+        }
+    }
+    sum
 }
 
 /// The schema of every dataset of rejects.
-pub fn rejects_schema() -> Schema {
+fn rejects_schema() -> Schema {
     use shardmill_common::schema::{DataType, Field};
     Schema::new(vec![
         Field::new("file", DataType::String),

@@ -1,26 +1,21 @@
 //! Batch prediction: one map stage; shards are predicted where they lie, small neighbours together.
 
-use shardmill_common::failure::Failure;
-use shardmill_common::kinds::predict::PredictSpec;
-use shardmill_common::kinds::predict::PredictTask;
+use shardmill_common::failure::{Failure, Refusal};
+use shardmill_common::kinds::predict::{PredictPhase, PredictSpec, PredictTask};
 use shardmill_common::manifest::Manifest;
 use shardmill_common::model::{Encoding, Feature, Model};
 use shardmill_common::prediction::added_columns;
 use shardmill_common::schema::{DataType, Field, Schema};
+use shardmill_common::shared::Shared;
 
 use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, each_group, find, groups_of, inputs_of, output,
-    rejects_schema, rows_of, task_of, whole,
+    Draft, Next, ResolvedJob, ShardAt, StageView, each_group, find, groups_of, inputs_of, outputs, rows_of, task_of,
+    whole,
 };
 use crate::command::Facts;
 use crate::core::Core;
 use crate::jobs::Planner;
-use crate::jobs::outline::Outline;
-use crate::jobs::outline::groups;
-use crate::jobs::outline::read_all;
-use shardmill_common::failure::Refusal;
-use shardmill_common::kinds::predict::PredictPhase;
-use shardmill_common::shared::Shared;
+use crate::jobs::outline::{Outline, groups, read_all};
 
 /// A dataset's columns are listed in a message if they are no more than these.
 const LISTED: usize = 30;
@@ -65,20 +60,12 @@ impl Planner for PredictSpec {
         let Some(predict) = find(stages, PredictPhase::Predict) else {
             return Ok(predict_stage(self, model, input, &keep));
         };
-        let outputs =
-            whole(stages, predict).tasks().map(|(s, t)| output(stages, s, t)).collect::<Result<Vec<_>, _>>()?;
+        let outputs = outputs(stages, whole(stages, predict))?;
         let mut fields: Vec<Field> = keep.iter().filter_map(|c| input.schema.get(c).cloned()).collect();
         fields.extend(added_columns(&model.target, self.outputs));
-        let mut drafts = vec![Draft {
-            name: self.output.clone(),
-            schema: Schema::new(fields).published(),
-            shards: outputs.iter().filter_map(|o| o.shard.clone()).filter(|s| s.rows() > 0).collect(),
-        }];
-        let rejects: Vec<_> = outputs.iter().filter_map(|o| o.rejects.clone()).collect();
-        if !rejects.is_empty() {
-            drafts.push(Draft { name: self.output.rejects(), schema: rejects_schema(), shards: rejects });
-        }
-        Ok(Next::publish(Publication { drafts, ..Default::default() }))
+        let shards = outputs.iter().filter_map(|o| o.shard.clone()).filter(|s| s.rows() > 0).collect();
+        let draft = Draft { name: self.output.clone(), schema: Schema::new(fields).published(), shards };
+        Ok(Next::versions(draft.and_rejects(outputs.iter().filter_map(|o| o.rejects.clone()))))
     }
 
     fn outline(&self, job: &ResolvedJob) -> Option<Outline> {

@@ -7,8 +7,7 @@ use shardmill_common::manifest::{ObjectRef, ShardEntry};
 use shardmill_common::model::{
     ClassValue, Curvature, Encoder, Label, LinearParameters, Packed, Parameters, Target, Unknown, example,
 };
-use shardmill_common::task::TaskKind;
-use shardmill_common::task::{TaskOutput, TaskSpec};
+use shardmill_common::task::{TaskKind, TaskOutput, TaskSpec};
 use shardmill_common::time::Timestamp;
 
 use super::*;

@@ -3,11 +3,9 @@
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::register::RegisterSpec;
 
-use super::plan::{Draft, Next, Publication};
+use super::plan::{Draft, Next};
 use crate::jobs::Planner;
-use crate::jobs::outline::Outline;
-use crate::jobs::plan::ResolvedJob;
-use crate::jobs::plan::StageView;
+use crate::jobs::plan::{ResolvedJob, StageView};
 
 impl Planner for RegisterSpec {
     fn check(&self, _job: &ResolvedJob) -> Result<(), String> {
@@ -19,10 +17,6 @@ impl Planner for RegisterSpec {
 
     fn next(&self, _job: &ResolvedJob, _stages: &[StageView<'_>]) -> Result<Next, Failure> {
         let draft = Draft { name: self.output.clone(), schema: self.schema.clone(), shards: self.shards.clone() };
-        Ok(Next::publish(Publication { drafts: vec![draft], ..Default::default() }))
-    }
-
-    fn outline(&self, _job: &ResolvedJob) -> Option<Outline> {
-        None
+        Ok(Next::versions(vec![draft]))
     }
 }

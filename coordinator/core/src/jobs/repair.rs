@@ -4,7 +4,6 @@ use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::kinds::repair::{CopyPhase, RepairSpec};
 
 use super::Planner;
-use super::outline::Outline;
 use super::plan::{Next, ResolvedJob, StageView, copy_of};
 use crate::command::Facts;
 use crate::core::Core;
@@ -14,18 +13,10 @@ impl Planner for RepairSpec {
         Err(Refusal::Denied("repairs are the coordinator's own".into()))
     }
 
-    fn check(&self, _job: &ResolvedJob) -> Result<(), String> {
-        Ok(())
-    }
-
     fn next(&self, _job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
         if !stages.is_empty() {
             return Ok(Next::Quiet);
         }
         Ok(Next::stage(CopyPhase::Copy, self.objects.iter().map(copy_of).collect(), Vec::new()))
-    }
-
-    fn outline(&self, _job: &ResolvedJob) -> Option<Outline> {
-        None
     }
 }

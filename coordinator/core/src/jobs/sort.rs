@@ -4,23 +4,21 @@
 //! A bound is a key and a position in the dataset: rows that all have the same key are cut too, and keep their order.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::sort::{BoundsTask, MergeTask, RangeTask, SampleTask, SortOrder, SortSpec, Unsorted};
+use shardmill_common::kinds::sort::{
+    BoundsTask, MergeTask, RangeTask, SampleTask, SortOrder, SortPhase, SortSpec, Unsorted,
+};
 use shardmill_common::phase::Phase;
 use shardmill_common::schema::{DataType, Schema};
-use shardmill_common::task::{TaskKind, TaskRange, TaskSpec};
+use shardmill_common::shared::Shared;
+use shardmill_common::task::{TaskRange, TaskSpec};
 
 use super::dedup::Progress;
 use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, each_group, find, frame_memory, groups_of, inputs_of,
-    made_shards, outputs, partition_sums, task_of, whole,
+    Draft, Next, ResolvedJob, ShardAt, StageView, each_group, find, frame_memory, groups_of, inputs_of, made_shards,
+    outputs, partition_sums, rows_of, task_of, whole,
 };
 use crate::jobs::Planner;
-use crate::jobs::outline::Outline;
-use crate::jobs::outline::groups;
-use crate::jobs::outline::listed;
-use crate::jobs::outline::read_all;
-use shardmill_common::kinds::sort::SortPhase;
-use shardmill_common::shared::Shared;
+use crate::jobs::outline::{Outline, groups, listed, read_all};
 
 /// Rows that take up to about so many bytes in memory are sorted by one task.
 const ONE_TASK: u64 = 24 << 20;
@@ -44,14 +42,10 @@ impl Planner for SortSpec {
         let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
         match sort_stages(&shards, &input.schema, &self.order, stages)? {
             Progress::Next(next) => Ok(next),
-            Progress::Finished(shards) => Ok(Next::Publish(Box::new(Publication {
-                drafts: vec![Draft {
-                    name: self.output.clone(),
-                    schema: input.schema.clone(),
-                    shards: shards.into_iter().map(|s| s.entry).collect(),
-                }],
-                ..Default::default()
-            }))),
+            Progress::Finished(shards) => {
+                let shards = shards.into_iter().map(|s| s.entry).collect();
+                Ok(Next::versions(vec![Draft { name: self.output.clone(), schema: input.schema.clone(), shards }]))
+            }
         }
     }
 
@@ -147,16 +141,14 @@ fn one_task(shards: &[ShardAt], schema: &Schema, order: &SortOrder) -> Next {
     let inputs = shards.iter().enumerate().map(|(n, shard)| shard.input(n)).collect();
     let (schema, order) = (Shared::new(schema.clone()), Shared::new(order.clone()));
     let task = MergeTask { rows: Unsorted::Shards(inputs), schema, order };
-    let kind = TaskKind::from(task);
-    let each: Vec<TaskSpec> = shards.iter().map(|shard| shard.task(kind.clone(), Vec::new())).collect();
-    let reads = TaskRange::gather(each.iter().flat_map(|task| &task.reads).flat_map(|range| range.tasks()));
-    let bytes = shards.iter().map(|shard| shard.entry.object.bytes).sum();
-    let objects = each.into_iter().flat_map(|task| task.objects).collect();
-    Next::stage(SortPhase::Sort, vec![TaskSpec { kind, reads, objects, memory: frame_memory(bytes) }], Vec::new())
+    let mut task = task_of(shards, task, Vec::new());
+    task.reads = TaskRange::gather(task.reads.iter().flat_map(|range| range.tasks()));
+    task.memory = frame_memory(shards.iter().map(|shard| shard.entry.object.bytes).sum());
+    Next::stage(SortPhase::Sort, vec![task], Vec::new())
 }
 
 fn sample_stage(shards: &[ShardAt], schema: &Schema, order: &SortOrder) -> Next {
-    let rows: u64 = shards.iter().map(|shard| shard.entry.rows()).sum();
+    let rows = rows_of(shards);
     let step = rows.div_ceil(SAMPLES).max(1);
     // Counted over the whole dataset, so that many small shards are not all sampled at their first row.
     let mut first = step / 2;
@@ -167,7 +159,7 @@ fn sample_stage(shards: &[ShardAt], schema: &Schema, order: &SortOrder) -> Next 
     for (n, group) in each_group(shards, &ends) {
         let (inputs, schema, order) = (inputs_of(n, group), schema.clone(), order.clone());
         tasks.push(task_of(group, SampleTask { inputs, schema, order, first, step, bytes }, Vec::new()));
-        let rows: u64 = group.iter().map(|shard| shard.entry.rows()).sum();
+        let rows = rows_of(group);
         let taken = rows.saturating_sub(first).div_ceil(step);
         first = first + taken * step - rows;
     }

@@ -5,10 +5,11 @@ use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::sort::SortKey;
 use shardmill_common::manifest::{Manifest, ObjectRef, ShardEntry};
 use shardmill_common::schema::Field;
-use shardmill_common::task::{PartitionSize, ShardRef, TaskOutput};
+use shardmill_common::task::{PartitionSize, ShardRef, TaskKind, TaskOutput};
 use shardmill_common::time::Timestamp;
 
 use super::*;
+use crate::jobs::Publication;
 
 fn entry(rows: u64, bytes: u64) -> ShardEntry {
     let object = ObjectRef { id: ObjectId::fresh(), bytes, checksum: String::new() };

@@ -5,20 +5,15 @@ use std::collections::BTreeMap;
 
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::split::SplitSpec;
-use shardmill_common::kinds::split::{CountTask, SplitGroup, SplitTask};
+use shardmill_common::kinds::split::{CountTask, SplitPhase, SplitSpec, SplitTask, Stratum};
 use shardmill_common::manifest::Manifest;
 use shardmill_common::permutation::sizes;
 use shardmill_common::schema::DataType;
-
-use super::plan::{Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, output};
-use crate::jobs::Planner;
-use crate::jobs::outline::Outline;
-use crate::jobs::outline::number;
-use crate::jobs::outline::read_all;
-use crate::jobs::outline::shards;
-use shardmill_common::kinds::split::SplitPhase;
 use shardmill_common::shared::Shared;
+
+use super::plan::{Draft, Next, ResolvedJob, ShardAt, StageView, find, output};
+use crate::jobs::Planner;
+use crate::jobs::outline::{Outline, number, read_all, shards};
 
 /// Different values of the column to stratify by.
 const MAX_STRATA: u64 = 10_000;
@@ -79,7 +74,7 @@ impl Planner for SplitSpec {
             let shards = outputs.iter().filter_map(|o| o.shard.clone()).filter(|s| s.rows() > 0).collect();
             drafts.push(Draft { name: side.output.clone(), schema: input.schema.clone(), shards });
         }
-        Ok(Next::publish(Publication { drafts, ..Default::default() }))
+        Ok(Next::versions(drafts))
     }
 
     /// `rows_in`, each row once, and `rows_out/NAME` of every side.
@@ -170,31 +165,39 @@ fn split_stage(spec: &SplitSpec, shards: &[ShardAt], input: &Manifest, strata: &
     for (value, rows) in strata.iter().flatten() {
         *totals.entry(value).or_default() += rows;
     }
-    let sizes: BTreeMap<&Value, Vec<u64>> =
-        totals.iter().map(|(value, total)| (*value, sizes(*total, &shares))).collect();
-    let schema = Shared::new(input.schema.clone());
+    let whole: Vec<Stratum> = totals
+        .iter()
+        .map(|(value, rows)| {
+            let ends = sizes(*rows, &shares).into_iter().scan(0, |end, size| {
+                *end += size;
+                Some(*end)
+            });
+            Stratum { value: (*value).clone(), rows: *rows, ends: ends.collect() }
+        })
+        .collect();
+    let numbers: BTreeMap<&Value, u32> = totals.keys().copied().zip(0..).collect();
+    let mut before: BTreeMap<&Value, u64> = BTreeMap::new();
+    let mut of_shards = Vec::with_capacity(shards.len());
+    for here in strata {
+        let mut firsts = Vec::with_capacity(here.len());
+        for (value, rows) in here {
+            let first = before.entry(value).or_default();
+            firsts.extend(numbers.get(value).map(|number| (*number, *first)));
+            *first += rows;
+        }
+        of_shards.push(Shared::new(firsts));
+    }
+    let (schema, whole) = (Shared::new(input.schema.clone()), Shared::new(whole));
     let mut tasks = Vec::with_capacity(spec.into.len() * shards.len());
-    for side in 0..spec.into.len() {
-        let mut before: BTreeMap<&Value, u64> = BTreeMap::new();
-        for (n, (shard, here)) in shards.iter().zip(strata).enumerate() {
-            let mut groups = Vec::with_capacity(here.len());
-            for (value, rows) in here {
-                let first = before.entry(value).or_default();
-                let of_sides = sizes.get(value).map_or(&[][..], Vec::as_slice);
-                let from = of_sides.iter().take(side).sum();
-                let to = of_sides.iter().take(side + 1).sum();
-                // A stratum of which the side takes nothing need not be told.
-                if from < to {
-                    let total = totals.get(value).copied().unwrap_or(0);
-                    groups.push(SplitGroup { value: value.clone(), first: *first, total, from, to });
-                }
-                *first += rows;
-            }
+    for side in (0u32..).take(spec.into.len()) {
+        for (n, (shard, here)) in shards.iter().zip(&of_shards).enumerate() {
             let task = SplitTask {
                 input: shard.input(n),
                 schema: schema.clone(),
                 stratify: spec.stratify.clone(),
-                groups,
+                strata: whole.clone(),
+                here: here.clone(),
+                side,
                 seed: spec.seed,
             };
             tasks.push(shard.task(task, Vec::new()));

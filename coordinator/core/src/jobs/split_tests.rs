@@ -2,12 +2,10 @@
 
 use shardmill_common::ids::{JobId, ObjectId};
 use shardmill_common::kinds::JobSpec;
-use shardmill_common::kinds::split::Counts;
-use shardmill_common::kinds::split::SplitSide;
+use shardmill_common::kinds::split::{Counts, SplitGroup, SplitSide};
 use shardmill_common::manifest::{ObjectRef, ShardEntry};
 use shardmill_common::schema::{Field, Schema};
-use shardmill_common::task::TaskKind;
-use shardmill_common::task::{TaskOutput, TaskSpec};
+use shardmill_common::task::{TaskKind, TaskOutput, TaskSpec};
 use shardmill_common::time::Timestamp;
 
 use super::*;
@@ -50,7 +48,7 @@ fn tasks(next: Next, name: &str) -> Vec<TaskSpec> {
 
 fn groups(tasks: &[TaskSpec]) -> Vec<Vec<SplitGroup>> {
     let of = |task: &TaskSpec| match &task.kind {
-        TaskKind::Split(task) => task.groups.clone(),
+        TaskKind::Split(task) => task.groups(),
         other => panic!("{other:?}"),
     };
     tasks.iter().map(of).collect()

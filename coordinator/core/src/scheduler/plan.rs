@@ -6,7 +6,6 @@ use shardmill_common::failure::Failure;
 use shardmill_common::ids::{JobId, WorkerId};
 use shardmill_common::manifest::ShardEntry;
 use shardmill_common::shared::collecting;
-use shardmill_common::task::TaskKind;
 
 use super::event::{Action, Planner};
 use super::job::{Job, JobEnd, TaskState};
@@ -144,8 +143,8 @@ impl Scheduler {
             self.objects.release_by_job(object.id);
             self.delete_if_unused(object.id);
         }
-        let uses_shuffle = job.stages.iter().flat_map(|s| &s.tasks).any(|t| !matches!(t.spec.kind, TaskKind::Copy(_)));
-        if uses_shuffle {
+        // Also a job that only copies was sent parts.
+        if !job.stages.is_empty() {
             let alive: Vec<WorkerId> = self.workers.values().filter(|w| w.is_alive()).map(Worker::id).collect();
             for worker in alive {
                 self.actions.push(Action::Do(Effect::Forget { worker, job: id }));

@@ -122,10 +122,13 @@ impl Scheduler {
     /// Every worker that can be reached or may be again: what launches name, one value for as long as it stays the same.
     pub(super) fn all_peers(&mut self) -> Shared<Vec<Peer>> {
         let known = self.workers.values().filter(|w| !matches!(w.presence, Presence::Lost { .. }));
-        let peers: Vec<Peer> = known.map(|w| &w.peer).filter(|peer| !peer.url.is_empty()).cloned().collect();
+        let peers = known.map(|w| &w.peer).filter(|peer| !peer.url.is_empty());
         match &self.peers {
-            Some(same) if **same == peers => same.clone(),
-            _ => self.peers.insert(Shared::new(peers)).clone(),
+            Some(same) if same.iter().eq(peers.clone()) => same.clone(),
+            _ => {
+                let peers = Shared::new(peers.cloned().collect());
+                self.peers.insert(peers).clone()
+            }
         }
     }
 

@@ -28,10 +28,7 @@ impl Scheduler {
                 }
             }
             Event::Heartbeat { worker, incarnation, running, sessions } => {
-                if let Some(w) = self.workers.get_mut(&worker).filter(|w| w.incarnation == incarnation) {
-                    w.sessions = sessions;
-                }
-                self.heartbeat(worker, incarnation, &running);
+                self.heartbeat(worker, incarnation, &running, sessions);
             }
             Event::Succeeded { worker, incarnation, attempt, output, seconds } => {
                 self.succeeded(worker, incarnation, attempt, *output, seconds);
@@ -187,13 +184,13 @@ impl Scheduler {
         self.reset_lost_outputs();
     }
 
-    fn heartbeat(&mut self, worker: WorkerId, incarnation: Incarnation, progress: &[AttemptProgress]) {
+    fn heartbeat(&mut self, worker: WorkerId, incarnation: Incarnation, progress: &[AttemptProgress], sessions: u64) {
         let now = self.now;
         let Some(w) = self.workers.get_mut(&worker) else { return };
         if w.incarnation != incarnation {
             return;
         }
-        w.last_seen = now;
+        (w.last_seen, w.sessions) = (now, sessions);
         // What either side believes to run and the other does not is settled: no lost message may hang a task.
         let said: BTreeSet<AttemptId> = progress.iter().map(|p| p.attempt).collect();
         let strays: Vec<AttemptId> = said.iter().filter(|attempt| !w.running.contains_key(attempt)).copied().collect();

@@ -32,6 +32,7 @@ use self::world::{Mail, ROWS, SHARD_BYTES, Sim, schema};
 const SEEDS: u64 = 300;
 const USER_SEEDS: u64 = 150;
 const DATA_SEEDS: u64 = 150;
+const SCATTERED_SEEDS: u64 = 30;
 
 /// The built-in jobs that hash, match, drop and train.
 fn first_jobs(sim: &mut Sim) -> Vec<JobId> {
@@ -179,8 +180,8 @@ fn users_jobs_end_well_whatever_happens_to_workers() {
         "check",
         "map",
         "combine",
+        "compact",
         "reduce",
-        "conform",
         "sample",
         "bounds",
         "range",
@@ -207,6 +208,15 @@ fn jobs_over_data_and_models_end_well_whatever_happens_to_workers() {
         "rank",
     ];
     simulate_all(DATA_SEEDS, data_jobs, &kinds);
+}
+
+#[test]
+fn outputs_in_many_small_shards_are_compacted_whatever_happens_to_workers() {
+    let jobs = |sim: &mut Sim| {
+        let many = sim.dataset("many", 70);
+        vec![sim.submit(jobs::split(&many))]
+    };
+    simulate_all(SCATTERED_SEEDS, jobs, &["count", "split", "compact"]);
 }
 
 /// As in [`as_it_arrives`](world), on tables of 500 columns, with a model of 10 MB.

@@ -193,6 +193,7 @@ impl Sim {
                     observed = observed.join(&Schema::new(vec![Field::new("k", DataType::Float64)]));
                 }
                 output.schema = Some(observed.clone());
+                let observed = Some(observed).filter(|observed| *observed != *task.schema);
                 output = output.and_reports::<ParseTask>(&ParseResult { observed, first_reject: None }).unwrap();
                 output.counters.add("rows_read", ROWS);
                 output.shuffle = task.hash.as_ref().and_then(|h| sizes(h.partitions as usize));
@@ -225,11 +226,7 @@ impl Sim {
                 output.shuffle = sizes(shards * 2);
             }
             TaskKind::Deliver(task) => output.shuffle = sizes(task.targets as usize),
-            TaskKind::Emit(_)
-            | TaskKind::Conform(_)
-            | TaskKind::Lookup(_)
-            | TaskKind::Split(_)
-            | TaskKind::Compact(_) => {
+            TaskKind::Emit(_) | TaskKind::Lookup(_) | TaskKind::Split(_) | TaskKind::Compact(_) => {
                 self.write_shards(&mut output, 1, content);
             }
             TaskKind::Clean(_) | TaskKind::Predict(_) => {
@@ -300,6 +297,7 @@ impl Sim {
             TaskKind::Sample(_) | TaskKind::Bounds(_) | TaskKind::Combine(_) => output.shuffle = sizes(1),
             other => panic!("the simulation does not know {other:?}"),
         }
+        output.forget_expected_schema(kind);
         let shuffled = output.shuffle.is_some().then_some(content);
         Ok(self.leave(worker, launch.attempt, shuffled, output))
     }

@@ -25,9 +25,6 @@ pub fn run(context: &Context, task: &ReduceTask) -> Result<TaskOutput, Failure> 
         }
     }
     sink.finish(&mut output)?;
-    if output.schema.is_none() {
-        output.schema = task.produces.as_deref().cloned();
-    }
     Ok(output)
 }
 
@@ -49,16 +46,12 @@ impl<'a> SideInput<'a> {
         let tasks: u32 = side.runs.iter().map(|range| range.to - range.from).sum();
         self.pieces.by_ref().take(tasks as usize).flat_map(move |data| frames_of(context, side, data))
     }
-}
 
-/// The rows of one side in one partition.
-fn rows_of<'a>(
-    context: &'a Context,
-    side: &'a ReduceSide,
-    partition: u32,
-) -> impl Iterator<Item = Result<DataFrame, Failure>> + 'a {
-    let pieces = context.shuffle(&side.runs, partition, partition + 1);
-    pieces.flat_map(move |data| frames_of(context, side, data))
+    /// The rows of all partitions that are left.
+    fn rest(self) -> impl Iterator<Item = Result<DataFrame, Failure>> + 'a {
+        let (context, side) = (self.context, self.side);
+        self.pieces.flat_map(move |data| frames_of(context, side, data))
+    }
 }
 
 fn frames_of<'a>(

@@ -8,8 +8,8 @@ use shardmill_common::kinds::mapreduce::step::Program;
 use shardmill_common::kinds::sort::{SortKey, SortOrder};
 use shardmill_common::task::TaskOutput;
 
+use super::SideInput;
 use super::parts::key_shown;
-use super::rows_of;
 use crate::hash::hash_frame;
 use crate::program::{Role, Run};
 use crate::spill::{ExternalSort, concat};
@@ -86,12 +86,13 @@ fn key_starts(frame: &DataFrame, task: &ReduceTask) -> Result<Vec<usize>, Failur
     Ok(starts)
 }
 
-/// The rows of all partitions, one after another, each sorted.
+/// The rows of all partitions, one after another, each sorted. Each side is asked for all of them at once.
 struct Rows<'a> {
     context: &'a Context,
-    task: &'a ReduceTask,
+    sides: Vec<SideInput<'a>>,
     order: SortOrder,
-    next: u32,
+    /// Partitions that are still to come.
+    left: u32,
     now: Option<Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'a>>,
     spilled: u64,
 }
@@ -100,28 +101,29 @@ impl<'a> Rows<'a> {
     fn new(context: &'a Context, task: &'a ReduceTask) -> Self {
         let keys = task.keys.iter().map(|key| SortKey { column: key.name.clone(), descending: false });
         let by = keys.chain(task.then_by.iter().cloned()).collect();
+        let (from, to) = task.partitions;
         Self {
             context,
-            task,
+            sides: task.sides.iter().map(|side| SideInput::open(context, side, task.partitions)).collect(),
             order: SortOrder { by, nulls_last: false },
-            next: task.partitions.0,
+            left: to.saturating_sub(from),
             now: None,
             spilled: 0,
         }
     }
 
-    fn partition(
-        &mut self,
-        partition: u32,
-    ) -> Result<Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'a>, Failure> {
-        let (context, task) = (self.context, self.task);
-        let rows = task.sides.iter().flat_map(move |side| rows_of(context, side, partition));
+    /// The rows of the next partition.
+    fn partition(&mut self) -> Result<Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'a>, Failure> {
         if self.order.by.is_empty() {
-            return Ok(Box::new(rows));
+            // Rows without keys lie in one partition, and go on as they come.
+            self.left = 0;
+            return Ok(Box::new(std::mem::take(&mut self.sides).into_iter().flat_map(SideInput::rest)));
         }
         let mut sort = ExternalSort::new(self.context, self.order.clone(), self.context.budget / 2);
-        for frame in rows {
-            sort.push(frame?)?;
+        for side in &mut self.sides {
+            for frame in side.partition() {
+                sort.push(frame?)?;
+            }
         }
         let sorted = sort.finish()?;
         self.spilled += sorted.spilled();
@@ -141,14 +143,11 @@ impl Iterator for Rows<'_> {
                     None => self.now = None,
                 }
             }
-            if self.next >= self.task.partitions.1 {
-                return None;
-            }
-            self.next += 1;
-            match self.partition(self.next - 1) {
+            self.left = self.left.checked_sub(1)?;
+            match self.partition() {
                 Ok(rows) => self.now = Some(rows),
                 Err(failure) => {
-                    self.next = self.task.partitions.1;
+                    self.left = 0;
                     return Some(Err(failure));
                 }
             }

@@ -2,15 +2,13 @@
 
 use shardmill_common::ids::ObjectId;
 use shardmill_common::kinds::JobSpec;
+use shardmill_common::kinds::evaluate::RankTask;
 use shardmill_common::manifest::{ObjectRef, ShardEntry};
 use shardmill_common::model::{ClassSums, ClassValue, Label, NumberSums, Ranking, Served, example};
 use shardmill_common::schema::Field;
-use shardmill_common::task::PartitionSize;
-use shardmill_common::task::TaskKind;
-use shardmill_common::task::TaskOutput;
+use shardmill_common::task::{PartitionSize, TaskKind, TaskOutput};
 
 use super::*;
-use shardmill_common::kinds::evaluate::RankTask;
 
 fn model(target: Target) -> Model {
     Model { name: "churn".parse().unwrap(), version: 3, target, ..example().unwrap() }

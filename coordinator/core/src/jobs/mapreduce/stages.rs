@@ -4,15 +4,14 @@ use shardmill_common::failure::Failure;
 use shardmill_common::kinds::dedup::HashColumn;
 use shardmill_common::kinds::mapreduce::step::Step;
 use shardmill_common::kinds::mapreduce::{
-    Checked, CombineTask, MapReduceSpec, ReduceSide, ReduceTask, common_keys, side_schema,
+    Checked, CombineTask, MapReducePhase, MapReduceSpec, ReduceSide, ReduceTask, common_keys, side_schema,
 };
 use shardmill_common::schema::{DataType, Field, Schema};
+use shardmill_common::shared::Shared;
 use shardmill_common::task::{TaskOutput, TaskRange, TaskSpec};
 
 use super::FAN_IN;
 use crate::jobs::plan::{Next, StageView, joined_schema, neighbours, outputs, partition_sums};
-use shardmill_common::kinds::mapreduce::MapReducePhase;
-use shardmill_common::shared::Shared;
 
 /// A reduce task takes an eighth of what there is, within these bytes of the shuffle.
 const LEAST_TASK_BYTES: u64 = 2 << 20;
@@ -39,7 +38,7 @@ pub fn side_schemas(
         }
         let made = outputs(stages, *range)?;
         one_type_of_key(spec, n, &made)?;
-        let mut schema = joined_schema(made.into_iter());
+        let mut schema = joined_schema(made.iter().filter_map(|o| o.schema.as_ref()));
         if schema.is_empty() {
             // No rows came from there, so its keys can be anything.
             schema = Schema::new(spec.keys.iter().map(|k| Field::new(k.as_str(), DataType::Null)).collect());

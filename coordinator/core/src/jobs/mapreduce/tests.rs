@@ -7,12 +7,12 @@ use shardmill_common::kinds::mapreduce::MapInput;
 use shardmill_common::kinds::mapreduce::step::Work;
 use shardmill_common::manifest::{Manifest, ObjectRef};
 use shardmill_common::schema::Field;
-use shardmill_common::task::PartitionSize;
-use shardmill_common::task::TaskKind;
+use shardmill_common::task::{PartitionSize, TaskKind, TaskOutput};
 use shardmill_common::time::Timestamp;
 
 use super::super::plan::Planned;
 use super::*;
+use crate::jobs::Publication;
 
 fn entry(rows: u64, bytes: u64) -> ShardEntry {
     ShardEntry {

@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::train::{FitTask, LearnTask};
 use shardmill_common::manifest::Manifest;
-use shardmill_common::model::LinfaResult;
 use shardmill_common::model::{
-    Algorithm, ClassWeight, Curvature, Learn, Learnt, LinfaFit, Model, Parameters, TrainSpec,
+    Algorithm, ClassWeight, Curvature, Learn, Learnt, LinfaFit, LinfaResult, Model, Parameters, TrainSpec,
 };
 use shardmill_common::task::TaskOutput;
 use shardmill_common::watch::Baseline;

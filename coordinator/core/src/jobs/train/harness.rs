@@ -1,18 +1,14 @@
 //! A table, a worker of a few lines, and the loop of the scheduler: what tests of the planner run on.
 
-use crate::jobs::Planner;
-use shardmill_common::kinds::clean::MergeStatisticsTask;
-use shardmill_common::kinds::clean::StatisticsTask;
-use shardmill_common::kinds::train::FitTask;
-use shardmill_common::model::{LinearParameters, LogisticParameters};
 use std::collections::BTreeMap;
 
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::{JobId, ObjectId};
 use shardmill_common::kinds::JobSpec;
-use shardmill_common::kinds::train::{LabelKind, LearnTask, ProfileTask};
+use shardmill_common::kinds::clean::{MergeStatisticsTask, StatisticsTask};
+use shardmill_common::kinds::train::{FitTask, LabelKind, LearnTask, ProfileTask};
 use shardmill_common::manifest::{Manifest, ObjectRef, ShardEntry};
-use shardmill_common::model::*;
+use shardmill_common::model::{LinearParameters, LogisticParameters, *};
 use shardmill_common::rules::{ColumnStatistics, Op, RuleStatistics, Scalar, Statistic};
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::task::{PartitionSize, TaskKind, TaskOutput};
@@ -20,6 +16,7 @@ use shardmill_common::time::Timestamp;
 use shardmill_common::watch::{Sample, sampled_row};
 
 use super::super::plan::{Next, Planned, ResolvedJob, StageView};
+use crate::jobs::Planner;
 use crate::train::testing::{Data, Random, evaluate};
 
 /// Cells as text; empty is missing.

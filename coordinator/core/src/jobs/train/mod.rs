@@ -20,21 +20,16 @@ mod tests;
 #[cfg(test)]
 mod update_tests;
 
-use shardmill_common::failure::Failure;
-use shardmill_common::model::TrainSpec;
+use shardmill_common::failure::{Failure, Refusal};
+use shardmill_common::kinds::train::TrainPhase;
+use shardmill_common::model::{ModelRef, Round, TrainSpec};
 
 use self::family::{Course, family};
 use super::plan::{Next, ResolvedJob, ShardAt, StageView, find};
 use crate::command::Facts;
 use crate::core::Core;
 use crate::jobs::Planner;
-use crate::jobs::outline::Outline;
-use crate::jobs::outline::read_all;
-use crate::jobs::outline::shards;
-use shardmill_common::failure::Refusal;
-use shardmill_common::kinds::train::TrainPhase;
-use shardmill_common::model::ModelRef;
-use shardmill_common::model::Round;
+use crate::jobs::outline::{Outline, read_all, shards};
 
 impl Planner for TrainSpec {
     fn resolve(&mut self, core: &Core, facts: &Facts) -> Result<(), Refusal> {

@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::train::ProfileTask;
+use shardmill_common::kinds::train::{ProfileTask, TrainPhase};
 use shardmill_common::manifest::Manifest;
 use shardmill_common::model::{Encoder, Imputation, Profile, TrainSpec, Unlabelled};
 use shardmill_common::rules::{Columns, Fill, NullsIn, Op, Rule, Scalar, Statistic};
 use shardmill_common::schema::DataType;
+use shardmill_common::shared::Shared;
 use shardmill_common::watch::Baseline;
 
 use super::super::clean::{Statistics, gather_statistics};
 use super::super::plan::{Next, ShardAt, StageView, find, output, whole as tasks_of};
 use super::{columns, labels};
 use crate::train::{Asked, Profiled, Whole, baseline, merge};
-use shardmill_common::kinds::train::TrainPhase;
-use shardmill_common::shared::Shared;
 
 /// Values of a sample, over all numeric features: enough for deciles, and small next to the data.
 const SAMPLED_VALUES: u64 = 1_000_000;

@@ -1,19 +1,17 @@
 //! The stages of the rounds: what the optimiser asks goes out to every shard, and what comes back is added up in their order.
 
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::train::{FitTask, LearnTask};
+use shardmill_common::kinds::train::{FitTask, LearnTask, TrainPhase};
 use shardmill_common::manifest::Manifest;
 use shardmill_common::model::{Encoder, Encoding, Learn, LinfaFit, Round, Target, TrainSpec};
 use shardmill_common::phase::Phase;
-use shardmill_common::task::{TaskOutput, TaskSpec};
-
-use super::super::plan::{Next, Planned, ShardAt, StageView, frame_memory, output, whole};
-use super::family::{Accepted, Answers, Ask, Trained};
-use super::finish;
-use super::memo::{Memo, Prepared};
-use super::profile;
-use shardmill_common::kinds::train::TrainPhase;
 use shardmill_common::shared::Shared;
+use shardmill_common::task::TaskSpec;
+
+use super::super::plan::{Next, Planned, ShardAt, StageView, frame_memory, outputs, whole};
+use super::family::{Accepted, Answers, Ask, Trained};
+use super::memo::{Memo, Prepared};
+use super::{finish, profile};
 
 /// The stage that the memo's state asks for.
 pub fn stage(
@@ -99,10 +97,6 @@ fn fit_task(input: &Manifest, shards: &[ShardAt], prepared: &Prepared, fit: Linf
     }
 }
 
-fn results<'a>(stages: &[StageView<'a>], stage: u32) -> Result<Vec<&'a TaskOutput>, Failure> {
-    whole(stages, stage).tasks().map(|(stage, task)| output(stages, stage, task)).collect()
-}
-
 /// What follows a round.
 pub fn advance(
     spec: &TrainSpec,
@@ -112,7 +106,7 @@ pub fn advance(
     stage: u32,
     mut memo: Memo,
 ) -> Result<Next, Failure> {
-    let outputs = results(stages, stage)?;
+    let outputs = outputs(stages, whole(stages, stage))?;
     let seconds = stages.get(stage as usize).map_or(0.0, |s| s.seconds);
     let answers = Answers { spec, prepared: &mut memo.prepared, outputs: &outputs };
     let Accepted { told, trained } = memo.state.learning_mut().accept(answers)?;

@@ -1,7 +1,6 @@
 //! Whole trainings over tables in memory, with a worker that exists in the test alone.
 
-use shardmill_common::model::*;
-use shardmill_common::model::{KMeansParameters, LogisticParameters, NaiveBayesParameters};
+use shardmill_common::model::{KMeansParameters, LogisticParameters, NaiveBayesParameters, *};
 use shardmill_common::schema::DataType;
 
 use super::harness::{Ran, Table, gradient, linear, logistic, spec, train};

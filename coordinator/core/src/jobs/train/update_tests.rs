@@ -1,7 +1,6 @@
 //! Trainings that go on from a version.
 
-use shardmill_common::model::*;
-use shardmill_common::model::{LinearParameters, LogisticParameters, NaiveBayesParameters};
+use shardmill_common::model::{LinearParameters, LogisticParameters, NaiveBayesParameters, *};
 use shardmill_common::schema::DataType;
 
 use super::harness::{Table, linear, logistic, spec, train};
