@@ -67,7 +67,7 @@ impl Global {
 
 fn parse_memory(text: &str) -> Result<u64, String> {
     const LEAST: u64 = 64 << 20;
-    let bytes = shardmill_common::units::parse_bytes(text)?;
+    let bytes = shardmill_common::units::parse_bytes(text).map_err(|e| e.to_string())?;
     if bytes < LEAST { Err(format!("`{text}` is too little: a worker needs at least 64MiB")) } else { Ok(bytes) }
 }
 

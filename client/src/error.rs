@@ -1,5 +1,7 @@
 //! Why a command ended without success, and the exit status that follows from it.
 
+use std::fmt::Display;
+
 use shardmill_client::ClientError;
 use shardmill_common::status::JobStatus;
 use shardmill_flows::FlowError;
@@ -32,8 +34,8 @@ pub enum CliError {
 }
 
 impl CliError {
-    pub fn usage(message: impl Into<String>) -> Self {
-        CliError::Usage(message.into())
+    pub fn usage(why: impl Display) -> Self {
+        CliError::Usage(why.to_string())
     }
 
     pub fn failed(message: impl Into<String>) -> Self {

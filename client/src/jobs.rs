@@ -1,20 +1,20 @@
 //! What every job verb shares: run it, and show the result.
 
 use serde_json::{Value, json};
+use shardmill_client::Client;
+use shardmill_common::counters::Counter;
 use shardmill_common::ids::JobId;
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::model::Round;
 use shardmill_common::name::DatasetRef;
 use shardmill_common::status::{JobState, JobStatus};
 use shardmill_common::units::show_count;
+use shardmill_flows::{jobs as flows, text};
 
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::plan;
 use crate::table::Table;
-use shardmill_client::Client;
-use shardmill_flows::jobs as flows;
-use shardmill_flows::text;
 
 /// A job to run or, with `--dry-run`, only to check and to explain.
 pub struct Order {
@@ -66,7 +66,7 @@ pub fn report(context: &Context, status: &JobStatus) -> Result<(), CliError> {
 }
 
 fn hints(context: &Context, status: &JobStatus) {
-    let rejected = status.counters.get("rejected");
+    let rejected = status.counters.get(&Counter::Rejected);
     if let Some(dataset) = status.dataset.as_ref().filter(|_| rejected > 0) {
         let rows = if rejected == 1 { "1 row was".to_owned() } else { format!("{} rows were", show_count(rejected)) };
         context
@@ -120,9 +120,9 @@ pub fn to_table(status: &JobStatus, seconds: f64) -> Table {
     if let Some(rows) = status.rows {
         table.pair("rows", show_count(rows));
     }
-    for (name, n) in status.counters.in_order() {
-        if name != "rows" || status.rows != Some(n) {
-            let shown = if name == "rows" { "rows read" } else { name };
+    for (counter, n) in status.counters.in_order() {
+        if *counter != Counter::Rows || status.rows != Some(n) {
+            let shown = if *counter == Counter::Rows { "rows read".into() } else { counter.name() };
             table.pair(&shown.replace('_', " ").replacen('/', ": ", 1), show_count(n));
         }
     }

@@ -38,8 +38,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    pub fn bad_input(message: impl Into<String>) -> Self {
-        Failure::BadInput { message: message.into() }
+    pub fn bad_input(why: impl std::fmt::Display) -> Self {
+        Failure::BadInput { message: why.to_string() }
     }
 
     pub fn internal(message: impl std::fmt::Display) -> Self {
@@ -87,4 +87,11 @@ pub enum Refusal {
     Denied(String),
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl Refusal {
+    /// The request makes no sense, for this reason.
+    pub fn invalid(why: impl std::fmt::Display) -> Self {
+        Refusal::Invalid(why.to_string())
+    }
 }

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::misread::Misread;
+
 /// A job's number, counted up by the coordinator's journal; shown as `j12`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -18,19 +20,16 @@ impl fmt::Display for JobId {
 }
 
 impl FromStr for JobId {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.strip_prefix('j')
-            .unwrap_or(text)
-            .parse()
-            .map(JobId)
-            .map_err(|_| format!("`{text}` is not a job id: job ids look like j12"))
+    type Err = Misread;
+    fn from_str(text: &str) -> Result<Self, Misread> {
+        let number = text.strip_prefix('j').unwrap_or(text).parse();
+        number.map(JobId).map_err(|_| Misread::new(text, "not a job id: job ids look like j12"))
     }
 }
 
 impl TryFrom<String> for JobId {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
+    type Error = Misread;
+    fn try_from(text: String) -> Result<Self, Misread> {
         text.parse()
     }
 }
@@ -62,9 +61,9 @@ macro_rules! uuid_id {
         }
 
         impl FromStr for $name {
-            type Err = String;
-            fn from_str(text: &str) -> Result<Self, String> {
-                Uuid::parse_str(text).map(Self).map_err(|_| format!("`{text}` is not an id"))
+            type Err = Misread;
+            fn from_str(text: &str) -> Result<Self, Misread> {
+                Uuid::parse_str(text).map(Self).map_err(|_| Misread::new(text, "not an id"))
             }
         }
     };

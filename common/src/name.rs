@@ -23,37 +23,91 @@ impl DatasetName {
     }
 }
 
+/// What a name is the name of. All follow the same rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    Dataset,
+    Model,
+    Alias,
+    Endpoint,
+    Variant,
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Named::Dataset => "a dataset name",
+            Named::Model => "a model name",
+            Named::Alias => "an alias",
+            Named::Endpoint => "an endpoint's name",
+            Named::Variant => "a variant's name",
+        })
+    }
+}
+
+/// What is wrong with a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameFault {
+    #[error("it is empty")]
+    Empty,
+    #[error("it is too long")]
+    TooLong,
+    #[error("it contains `{}`", .0.escape_debug())]
+    Character(char),
+    #[error("it does not start with a letter or digit")]
+    Start,
+    #[error("a dot must stand between other characters")]
+    Dot,
+}
+
+/// Why a text is not a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{}` is not {named}: {fault} (use letters, digits, `_`, `-` and dots, at most {MAX_LEN} characters, starting with a letter or digit)",
+    text.escape_debug().take(80).collect::<String>()
+)]
+pub struct NameError {
+    pub text: String,
+    pub named: Named,
+    pub fault: NameFault,
+}
+
+impl DatasetName {
+    /// Reads a name that is the name of something else.
+    pub fn of(named: Named, text: &str) -> Result<Self, NameError> {
+        match fault(text) {
+            None => Ok(DatasetName(text.to_owned())),
+            Some(fault) => Err(NameError { text: text.to_owned(), named, fault }),
+        }
+    }
+}
+
+fn fault(text: &str) -> Option<NameFault> {
+    if text.is_empty() {
+        return Some(NameFault::Empty);
+    }
+    if text.len() > MAX_LEN {
+        return Some(NameFault::TooLong);
+    }
+    if let Some(c) = text.chars().find(|c| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))) {
+        return Some(NameFault::Character(c));
+    }
+    if !text.starts_with(char::is_alphanumeric) {
+        return Some(NameFault::Start);
+    }
+    (text.contains("..") || text.ends_with('.')).then_some(NameFault::Dot)
+}
+
 impl FromStr for DatasetName {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let shown: String = text.escape_debug().take(80).collect();
-        let bad = |why: &str| {
-            Err(format!(
-                "`{shown}` is not a dataset name: {why} (use letters, digits, `_`, `-` and dots, at most {MAX_LEN} characters, starting with a letter or digit)"
-            ))
-        };
-        if text.is_empty() {
-            return bad("it is empty");
-        }
-        if text.len() > MAX_LEN {
-            return bad("it is too long");
-        }
-        if let Some(c) = text.chars().find(|c| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))) {
-            return bad(&format!("it contains `{}`", c.escape_debug()));
-        }
-        if !text.starts_with(char::is_alphanumeric) {
-            return bad("it does not start with a letter or digit");
-        }
-        if text.contains("..") || text.ends_with('.') {
-            return bad("a dot must stand between other characters");
-        }
-        Ok(DatasetName(text.to_owned()))
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::of(Named::Dataset, text)
     }
 }
 
 impl TryFrom<String> for DatasetName {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
         text.parse()
     }
 }
@@ -78,27 +132,33 @@ pub struct DatasetRef {
     pub version: Option<u32>,
 }
 
+/// Why a text names no version of a dataset or a model.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("`{}` is not a version: versions are whole numbers from 1, as in {name}@1", text.escape_debug())]
+    Version { name: String, text: String },
+    #[error("`{}` is neither a version (1, 2, ...) nor an alias (champion)", .0.escape_debug())]
+    NeitherVersionNorAlias(String),
+}
+
 impl FromStr for DatasetRef {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once('@') {
-            None => Ok(DatasetRef { name: text.parse()?, version: None }),
-            Some((name, version)) => {
-                let number = version.parse::<u32>().ok().filter(|v| *v > 0).ok_or_else(|| {
-                    format!(
-                        "`{}` is not a version: versions are whole numbers from 1, as in {name}@1",
-                        version.escape_debug()
-                    )
-                })?;
-                Ok(DatasetRef { name: name.parse()?, version: Some(number) })
-            }
-        }
+    type Err = ReferenceError;
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let Some((name, version)) = text.split_once('@') else {
+            return Ok(DatasetRef { name: text.parse()?, version: None });
+        };
+        let number = version.parse::<u32>().ok().filter(|v| *v > 0);
+        let number =
+            number.ok_or_else(|| ReferenceError::Version { name: name.to_owned(), text: version.to_owned() })?;
+        Ok(DatasetRef { name: name.parse()?, version: Some(number) })
     }
 }
 
 impl TryFrom<String> for DatasetRef {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
+    type Error = ReferenceError;
+    fn try_from(text: String) -> Result<Self, ReferenceError> {
         text.parse()
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::misread::Misread;
+
 /// The type of a column. Every reader maps its source's types onto these seven; nothing else is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -59,8 +61,8 @@ impl fmt::Display for DataType {
 }
 
 impl std::str::FromStr for DataType {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
+    type Err = Misread;
+    fn from_str(text: &str) -> Result<Self, Misread> {
         Ok(match text {
             "boolean" | "bool" => DataType::Boolean,
             "int64" | "int" | "integer" => DataType::Int64,
@@ -70,9 +72,8 @@ impl std::str::FromStr for DataType {
             "datetime_utc" => DataType::DatetimeUtc,
             "string" | "text" => DataType::String,
             _ => {
-                return Err(format!(
-                    "`{text}` is not a type: use boolean, int64, float64, date, datetime, datetime_utc or string"
-                ));
+                let wanted = "not a type: use boolean, int64, float64, date, datetime, datetime_utc or string";
+                return Err(Misread::new(text, wanted));
             }
         })
     }

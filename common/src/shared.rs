@@ -18,6 +18,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::misread::Misread;
+
 /// Of a part's JSON: xxh3-128, in hex where it is written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -36,16 +38,16 @@ impl fmt::Debug for Digest {
 }
 
 impl FromStr for Digest {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
+    type Err = Misread;
+    fn from_str(text: &str) -> Result<Self, Misread> {
         let number = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32);
-        number.map(Digest).ok_or_else(|| format!("`{}` is not a digest", text.escape_debug()))
+        number.map(Digest).ok_or_else(|| Misread::new(text, "not a digest"))
     }
 }
 
 impl TryFrom<String> for Digest {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
+    type Error = Misread;
+    fn try_from(text: String) -> Result<Self, Misread> {
         text.parse()
     }
 }

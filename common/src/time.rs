@@ -5,6 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::misread::Misread;
+
 /// Milliseconds since 1970 UTC; shown and stored as RFC 3339.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -40,11 +42,11 @@ impl fmt::Display for Timestamp {
 }
 
 impl TryFrom<String> for Timestamp {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
+    type Error = Misread;
+    fn try_from(text: String) -> Result<Self, Misread> {
         chrono::DateTime::parse_from_rfc3339(&text)
             .map(|t| Timestamp(t.timestamp_millis()))
-            .map_err(|e| format!("`{text}` is not a time: {e}"))
+            .map_err(|_| Misread::new(&text, "not a time: times look like 2026-01-31T08:30:00.000Z"))
     }
 }
 

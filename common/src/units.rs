@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::misread::Misread;
+
 /// Parses a number of bytes: `123`, `64MiB`, `2GB`, `1.5g`. `K`, `M`, `G`, `T` alone mean powers of 1024.
-pub fn parse_bytes(text: &str) -> Result<u64, String> {
-    let bad = || format!("`{text}` is not a size: write it as 64MiB, 2GB or a number of bytes");
+pub fn parse_bytes(text: &str) -> Result<u64, Misread> {
+    let bad = || Misread::new(text, "not a size: write it as 64MiB, 2GB or a number of bytes");
     let text_ = text.trim();
     let split = text_.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text_.len());
     let (number, unit) = text_.split_at(split);
@@ -29,8 +31,8 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
 }
 
 /// A stretch of time such as `45s`, `30m`, `12h` or `90d`.
-pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
-    let wrong = || format!("`{text}` is no stretch of time: write it as 45s, 30m, 12h or 90d");
+pub fn parse_duration(text: &str) -> Result<std::time::Duration, Misread> {
+    let wrong = || Misread::new(text, "no stretch of time: write it as 45s, 30m, 12h or 90d");
     let unit = text.chars().last().ok_or_else(wrong)?;
     let seconds = match unit {
         's' => 1,
@@ -103,9 +105,9 @@ impl std::fmt::Display for RejectLimit {
 }
 
 impl std::str::FromStr for RejectLimit {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("`{text}` is not a limit: write a count such as 100, or a percentage such as 1%");
+    type Err = Misread;
+    fn from_str(text: &str) -> Result<Self, Misread> {
+        let bad = || Misread::new(text, "not a limit: write a count such as 100, or a percentage such as 1%");
         match text.strip_suffix('%') {
             Some(p) => match p.trim().parse::<f64>() {
                 Ok(p) if (0.0..=100.0).contains(&p) => Ok(RejectLimit::Percent(p)),

@@ -30,3 +30,5 @@ mkdir -p "$out"
 gzip -9 -n -c "$work/data/coordinator/journal.redb" > "$out/journal.redb.gz"
 rm -rf "$out/models"
 cp -r "$work/data/coordinator/models" "$out/models"
+# A job under way for each kind of task, from the simulation.
+(cd "$(dirname "$0")/../.." && SHARDMILL_GOLDEN="$out" cargo test --quiet -p shardmill-core --test simulation golden_jobs)

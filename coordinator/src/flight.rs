@@ -10,7 +10,7 @@ use arrow_flight::{
 };
 use futures::Stream;
 use shardmill_common::message::LocatedManifest;
-use shardmill_common::name::DatasetRef;
+use shardmill_common::name::{DatasetRef, ReferenceError};
 use shardmill_common::schema::{DataType, Schema};
 use shardmill_common::task::Peer;
 use shardmill_proto::refusal_to_status;
@@ -87,7 +87,7 @@ fn dataset_of(descriptor: &FlightDescriptor) -> Result<DatasetRef, Status> {
         [] => String::from_utf8_lossy(&descriptor.cmd).into_owned(),
         _ => return Err(Status::invalid_argument("a dataset's path has one part: its name, or name@version")),
     };
-    text.parse().map_err(Status::invalid_argument)
+    text.parse().map_err(|e: ReferenceError| Status::invalid_argument(e.to_string()))
 }
 
 #[tonic::async_trait]

@@ -36,7 +36,7 @@ fn paged<T: Table<Key = JobId>>(read: Vec<Read<T>>, limit: usize, cut: bool) -> 
         page.next = Some(job);
         match value {
             Ok(value) => page.items.push(value),
-            Err(why) => page.damaged.push(DamagedEntry { job, why }),
+            Err(why) => page.damaged.push(DamagedEntry { job, why: why.to_string() }),
         }
     }
     page.next = page.next.filter(|_| more);

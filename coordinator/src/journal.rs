@@ -15,7 +15,7 @@ use redb::{
 use serde::{Deserialize, Serialize};
 use shardmill_common::ids::ClusterId;
 use shardmill_common::time::Timestamp;
-use shardmill_core::rows::{Key, Ledger, Table, Write, decode};
+use shardmill_core::rows::{Key, Ledger, RowError, Table, Write, decode};
 use shardmill_core::scheduler::SchedulerOptions;
 use shardmill_core::tables::TABLES;
 use shardmill_core::{Core, Damaged, Replay, show_key};
@@ -120,7 +120,7 @@ impl Journal {
     /// Writes all or nothing.
     pub fn write(&self, rows: &Ledger) -> Result<(), JournalError> {
         if let Some(why) = &rows.broken {
-            return Err(JournalError::Unwritable(why.clone()));
+            return Err(JournalError::Unwritable(why.to_string()));
         }
         let tx = self.db.begin_write()?;
         let mut rest = rows.writes.as_slice();
@@ -220,22 +220,18 @@ fn commit(mut tx: WriteTransaction, promised: bool) -> Result<(), JournalError> 
 pub struct Reader(Arc<Database>);
 
 /// A row that was read: its key, and its value or why that cannot be read.
-pub type Read<T> = (<T as Table>::Key, Result<<T as Table>::Value, String>);
+pub type Read<T> = (<T as Table>::Key, Result<<T as Table>::Value, RowError>);
 
 fn read_row<T: Table>(key: &[u8], value: &[u8]) -> Result<Read<T>, JournalError> {
     let decoded = T::Key::decoded(key).ok_or_else(|| {
-        JournalError::Damaged(Damaged {
-            table: T::NAME.into(),
-            key: show_key(key),
-            why: "its key cannot be read".into(),
-        })
+        JournalError::Damaged(Damaged { table: T::NAME.into(), key: show_key(key), why: RowError::Key.to_string() })
     })?;
     Ok((decoded, decode::<T>(value)))
 }
 
 impl Reader {
     /// The value of one row, if there is one.
-    pub fn get<T: Table>(&self, key: &T::Key) -> Result<Option<Result<T::Value, String>>, JournalError> {
+    pub fn get<T: Table>(&self, key: &T::Key) -> Result<Option<Result<T::Value, RowError>>, JournalError> {
         let table = self.0.begin_read()?.open_table(Rows::new(T::NAME))?;
         Ok(table.get(key.encoded().as_slice())?.map(|value| decode::<T>(value.value())))
     }
@@ -284,7 +280,7 @@ impl Reader {
     /// Hands out rows, the lowest keys first, until that is enough.
     pub fn each_from_the_oldest<T: Table>(
         &self,
-        mut goes_on: impl FnMut(T::Key, Result<T::Value, String>) -> bool,
+        mut goes_on: impl FnMut(T::Key, Result<T::Value, RowError>) -> bool,
     ) -> Result<(), JournalError> {
         let table = self.0.begin_read()?.open_table(Rows::new(T::NAME))?;
         for row in table.iter()? {

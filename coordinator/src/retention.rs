@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use shardmill_common::ids::JobId;
+use shardmill_common::misread::Misread;
 use shardmill_common::time::Timestamp;
 use shardmill_common::units::parse_duration;
 use shardmill_core::Command;
@@ -24,9 +25,9 @@ pub enum Keep {
 }
 
 impl FromStr for Keep {
-    type Err = String;
+    type Err = Misread;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Misread> {
         if text == "all" {
             return Ok(Keep::All);
         }
@@ -34,7 +35,7 @@ impl FromStr for Keep {
             return Ok(Keep::Newest(newest));
         }
         let age = parse_duration(text).map(Keep::For);
-        age.map_err(|_| format!("`{text}` says neither how many are kept (1000), nor for how long (90d), nor `all`"))
+        age.map_err(|_| Misread::new(text, "neither how many are kept (1000), nor for how long (90d), nor `all`"))
     }
 }
 
@@ -101,7 +102,7 @@ mod tests {
         assert_eq!("all".parse(), Ok(Keep::All));
         assert_eq!("1000".parse(), Ok(Keep::Newest(1000)));
         assert_eq!("90d".parse(), Ok(Keep::For(Duration::from_secs(90 * 24 * 3600))));
-        assert!("many".parse::<Keep>().unwrap_err().contains("`many` says neither"));
+        assert!("many".parse::<Keep>().unwrap_err().to_string().starts_with("`many` is neither"));
     }
 
     #[test]

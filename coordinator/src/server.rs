@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
 use shardmill_common::layout::CoordinatorLayout;
+use shardmill_core::scheduler::SchedulerOptions;
 use shardmill_proto::MAX_MESSAGE_BYTES;
 use shardmill_proto::auth::{CheckProtocol, CheckToken};
 use shardmill_proto::v1::coordinator_server::CoordinatorServer;
 use shardmill_serving::live::Live;
-use shardmill_serving::model::onnx::Graphs;
+use shardmill_serving::model::onnx::{Graphs, OnnxError};
 use shardmill_serving::node::Node;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -26,7 +27,6 @@ use crate::flight::FlightDoor;
 use crate::graph_files::GraphFiles;
 use crate::grpc::Door;
 use crate::journal::Journal;
-use shardmill_core::scheduler::SchedulerOptions;
 
 /// How long requests under way may take once the coordinator stops.
 const STOP_BOUND: Duration = Duration::from_secs(5);
@@ -93,7 +93,10 @@ async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError>
 
 /// The graphs of imported models, from their files.
 fn graphs(files: GraphFiles) -> Graphs {
-    Graphs::new(move |wanted| files.read(&wanted.digest).map_err(|refusal| refusal.to_string()))
+    Graphs::new(move |wanted| {
+        let file = files.read(&wanted.digest);
+        file.map_err(|why| OnnxError::File { file: wanted.file.clone(), why: why.to_string() })
+    })
 }
 
 /// Starts a coordinator; it serves until [`Running::stop`].

@@ -7,7 +7,6 @@ use shardmill_common::failure::Refusal;
 use shardmill_common::model::{Model, ModelRef};
 use shardmill_common::time::Timestamp;
 use shardmill_common::watch::{Every, WatchReport, Window, WindowReport};
-
 use shardmill_core::rows::Key;
 use shardmill_core::tables::Windows;
 use shardmill_core::windows::{keys_since, merged, window};
@@ -33,9 +32,11 @@ pub fn windows_since(
         if endpoint.is_some_and(|wanted| *wanted != key.2) {
             continue;
         }
-        let damaged =
-            |why| JournalError::Damaged(Damaged { table: "windows".into(), key: show_key(&key.encoded()), why });
-        let tally = tally.map_err(damaged)?;
+        let damaged = |why: String| {
+            let (table, key) = ("windows".into(), show_key(&key.encoded()));
+            JournalError::Damaged(Damaged { table, key, why })
+        };
+        let tally = tally.map_err(|e| damaged(e.to_string()))?;
         let found = window(key.clone(), tally).ok_or_else(|| damaged("its key names no model".into()))?;
         match windows.last_mut() {
             Some(last) if is_same(last, &found) => last.tally.merge(&found.tally),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use shardmill_common::model::{Model, Target};
 
 use crate::encode::{Encoded, Fault, Plan};
-use crate::model::onnx::Graphs;
+use crate::model::onnx::{Graphs, OnnxError};
 use crate::model::{Scorer, Scores};
 use crate::table::Table;
 
@@ -27,7 +27,7 @@ pub struct Predictor {
 
 impl Predictor {
     /// `graphs` has the graphs of imported models.
-    pub fn new(model: Arc<Model>, graphs: &Graphs) -> Result<Self, String> {
+    pub fn new(model: Arc<Model>, graphs: &Graphs) -> Result<Self, OnnxError> {
         let plan = Plan::new(&model.features);
         let scorer = Scorer::new(&model, &plan.layout, |wanted| graphs.get(wanted))?;
         Ok(Self { model, plan, scorer })
@@ -35,7 +35,7 @@ impl Predictor {
 
     pub fn predict(&self, table: &Table<'_>) -> Result<Predicted, Fault> {
         let encoded = self.plan.encode(table)?;
-        let scores = self.scorer.score(&encoded.matrix).map_err(Fault::Row)?;
+        let scores = self.scorer.score(&encoded.matrix).map_err(|e| Fault::Row(e.to_string()))?;
         let classes = scores.classes();
         Ok(Predicted { encoded, scores, classes })
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use serde_json::value::RawValue;
-use shardmill_common::counters::Counters;
+use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::ids::{AttemptId, Incarnation, JobId, ObjectId, WorkerId};
 use shardmill_common::kinds::clean::CleanSpec;
 use shardmill_common::kinds::dedup::{DedupOptions, DedupSpec};
@@ -104,16 +104,16 @@ fn outcome(launch: &Launch) -> TaskOutput {
             output.shard = Some(ShardEntry { object: object.clone(), stored_rows: ROWS, deletions: None });
             output.wrote.push(object);
             output.schema = Some((*task.schema).clone());
-            counters.add("rows_in", ROWS);
-            counters.add("cells_changed/1 trim", 1);
+            counters.add(Counter::RowsIn, ROWS);
+            counters.add(Counter::CellsChanged("1 trim".into()), 1);
         }
         TaskKind::Hash(task) => {
             output.shuffle = sizes(task.plan.partitions as usize);
-            counters.add("rows_in", ROWS);
+            counters.add(Counter::RowsIn, ROWS);
         }
         TaskKind::Duplicates(task) => {
             output.shuffle = sizes(task.hashes.iter().map(|r| (r.to - r.from) as usize).sum());
-            counters.add("duplicates", 1);
+            counters.add(Counter::Duplicates, 1);
         }
         TaskKind::Drop(task) => {
             let ShardRef::Stored(entry) = &task.inputs[0].shard else { panic!("a shard that was not stored") };

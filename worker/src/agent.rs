@@ -21,7 +21,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use crate::fetch::{Fetcher, Where};
 use crate::parts::Parts;
-use crate::server::Identity;
+use crate::server::{Identity, IdentityError};
 use crate::store::ReadError;
 use crate::tasks::{self, Context, Progress};
 use crate::train::Sessions;
@@ -231,7 +231,7 @@ impl Agent {
                         Ok(ToWorker::Refused { reason }) => return SessionEnd::Refused(reason),
                         Ok(ToWorker::Welcome { cluster, epoch }) => {
                             if let Err(reason) = self.welcomed(cluster, epoch, &out) {
-                                return SessionEnd::Refused(reason);
+                                return SessionEnd::Refused(reason.to_string());
                             }
                         }
                         Ok(message) => self.obey(message),
@@ -274,7 +274,12 @@ impl Agent {
         })
     }
 
-    fn welcomed(&self, cluster: ClusterId, epoch: u64, out: &mpsc::UnboundedSender<FromWorker>) -> Result<(), String> {
+    fn welcomed(
+        &self,
+        cluster: ClusterId,
+        epoch: u64,
+        out: &mpsc::UnboundedSender<FromWorker>,
+    ) -> Result<(), IdentityError> {
         if locked(&self.cluster).is_none() {
             self.facts.identity.join(cluster, &self.fetch.store.layout)?;
             *locked(&self.cluster) = Some(cluster);

@@ -15,7 +15,7 @@ use shardmill_serving::capture::Sink;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::agent::Agent;
-use crate::shuffle::{LocalPartitions, Piece};
+use crate::shuffle::{LocalPartitions, PartitionError, Piece};
 use crate::store::{ReadError, Store};
 
 /// Bytes in one message.
@@ -48,7 +48,7 @@ struct Outgoing {
     partitions: LocalPartitions,
     buffer: BytesMut,
     /// A partition that cannot be read. Everything before goes first: the receiver counts, and so knows whose this is.
-    failed: Option<String>,
+    failed: Option<PartitionError>,
 }
 
 impl Outgoing {
@@ -69,7 +69,7 @@ impl Outgoing {
             }
         }
         if self.buffer.is_empty() {
-            return self.failed.take().map(|why| Err(Status::data_loss(why)));
+            return self.failed.take().map(|why| Err(Status::data_loss(why.to_string())));
         }
         let data = self.buffer.split_to(self.buffer.len().min(MESSAGE)).to_vec();
         Some(Ok(Bytes { data }))

@@ -15,18 +15,18 @@ use shardmill_common::message::FetchRequest;
 use shardmill_common::model::OnnxGraph;
 use shardmill_common::task::Peer;
 use shardmill_proto::auth::AddToken;
-use shardmill_proto::dial::{dial, dial_lazily};
+use shardmill_proto::dial::{DialError, dial, dial_lazily};
 use shardmill_proto::encode;
 use shardmill_proto::v1::Bytes as Piece;
 use shardmill_proto::v1::coordinator_client::CoordinatorClient;
 use shardmill_proto::v1::worker_client::WorkerClient;
-use shardmill_serving::model::onnx::Graphs;
+use shardmill_serving::model::onnx::{Graphs, OnnxError};
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic::{Code, Streaming};
 
 use crate::shuffle::LocalFile;
-use crate::store::{ReadError, Store, read_checked, verify};
+use crate::store::{NotIt, ReadError, Store, read_checked, verify};
 
 /// A peer that sends nothing for this long is treated as gone.
 const STALL: Duration = Duration::from_secs(20);
@@ -74,7 +74,10 @@ impl Fetcher {
     /// Gets the files of imported models from this coordinator.
     pub fn with_coordinator(self, url: String) -> Self {
         let (token, runtime) = (self.token.clone(), self.runtime.clone());
-        let read = move |wanted: &OnnxGraph| runtime.block_on(graph_file(&url, token.clone(), wanted));
+        let read = move |wanted: &OnnxGraph| {
+            let file = runtime.block_on(graph_file(&url, token.clone(), wanted));
+            file.map_err(|why| OnnxError::File { file: wanted.file.clone(), why: why.to_string() })
+        };
         Self { graphs: Arc::new(Graphs::new(read)), ..self }
     }
 
@@ -84,19 +87,19 @@ impl Fetcher {
             .then(|| WorkerLayout::new(PathBuf::from(&peer.data_dir)))
     }
 
-    fn channel(&self, url: &str) -> Result<Channel, String> {
+    fn channel(&self, url: &str) -> Result<Channel, DialError> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = channels.get(url) {
             return Ok(channel.clone());
         }
-        let channel = dial_lazily(url).map_err(|e| e.to_string())?;
+        let channel = dial_lazily(url)?;
         channels.insert(url.to_owned(), channel.clone());
         Ok(channel)
     }
 
     /// Opens the stream of what a peer sends for a request.
     async fn open(&self, url: &str, request: &FetchRequest) -> Result<PartitionStream, PeerError> {
-        let channel = self.channel(url).map_err(PeerError::Unreachable)?;
+        let channel = self.channel(url).map_err(|e| PeerError::Unreachable(e.to_string()))?;
         let mut client =
             WorkerClient::with_interceptor(channel, self.token.clone()).max_decoding_message_size(64 << 20);
         let request = encode(request).map_err(PeerError::of)?;
@@ -142,11 +145,12 @@ impl Fetcher {
                     }
                     return Ok(data);
                 }
-                Err(PeerError::Damaged(why)) => {
-                    bad_copies.push(*worker);
+                Err(why) => {
+                    if !matches!(why, PeerError::Unreachable(_)) {
+                        bad_copies.push(*worker);
+                    }
                     reasons.push(format!("worker {worker}: {why}"));
                 }
-                Err(PeerError::Unreachable(why)) => reasons.push(format!("worker {worker}: {why}")),
             }
         }
         let message =
@@ -158,14 +162,14 @@ impl Fetcher {
         if let Some(layout) = self.on_this_machine(peer) {
             match read_checked(&layout.object(object.id), object) {
                 Ok(data) => return Ok(data),
-                Err(ReadError::Damaged(why)) => return Err(PeerError::Damaged(why)),
+                Err(ReadError::Damaged(why)) => return Err(why.into()),
                 // Another container's folder, perhaps: ask over the wire.
                 Err(ReadError::Missing | ReadError::Io(_)) => {}
             }
         }
         let request = FetchRequest::Object { object: object.clone() };
         let data = self.runtime.block_on(self.stream(&peer.url, &request))?;
-        verify(&data, object).map_err(PeerError::Damaged)?;
+        verify(&data, object)?;
         Ok(data)
     }
 
@@ -205,31 +209,47 @@ impl Fetcher {
     }
 
     /// Waits until a stream is open.
-    pub fn wait(&self, opening: JoinHandle<Result<PartitionStream, PeerError>>) -> Result<PartitionStream, String> {
-        let opened = self.runtime.block_on(opening).map_err(|e| e.to_string())?;
-        opened.map_err(PeerError::into_message)
+    pub fn wait(&self, opening: JoinHandle<Result<PartitionStream, PeerError>>) -> Result<PartitionStream, PeerError> {
+        let opened = self.runtime.block_on(opening);
+        opened.unwrap_or_else(|e| Err(PeerError::Unreachable(e.to_string())))
     }
 
     /// The next bytes of a stream; `None` at its end.
-    pub fn more(&self, stream: &mut PartitionStream) -> Result<Option<Vec<u8>>, String> {
-        self.runtime.block_on(stream.next()).map_err(PeerError::into_message)
+    pub fn more(&self, stream: &mut PartitionStream) -> Result<Option<Vec<u8>>, PeerError> {
+        self.runtime.block_on(stream.next())
+    }
+}
+
+/// Why the file of an imported model cannot be had.
+#[derive(Debug, thiserror::Error)]
+enum GraphFault {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("{}", .0.message())]
+    Asked(Box<tonic::Status>),
+    #[error("{0} sent nothing for {s} s", s = STALL.as_secs())]
+    Stalled(String),
+    #[error("it is larger than it should be")]
+    TooLarge,
+}
+
+impl From<tonic::Status> for GraphFault {
+    fn from(status: tonic::Status) -> Self {
+        GraphFault::Asked(Box::new(status))
     }
 }
 
 /// The file of an imported model.
-async fn graph_file(coordinator: &str, token: AddToken, wanted: &OnnxGraph) -> Result<Bytes, String> {
-    let failed = |why: String| format!("the file of the imported model {} cannot be had: {why}", wanted.file);
-    let channel = dial(coordinator).await.map_err(|e| failed(e.to_string()))?;
+async fn graph_file(coordinator: &str, token: AddToken, wanted: &OnnxGraph) -> Result<Bytes, GraphFault> {
+    let channel = dial(coordinator).await?;
     let mut client = CoordinatorClient::with_interceptor(channel, token).max_decoding_message_size(64 << 20);
-    let shown = |s: tonic::Status| failed(s.message().to_owned());
-    let stalled = |_| failed(format!("{coordinator} sent nothing for {} s", STALL.as_secs()));
-    let request = encode(&wanted.digest).map_err(shown)?;
-    let answer = tokio::time::timeout(STALL, client.graph(request)).await.map_err(stalled)?.map_err(shown)?;
-    let mut stream = answer.into_inner();
+    let stalled = |_| GraphFault::Stalled(coordinator.to_owned());
+    let request = encode(&wanted.digest)?;
+    let mut stream = tokio::time::timeout(STALL, client.graph(request)).await.map_err(stalled)??.into_inner();
     let mut data = BytesMut::new();
-    while let Some(piece) = tokio::time::timeout(STALL, stream.message()).await.map_err(stalled)?.map_err(shown)? {
+    while let Some(piece) = tokio::time::timeout(STALL, stream.message()).await.map_err(stalled)?? {
         if (data.len() + piece.data.len()) as u64 > wanted.bytes {
-            return Err(failed("it is larger than it should be".into()));
+            return Err(GraphFault::TooLarge);
         }
         data.extend_from_slice(&piece.data);
     }
@@ -254,9 +274,15 @@ fn stalled(url: &str) -> PeerError {
 }
 
 /// Why a peer gave nothing.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum PeerError {
+    /// It does not have it, or not as it should be.
+    #[error("{0}")]
     Damaged(String),
+    #[error("{0}")]
     Unreachable(String),
+    #[error(transparent)]
+    NotIt(#[from] NotIt),
 }
 
 impl PeerError {
@@ -264,12 +290,6 @@ impl PeerError {
         match status.code() {
             Code::NotFound | Code::DataLoss => PeerError::Damaged(status.message().to_owned()),
             _ => PeerError::Unreachable(status.message().to_owned()),
-        }
-    }
-
-    fn into_message(self) -> String {
-        match self {
-            PeerError::Damaged(why) | PeerError::Unreachable(why) => why,
         }
     }
 }

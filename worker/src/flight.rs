@@ -22,7 +22,7 @@ use shardmill_common::kinds::register::RegisterSpec;
 use shardmill_common::kinds::{JobSpec, Submission};
 use shardmill_common::manifest::ShardEntry;
 use shardmill_common::message::ReadTicket;
-use shardmill_common::name::DatasetName;
+use shardmill_common::name::{DatasetName, NameError};
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::status::{JobState, JobStatus};
 use shardmill_proto::auth::AddToken;
@@ -192,7 +192,7 @@ impl FlightDoor {
 
 fn put_name(descriptor: &FlightDescriptor) -> Result<DatasetName, Status> {
     match descriptor.path.as_slice() {
-        [name] => name.parse().map_err(Status::invalid_argument),
+        [name] => name.parse().map_err(|e: NameError| Status::invalid_argument(e.to_string())),
         _ => Err(Status::invalid_argument("put to a path of one part: the dataset's name")),
     }
 }

@@ -1,6 +1,7 @@
 //! A worker's life: lock the folder, open the store, bind the door, dial the coordinator, stop within a bound.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,23 +39,32 @@ pub struct Identity {
     pub cluster: Option<ClusterId>,
 }
 
+/// Why a data folder does not say whose it is.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error("{} cannot be read: {why}", path.display())]
+    Unreadable { path: PathBuf, why: String },
+    #[error("cannot write {}: {error}", path.display())]
+    Unwritable { path: PathBuf, error: std::io::Error },
+}
+
 impl Identity {
-    fn load_or_make(layout: &WorkerLayout) -> Result<Self, String> {
+    fn load_or_make(layout: &WorkerLayout) -> Result<Self, IdentityError> {
+        let unreadable = |why: String| IdentityError::Unreadable { path: layout.identity(), why };
         match std::fs::read(layout.identity()) {
-            Ok(data) => serde_json::from_slice(&data)
-                .map_err(|e| format!("{} cannot be read: {e}", layout.identity().display())),
+            Ok(data) => serde_json::from_slice(&data).map_err(|e| unreadable(e.to_string())),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let identity = Identity { worker: WorkerId::fresh(), cluster: None };
                 identity.save(layout)?;
                 Ok(identity)
             }
-            Err(e) => Err(e.to_string()),
+            Err(e) => Err(unreadable(e.to_string())),
         }
     }
 
-    fn save(&self, layout: &WorkerLayout) -> Result<(), String> {
-        let shown = |e: std::io::Error| format!("cannot write {}: {e}", layout.identity().display());
-        let data = serde_json::to_vec(self).map_err(|e| e.to_string())?;
+    fn save(&self, layout: &WorkerLayout) -> Result<(), IdentityError> {
+        let shown = |error: std::io::Error| IdentityError::Unwritable { path: layout.identity(), error };
+        let data = serde_json::to_vec(self).map_err(|e| shown(e.into()))?;
         let tmp = layout.identity().with_extension("new");
         std::fs::write(&tmp, data).map_err(shown)?;
         std::fs::File::open(&tmp).and_then(|f| f.sync_all()).map_err(shown)?;
@@ -63,7 +73,7 @@ impl Identity {
     }
 
     /// From now on the folder belongs to this cluster.
-    pub fn join(&self, cluster: ClusterId, layout: &WorkerLayout) -> Result<(), String> {
+    pub fn join(&self, cluster: ClusterId, layout: &WorkerLayout) -> Result<(), IdentityError> {
         Identity { worker: self.worker, cluster: Some(cluster) }.save(layout)
     }
 }
@@ -128,7 +138,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let layout = WorkerLayout::new(&data_dir);
     let lock = std::fs::File::create(layout.lock()).map_err(|e| unusable(e.to_string()))?;
     lock.try_lock().map_err(|_| unusable("another worker uses it".into()))?;
-    let identity = Identity::load_or_make(&layout).map_err(unusable)?;
+    let identity = Identity::load_or_make(&layout).map_err(|e| unusable(e.to_string()))?;
     let store = Arc::new(Store::open(layout, identity.worker).map_err(|e| unusable(e.to_string()))?);
     let failed = |e: std::io::Error| StartError::Listen { addr: config.listen, message: e.to_string() };
     let listener = TcpListener::bind(config.listen).await.map_err(failed)?;

@@ -29,7 +29,7 @@ pub enum ReadError {
     #[error("there is no copy here")]
     Missing,
     #[error("the copy is damaged: {0}")]
-    Damaged(String),
+    Damaged(NotIt),
     #[error("{0}")]
     Io(io::Error),
 }
@@ -53,13 +53,23 @@ pub fn read_checked(path: &Path, object: &ObjectRef) -> Result<Bytes, ReadError>
     Ok(data.into())
 }
 
+/// Bytes that are not those of the object meant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotIt {
+    #[error("it has {found} bytes, not {wanted}")]
+    Length { found: u64, wanted: u64 },
+    #[error("its checksum is {found}, not {wanted}")]
+    Checksum { found: String, wanted: String },
+}
+
 /// Whether these are the object's bytes.
-pub fn verify(data: &[u8], object: &ObjectRef) -> Result<(), String> {
-    if data.len() as u64 != object.bytes {
-        return Err(format!("it has {} bytes, not {}", data.len(), object.bytes));
+pub fn verify(data: &[u8], object: &ObjectRef) -> Result<(), NotIt> {
+    let (found, wanted) = (data.len() as u64, object.bytes);
+    if found != wanted {
+        return Err(NotIt::Length { found, wanted });
     }
-    let sum = checksum(data);
-    if sum != object.checksum { Err(format!("its checksum is {sum}, not {}", object.checksum)) } else { Ok(()) }
+    let (found, wanted) = (checksum(data), &object.checksum);
+    if found == *wanted { Ok(()) } else { Err(NotIt::Checksum { found, wanted: wanted.clone() }) }
 }
 
 impl Store {

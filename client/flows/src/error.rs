@@ -1,5 +1,7 @@
 //! Why a workflow ended without success.
 
+use std::fmt::Display;
+
 use shardmill_client::ClientError;
 use shardmill_common::status::JobStatus;
 
@@ -35,11 +37,11 @@ pub fn ended(status: &JobStatus) -> String {
 }
 
 impl FlowError {
-    pub fn wrong(message: impl Into<String>) -> Self {
-        FlowError::Wrong(message.into())
+    pub fn wrong(why: impl Display) -> Self {
+        FlowError::Wrong(why.to_string())
     }
 
-    pub fn failed(message: impl Into<String>) -> Self {
-        FlowError::Failed(message.into())
+    pub fn failed(why: impl Display) -> Self {
+        FlowError::Failed(why.to_string())
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use arrow::array::{Array, AsArray};
+use shardmill_client::ClientError;
 use shardmill_common::captured::{ENDPOINT, INFERENCE_ID, MODEL, VARIANT};
+use shardmill_common::counters::Counter;
 use shardmill_common::endpoint::{EndpointName, EndpointRequest, EndpointStatus};
 use shardmill_common::failure::Refusal;
 use shardmill_common::kinds::JobSpec;
@@ -25,7 +27,6 @@ use crate::host::{Host, or_stopped};
 use crate::jobs;
 use crate::read::batches;
 use crate::session::Session;
-use shardmill_client::ClientError;
 
 /// A column of the labels that is called like a captured one gets this behind its name.
 const LABEL_SUFFIX: &str = "_label";
@@ -117,8 +118,8 @@ pub async fn evaluate(
         captured: captured.reference(),
         labels: labels.reference(),
         labelled: labelled.clone(),
-        with_label: joined.counters.get("both"),
-        without_label: joined.counters.get("left_only"),
+        with_label: joined.counters.get(&Counter::Both),
+        without_label: joined.counters.get(&Counter::LeftOnly),
         unused_labels,
         evaluations: Vec::new(),
         notices: Vec::new(),
@@ -247,7 +248,7 @@ async fn unused(
 ) -> Result<u64, FlowError> {
     let status = jobs::run(host, &s.client, join(asked, captured, labels, JoinHow::Anti)?).await?;
     discard(s, status.dataset.as_ref()).await;
-    Ok(status.counters.get("rows_out"))
+    Ok(status.counters.get(&Counter::RowsOut))
 }
 
 async fn discard(s: &Session, dataset: Option<&DatasetRef>) {

@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
+use shardmill_client::{Client, ClientError};
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Refusal;
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::ingest::{IngestSpec, SourceFormat};
-use shardmill_common::kinds::predict::PredictOutputs;
-use shardmill_common::kinds::predict::PredictSpec;
+use shardmill_common::kinds::predict::{PredictOutputs, PredictSpec};
 use shardmill_common::model::{Model, ModelRef};
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::prediction::added_columns;
@@ -25,7 +26,6 @@ use crate::predict_rejects::{Rejects, rejects_path};
 use crate::read::arrow_schema;
 use crate::session::Session;
 use crate::sources::{Looked, ReadOptions, RowFinder};
-use shardmill_client::{Client, ClientError};
 
 /// What is asked for.
 pub struct FileJob {
@@ -208,8 +208,8 @@ async fn work(
         resolved: None,
     };
     let predicted = jobs::run(host, &s.client, JobSpec::Predict(predict)).await?;
-    let (unread, unpredicted) = (ingested.counters.get("rejected"), predicted.counters.get("rejected"));
-    let total = ingested.counters.get("rows") + unread;
+    let (unread, unpredicted) = (ingested.counters.get(&Counter::Rejected), predicted.counters.get(&Counter::Rejected));
+    let total = ingested.counters.get(&Counter::Rows) + unread;
     let rejected = unread + unpredicted;
     let mut rejects = Rejects::new(&job.from);
     if unread > 0 {

@@ -10,6 +10,7 @@ use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::dedup::{DedupOptions, Keep};
 use shardmill_common::message::{Page, Paged};
 use shardmill_common::model::ModelName;
+use shardmill_common::name::{NameError, Named};
 use shardmill_common::rules::RuleSet;
 use shardmill_coordinator::{Keep as History, Retention};
 use shardmill_serving::node::Limits;
@@ -86,9 +87,9 @@ impl DryRunArg {
     }
 }
 
-/// Models are named as datasets are; the message must still say what was mistaken.
-pub fn model_name(text: &str) -> Result<ModelName, String> {
-    text.parse().map_err(|e: String| e.replace("dataset name", "model name"))
+/// Checks a model's name.
+pub fn model_name(text: &str) -> Result<ModelName, NameError> {
+    ModelName::of(Named::Model, text)
 }
 
 /// A list of columns as the user gave it: no blanks, no repeats.

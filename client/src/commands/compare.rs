@@ -1,11 +1,13 @@
 //! `compare LEFT RIGHT OUT`: a merge with the side each row came from, or what changed for keys in both.
 
 use clap::{Args, ValueEnum};
+use shardmill_common::counters::Counter;
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::compare::{CompareSpec, How, Validate};
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::status::JobStatus;
 use shardmill_common::units::show_count;
+use shardmill_flows::Session;
 
 use super::common::{DryRunArg, ReplicasArg, columns, suffixes};
 use super::dataset_head::first_rows;
@@ -13,7 +15,6 @@ use crate::cli::Context;
 use crate::error::CliError;
 use crate::table::Table;
 use crate::{jobs, session};
-use shardmill_flows::Session;
 
 /// Rows of a report of changes that are shown as examples.
 const EXAMPLES: u64 = 5;
@@ -122,8 +123,8 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<(), CliError> {
 /// Changes by column, and the first changed rows.
 async fn show_changes(context: &Context, session: &Session, status: &JobStatus) -> Result<(), CliError> {
     let mut table = Table::new(&["column", ">changed"]);
-    for (name, n) in &status.counters.0 {
-        if let Some(column) = name.strip_prefix("changed/") {
+    for (counter, n) in &status.counters.0 {
+        if let Counter::Changed(column) = counter {
             table.row([column, &show_count(*n)]);
         }
     }

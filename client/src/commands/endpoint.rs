@@ -5,19 +5,19 @@ use std::time::{Duration, Instant};
 use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand};
 use serde_json::json;
+use shardmill_client::Client;
 use shardmill_common::endpoint::{
     Capture, Endpoint, EndpointChange, EndpointName, EndpointRequest, EndpointStatus, ServingNode, Variant,
 };
 use shardmill_common::model::ModelRef;
-use shardmill_common::name::DatasetName;
+use shardmill_common::name::{DatasetName, NameError, Named};
+use shardmill_flows::text::to_the_second;
 
 use super::{endpoint_flush, endpoint_metrics, endpoint_show};
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::session;
 use crate::table::Table;
-use shardmill_client::Client;
-use shardmill_flows::text::to_the_second;
 
 /// How long a change waits for every node to serve it.
 const SERVED_WITHIN: Duration = Duration::from_secs(10);
@@ -89,8 +89,8 @@ pub struct UpdateArgs {
 }
 
 /// Checks an endpoint's name.
-pub fn endpoint_name(text: &str) -> Result<EndpointName, String> {
-    text.parse::<EndpointName>().map_err(|e| e.replace("a dataset name", "an endpoint's name"))
+pub fn endpoint_name(text: &str) -> Result<EndpointName, NameError> {
+    EndpointName::of(Named::Endpoint, text)
 }
 
 /// A weight; which are taken together is the coordinator's to say.
@@ -110,7 +110,8 @@ fn variant(text: &str) -> Result<Variant, String> {
         Some((model, weight)) => (model, number(weight, name)?),
         None => (rest, 1.0),
     };
-    Ok(Variant { name: name.to_owned(), model: model.parse::<ModelRef>()?, weight })
+    let model = model.parse::<ModelRef>().map_err(|e| e.to_string())?;
+    Ok(Variant { name: name.to_owned(), model, weight })
 }
 
 /// `a=0.5`.

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use shardmill_common::model::Evaluation;
 use shardmill_common::status::JobStatus;
 use shardmill_common::units::show_count;
+use shardmill_flows::text::{self, class_name};
 
 use super::model_text::short;
 use crate::table::Table;
-use shardmill_flows::text::{self, class_name};
 
 /// Classes by class and matrices of more classes than these are for programs.
 const CLASSES: usize = 40;
@@ -50,9 +50,9 @@ pub fn summary(status: &JobStatus, evaluation: &Evaluation, plots: &[PathBuf], s
     }
     table.pair("rows", show_count(evaluation.rows));
     table.pair("rows skipped", show_count(evaluation.rows_skipped));
-    for (name, n) in status.counters.in_order() {
+    for (counter, n) in status.counters.in_order() {
         // Each reason for which rows were skipped, and each column that had values training did not see.
-        if let Some((group, entry)) = name.split_once('/') {
+        if let (group, Some(entry)) = counter.parts() {
             table.pair(&format!("{}: {entry}", group.replace('_', " ")), show_count(n));
         }
     }

@@ -9,17 +9,16 @@ use shardmill_common::kinds::ingest::IngestSpec;
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::text::Encoding;
 use shardmill_common::units::{RejectLimit, parse_bytes, show_count};
+use shardmill_flows::export::Format;
+use shardmill_flows::ingest::{self, Ingested, Way};
+use shardmill_flows::sources::{ReadOptions, parse_delimiter, parse_quote, parse_schema};
+use shardmill_flows::{Session, text};
 
 use super::common::{DedupOptionsArgs, ReplicasArg, rules};
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::table::Table;
 use crate::{jobs, session};
-use shardmill_flows::Session;
-use shardmill_flows::export::Format;
-use shardmill_flows::ingest::{self, Ingested, Way};
-use shardmill_flows::sources::{ReadOptions, parse_delimiter, parse_quote, parse_schema};
-use shardmill_flows::text;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum FormatArg {
@@ -125,7 +124,7 @@ impl clap::builder::TypedValueParser for QuoteParser {
 fn parse_shard_size(text: &str) -> Result<u64, String> {
     const LEAST: u64 = 1 << 10;
     const MOST: u64 = 512 << 20;
-    match parse_bytes(text)? {
+    match parse_bytes(text).map_err(|e| e.to_string())? {
         bytes if (LEAST..=MOST).contains(&bytes) => Ok(bytes),
         _ => Err(format!("`{text}` is not a size between 1KiB and 512MiB")),
     }

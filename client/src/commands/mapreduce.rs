@@ -1,5 +1,6 @@
 //! `mapreduce OUT`: the user's own map and reduce, in SQL or as programs.
 
+use shardmill_common::counters::Counter;
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::mapreduce::MapReduceSpec;
 use shardmill_common::units::show_count;
@@ -26,7 +27,7 @@ pub async fn run(context: &Context, args: MapReduceArgs) -> Result<(), CliError>
     })
     .await?;
     jobs::report(context, &status)?;
-    let skipped = status.counters.get("skipped");
+    let skipped = status.counters.get(&Counter::Skipped);
     if let Some(dataset) = status.dataset.as_ref().filter(|_| skipped > 0) {
         let records =
             if skipped == 1 { "1 record was".to_owned() } else { format!("{} records were", show_count(skipped)) };

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use shardmill_common::kinds::mapreduce::step::{Format, Limits, Program, ShippedFile, Step, Work};
 use shardmill_common::kinds::mapreduce::{MapInput, MapReduceSpec};
 use shardmill_common::kinds::sort::SortKey;
+use shardmill_common::misread::Misread;
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::units::parse_bytes;
@@ -65,6 +67,9 @@ pub struct MapReduceArgs {
     /// The order in which a reduce program sees the rows of a key, :desc for from high to low
     #[arg(long, env = "SHARDMILL_MAPREDUCE_THEN_BY", value_name = "A,B:desc", value_delimiter = ',')]
     then_by: Option<Vec<String>>,
+    /// Without a reduce: a statement may look at all rows of a shard together, with an answer a shard
+    #[arg(long, env = "SHARDMILL_MAPREDUCE_PER_SHARD", value_parser = FalseyValueParser::new())]
+    per_shard: bool,
     /// Records that may be skipped because a map or a reduce fails on them; they are kept in OUT.rejects
     #[arg(long, env = "SHARDMILL_MAPREDUCE_SKIP_BAD", value_name = "N", default_value_t = 0)]
     skip_bad: u64,
@@ -161,6 +166,7 @@ impl MapReduceArgs {
             then_by: self.then_by()?,
             combine: self.combine.as_deref().map(|c| statement_of("--combine", c)).transpose()?,
             reduce,
+            per_shard: self.per_shard,
             work: Work { files, limits: self.limits.limits(), skip_bad: self.skip_bad },
             replicas: self.replicas.replicas,
         })
@@ -252,7 +258,7 @@ fn typed_columns(option: &str, text: &str) -> Result<Schema, CliError> {
         let (name, dtype) = match part.rsplit_once([':', '=']) {
             Some((name, dtype)) => (
                 name.trim(),
-                dtype.trim().parse().map_err(|e: String| wrong(format!("column `{}`: {e}", name.trim())))?,
+                dtype.trim().parse().map_err(|e: Misread| wrong(format!("column `{}`: {e}", name.trim())))?,
             ),
             None => (part.trim(), DataType::String),
         };

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
+use shardmill_client::Client;
 use shardmill_common::model::{ModelName, ModelRef, ModelSummary, Which, alias as check_alias};
 use shardmill_common::units::show_count;
+use shardmill_flows::text::to_the_second;
 
 use super::common::model_name;
 use super::{model_compare, model_export, model_import, model_show, model_text};
@@ -13,8 +15,6 @@ use crate::cli::Context;
 use crate::error::CliError;
 use crate::session;
 use crate::table::Table;
-use shardmill_client::Client;
-use shardmill_flows::text::to_the_second;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum ModelCommand {
@@ -65,7 +65,7 @@ fn assignment(text: &str) -> Result<(String, u32), String> {
     let wrong = || format!("`{}` is not ALIAS=VERSION, such as champion=3", text.escape_debug());
     let (alias, version) = text.split_once('=').ok_or_else(wrong)?;
     match version.parse::<u32>() {
-        Ok(version) if version > 0 => Ok((check_alias(alias)?, version)),
+        Ok(version) if version > 0 => Ok((check_alias(alias).map_err(|e| e.to_string())?, version)),
         _ => Err(wrong()),
     }
 }

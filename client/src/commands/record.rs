@@ -2,18 +2,18 @@
 
 use clap::Subcommand;
 use serde_json::{Value, json};
+use shardmill_client::Client;
 use shardmill_common::ids::JobId;
 use shardmill_common::name::DatasetRef;
 use shardmill_common::record::{Ending, Record};
 use shardmill_common::units::{show_bytes, show_count};
+use shardmill_flows::text;
 
 use super::common::{PageArgs, remark};
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::session;
 use crate::table::Table;
-use shardmill_client::Client;
-use shardmill_flows::text;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum RecordCommand {
@@ -91,8 +91,8 @@ async fn show(context: &Context, client: &Client, job: JobId) -> Result<(), CliE
     }
     if !record.counters.0.is_empty() {
         let mut table = Table::new(&["counter", ">value"]);
-        for (name, n) in record.counters.in_order() {
-            table.row([name, &show_count(n)]);
+        for (counter, n) in record.counters.in_order() {
+            table.row([&*counter.name(), &show_count(n)]);
         }
         context.out.line(&table.to_string())?;
     }

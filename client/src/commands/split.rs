@@ -6,17 +6,17 @@ use clap::Args;
 use serde_json::{Value, json};
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::split::{SplitSide, SplitSpec};
-use shardmill_common::name::DatasetRef;
+use shardmill_common::name::{DatasetRef, NameError};
 use shardmill_common::record::OutputRecord;
 use shardmill_common::status::JobStatus;
 use shardmill_common::units::show_count;
+use shardmill_flows::text;
 
 use super::common::{DryRunArg, ReplicasArg};
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::table::Table;
 use crate::{jobs, session};
-use shardmill_flows::text;
 
 #[derive(Clone, Debug, Args)]
 pub struct SplitArgs {
@@ -49,7 +49,8 @@ impl FromStr for Side {
             text.split_once('=').ok_or_else(|| format!("`{text}` is not NAME=SHARE; write it as train=0.8"))?;
         match share.trim().parse::<f64>() {
             Ok(number) if number > 0.0 && number <= 1.0 => {
-                Ok(Side(SplitSide { output: name.trim().parse()?, share: number }))
+                let output = name.trim().parse().map_err(|e: NameError| e.to_string())?;
+                Ok(Side(SplitSide { output, share: number }))
             }
             _ => Err(format!("`{}` is not a share: write a number between 0 and 1, such as 0.8", share.trim())),
         }

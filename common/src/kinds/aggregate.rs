@@ -8,6 +8,7 @@ use crate::phase::phases;
 use crate::schema::{DataType, Field, Schema};
 use crate::shared::Shared;
 use crate::task::Task;
+use crate::unfit::{OwnUnfit, Role, Unfit};
 
 phases! {
     /// Where the groups take several tasks, the phases of sorting put them in order.
@@ -77,6 +78,31 @@ impl Function {
     }
 }
 
+/// What is wrong with an aggregation alone. `name` is the column of the result.
+#[derive(Debug, thiserror::Error)]
+pub enum AggregateUnfit {
+    #[error("`{name}`: the share of a quantile is between 0 and 1, not {share}")]
+    Share { name: String, share: f64 },
+    #[error("`{name}`: {function} needs a column: {function}(COLUMN)")]
+    NoColumn { name: String, function: &'static str },
+    #[error("`{name}`: {why}")]
+    Of { name: String, why: Box<Unfit> },
+    #[error(
+        "`{name}`: {function} needs numbers, and column `{column}` is {dtype}: cast it first (shardmill clean, rule `cast`)"
+    )]
+    NotNumbers { name: String, function: &'static str, column: String, dtype: DataType },
+    #[error("nothing is computed: name at least one column, such as n=count()")]
+    Nothing,
+    #[error("a column of the result has no name: write it as NAME=FUNCTION(COLUMN)")]
+    NoName,
+    #[error("a column of the result is named `{0}`, as a column to group by is")]
+    NameOfKey(String),
+    #[error("two columns of the result are named `{0}`")]
+    TwoOfName(String),
+}
+
+impl OwnUnfit for AggregateUnfit {}
+
 /// One column of the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Aggregate {
@@ -88,31 +114,26 @@ pub struct Aggregate {
 
 impl Aggregate {
     /// The type of its column over rows of this schema; `what` names the dataset in messages.
-    pub fn result(&self, schema: &Schema, what: &str) -> Result<DataType, String> {
+    pub fn result(&self, schema: &Schema, what: &str) -> Result<DataType, Unfit> {
         let function = self.function.name();
         if let Function::Quantile(share) = self.function
             && !(0.0..=1.0).contains(&share)
         {
-            return Err(format!("`{}`: the share of a quantile is between 0 and 1, not {share}", self.name));
+            return Err(AggregateUnfit::Share { name: self.name.clone(), share }.into());
         }
         let Some(column) = &self.column else {
             return match self.function {
                 Function::Count => Ok(DataType::Int64),
-                _ => Err(format!("`{}`: {function} needs a column: {function}(COLUMN)", self.name)),
+                _ => Err(AggregateUnfit::NoColumn { name: self.name.clone(), function }.into()),
             };
         };
         let Some(field) = schema.get(column) else {
-            return Err(format!(
-                "`{}`: {what} has no column `{column}`; its columns are {}",
-                self.name,
-                schema.names_joined()
-            ));
+            let why = Unfit::no_column(what, schema, column, Role::Value);
+            return Err(AggregateUnfit::Of { name: self.name.clone(), why: Box::new(why) }.into());
         };
         self.function.result(field.dtype).ok_or_else(|| {
-            format!(
-                "`{}`: {function} needs numbers, and column `{column}` is {}: cast it first (shardmill clean, rule `cast`)",
-                self.name, field.dtype
-            )
+            let (name, column, dtype) = (self.name.clone(), column.clone(), field.dtype);
+            AggregateUnfit::NotNumbers { name, function, column, dtype }.into()
         })
     }
 }
@@ -123,31 +144,31 @@ pub fn aggregated_schema(
     aggregates: &[Aggregate],
     schema: &Schema,
     what: &str,
-) -> Result<Schema, String> {
+) -> Result<Schema, Unfit> {
     let mut fields: Vec<Field> = Vec::with_capacity(by.len() + aggregates.len());
     for key in by {
         let Some(field) = schema.get(key) else {
-            return Err(format!("{what} has no column `{key}` to group by; its columns are {}", schema.names_joined()));
+            return Err(Unfit::no_column(what, schema, key, Role::GroupKey));
         };
         if fields.contains(field) {
-            return Err(format!("the column `{key}` to group by is named twice"));
+            return Err(Unfit::Twice { column: key.clone(), role: Role::GroupKey });
         }
         fields.push(field.clone());
     }
     if aggregates.is_empty() {
-        return Err("nothing is computed: name at least one column, such as n=count()".into());
+        return Err(AggregateUnfit::Nothing.into());
     }
     for aggregate in aggregates {
         let name = &aggregate.name;
         let dtype = aggregate.result(schema, what)?;
         if name.is_empty() {
-            return Err("a column of the result has no name: write it as NAME=FUNCTION(COLUMN)".into());
+            return Err(AggregateUnfit::NoName.into());
         }
         if by.contains(name) {
-            return Err(format!("a column of the result is named `{name}`, as a column to group by is"));
+            return Err(AggregateUnfit::NameOfKey(name.clone()).into());
         }
         if fields.iter().any(|f| f.name == *name) {
-            return Err(format!("two columns of the result are named `{name}`"));
+            return Err(AggregateUnfit::TwoOfName(name.clone()).into());
         }
         fields.push(Field::new(name.clone(), dtype));
     }
@@ -253,7 +274,7 @@ mod tests {
             (&[][..], &[aggregate("x", Function::Mean, Some("m"))][..], "`x`: t@1 has no column `m`"),
             (&[][..], &[aggregate("x", Function::Quantile(f64::NAN), Some("n"))][..], "between 0 and 1"),
         ] {
-            let error = result(by, aggregates).unwrap_err();
+            let error = result(by, aggregates).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
         }
     }

@@ -14,6 +14,7 @@ use crate::phase::phases;
 use crate::schema::{DataType, Schema};
 use crate::shared::Shared;
 use crate::task::{Reporting, Task};
+use crate::unfit::OwnUnfit;
 
 phases! {
     pub enum MapReducePhase {
@@ -49,6 +50,9 @@ pub struct MapReduceSpec {
     pub combine: Option<String>,
     /// `None`: the maps' rows in the datasets' order.
     pub reduce: Option<Step>,
+    /// A map without a reduce may look at all rows of a shard together: an answer a shard is meant.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub per_shard: bool,
     #[serde(default)]
     pub work: Work,
     pub replicas: Option<u32>,
@@ -66,39 +70,40 @@ impl MapReduceSpec {
     }
 
     /// Whether its parts fit together, as far as that can be told without its inputs.
-    pub fn check_parts(&self) -> Result<(), String> {
+    pub fn check_parts(&self) -> Result<(), MapReduceUnfit> {
         if self.inputs.is_empty() {
-            return Err("there is no input; name one with --input".into());
+            return Err(MapReduceUnfit::NoInput);
         }
         for (n, input) in self.inputs.iter().enumerate() {
             check_table_name(&input.name)?;
             if self.inputs[..n].iter().any(|before| before.name == input.name) {
-                return Err(format!("two inputs have the name `{}`; name them with --input NAME=DATASET", input.name));
+                return Err(MapReduceUnfit::TwoOfName(input.name.clone()));
             }
         }
         self.check_columns()?;
         let Some(reduce) = &self.reduce else { return self.check_map_only() };
+        if self.per_shard {
+            return Err(MapReduceUnfit::PerShardWithReduce);
+        }
         if self.combine.is_some() && self.inputs.len() > 1 {
-            return Err(
-                "a combiner runs over the rows of one input, and there are several; combine in their maps".into()
-            );
+            return Err(MapReduceUnfit::CombinerOfSeveral);
         }
         if !self.then_by.is_empty() && !reduce.is_program() {
-            return Err("--then-by orders the rows that a reduce program reads; a statement orders them itself".into());
+            return Err(MapReduceUnfit::OrderOfStatement);
         }
         Ok(())
     }
 
-    fn check_columns(&self) -> Result<(), String> {
+    fn check_columns(&self) -> Result<(), MapReduceUnfit> {
         let ordered =
             self.keys.iter().map(|k| ("--key", k)).chain(self.then_by.iter().map(|k| ("--then-by", &k.column)));
         let mut seen: Vec<&str> = Vec::new();
         for (option, name) in ordered {
             if name.is_empty() {
-                return Err(format!("{option}: a column name is empty"));
+                return Err(MapReduceUnfit::EmptyName { option });
             }
             if seen.contains(&name.as_str()) {
-                return Err(format!("{option}: the column `{name}` is named twice"));
+                return Err(MapReduceUnfit::Twice { of: option.to_owned(), column: name.clone() });
             }
             seen.push(name);
         }
@@ -109,44 +114,82 @@ impl MapReduceSpec {
         for (what, columns) in programs {
             for (n, field) in columns.fields.iter().enumerate() {
                 if columns.fields[..n].iter().any(|f| f.name == field.name) {
-                    return Err(format!("{what}: the column `{}` is named twice", field.name));
+                    return Err(MapReduceUnfit::Twice { of: what, column: field.name.clone() });
                 }
             }
         }
         Ok(())
     }
 
-    fn check_map_only(&self) -> Result<(), String> {
+    fn check_map_only(&self) -> Result<(), MapReduceUnfit> {
         if self.inputs.len() > 1 {
-            return Err("without a reduce there is one input; several are brought together by --reduce".into());
+            return Err(MapReduceUnfit::SeveralToMap);
         }
         if !self.keys.is_empty() || self.combine.is_some() || !self.then_by.is_empty() {
-            return Err(
-                "--key, --combine and --then-by say how a reduce gets its rows, and there is no --reduce".into()
-            );
+            return Err(MapReduceUnfit::NoReduce);
         }
         if self.inputs.iter().all(|input| input.map.is_none()) {
-            return Err("there is nothing to do: give a --map, a --reduce or both".into());
+            return Err(MapReduceUnfit::NothingToDo);
         }
         Ok(())
     }
 }
 
+/// What is wrong with users' own maps and reduces alone.
+#[derive(Debug, thiserror::Error)]
+pub enum MapReduceUnfit {
+    #[error("there is no input; name one with --input")]
+    NoInput,
+    #[error("two inputs have the name `{0}`; name them with --input NAME=DATASET")]
+    TwoOfName(String),
+    #[error("`{}` cannot name a table: use letters, digits and `_`, as in --input NAME=DATASET", .0.escape_debug())]
+    TableName(String),
+    #[error("a combiner runs over the rows of one input, and there are several; combine in their maps")]
+    CombinerOfSeveral,
+    #[error("--then-by orders the rows that a reduce program reads; a statement orders them itself")]
+    OrderOfStatement,
+    #[error("{option}: a column name is empty")]
+    EmptyName { option: &'static str },
+    #[error("{of}: the column `{column}` is named twice")]
+    Twice { of: String, column: String },
+    #[error("without a reduce there is one input; several are brought together by --reduce")]
+    SeveralToMap,
+    #[error("--key, --combine and --then-by say how a reduce gets its rows, and there is no --reduce")]
+    NoReduce,
+    #[error("--per-shard is for maps without a reduce, and there is one")]
+    PerShardWithReduce,
+    #[error("there is nothing to do: give a --map, a --reduce or both")]
+    NothingToDo,
+    #[error("the key column `{key}` is not among the rows of {input}, which have {columns}")]
+    NoKey { key: String, input: String, columns: String },
+    /// The inputs with the types they have.
+    #[error(
+        "the key column `{key}` is {} in {} and {} in {}, which cannot be compared; CAST one of them in --map",
+        first.1, first.0, second.1, second.0
+    )]
+    KeyTypes { key: String, first: (String, DataType), second: (String, DataType) },
+    #[error("files are for programs, and there is none")]
+    FilesWithoutProgram,
+    #[error("`{}` is not the name of a file", .0.escape_debug())]
+    FileName(String),
+    #[error("two files are named `{0}`: programs see them in one folder")]
+    TwoFiles(String),
+}
+
+impl OwnUnfit for MapReduceUnfit {}
+
 /// Tables are named by words, so that statements can name them without quotes.
-fn check_table_name(name: &str) -> Result<(), String> {
+fn check_table_name(name: &str) -> Result<(), MapReduceUnfit> {
     let is_word = name.starts_with(|c: char| c.is_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_alphanumeric() || c == '_');
     if is_word {
         return Ok(());
     }
-    Err(format!(
-        "`{}` cannot name a table: use letters, digits and `_`, as in --input NAME=DATASET",
-        name.escape_debug()
-    ))
+    Err(MapReduceUnfit::TableName(name.to_owned()))
 }
 
 /// The keys, in types in which the rows of all these inputs can be compared.
-pub fn common_keys(keys: &[String], inputs: &[(&str, &Schema)]) -> Result<Vec<HashColumn>, String> {
+pub fn common_keys(keys: &[String], inputs: &[(&str, &Schema)]) -> Result<Vec<HashColumn>, MapReduceUnfit> {
     let comparable = |a: DataType, b: DataType| {
         use DataType::{Date, Datetime, Float64, Int64, Null};
         a == b
@@ -159,19 +202,16 @@ pub fn common_keys(keys: &[String], inputs: &[(&str, &Schema)]) -> Result<Vec<Ha
         let mut sum: Option<(&str, DataType)> = None;
         for (input, schema) in inputs {
             let Some(field) = schema.get(key) else {
-                return Err(format!(
-                    "the key column `{key}` is not among the rows of {input}, which have {}",
-                    schema.names_joined()
-                ));
+                let (key, input) = (key.clone(), (*input).to_owned());
+                return Err(MapReduceUnfit::NoKey { key, input, columns: schema.names_joined() });
             };
             sum = match sum {
                 None => Some((input, field.dtype)),
                 Some((first, dtype)) if comparable(dtype, field.dtype) => Some((first, dtype.join(field.dtype))),
                 Some((first, dtype)) => {
-                    return Err(format!(
-                        "the key column `{key}` is {dtype} in {first} and {} in {input}, which cannot be compared; CAST one of them in --map",
-                        field.dtype
-                    ));
+                    let first = ((*first).to_owned(), dtype);
+                    let second = ((*input).to_owned(), field.dtype);
+                    return Err(MapReduceUnfit::KeyTypes { key: key.clone(), first, second });
                 }
             };
         }

@@ -5,12 +5,12 @@ use super::families::{Algorithm, LinearOptions, LinearParameters, Parameters, Pe
 use super::spec::{Preparation, TrainSpec};
 use super::version::{Label, Model, Target, Training};
 use crate::ids::JobId;
-use crate::name::{DatasetName, DatasetRef};
+use crate::name::{DatasetName, DatasetRef, ReferenceError};
 use crate::schema::DataType;
 use crate::time::Timestamp;
 
 /// The version `m@1`: `y` is twice `x` and 1, learnt from `d@1`.
-pub fn example() -> Result<Model, String> {
+pub fn example() -> Result<Model, ReferenceError> {
     let name: DatasetName = "m".parse()?;
     let data: DatasetRef = "d@1".parse()?;
     let encoding = Encoding::Numeric { scaling: None };

@@ -9,6 +9,15 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Packed(pub Vec<f64>);
 
+/// Why packed numbers could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PackedError {
+    #[error("packed numbers cannot be read: {0}")]
+    NotBase64(#[from] base64::DecodeError),
+    #[error("packed numbers are cut off: there are {bytes} bytes of the last one")]
+    CutOff { bytes: usize },
+}
+
 impl From<Packed> for String {
     fn from(packed: Packed) -> String {
         let bytes: Vec<u8> = packed.0.iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -17,12 +26,12 @@ impl From<Packed> for String {
 }
 
 impl TryFrom<String> for Packed {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        let bytes = STANDARD.decode(text).map_err(|e| format!("packed numbers cannot be read: {e}"))?;
+    type Error = PackedError;
+    fn try_from(text: String) -> Result<Self, PackedError> {
+        let bytes = STANDARD.decode(text)?;
         let (chunks, rest) = bytes.as_chunks::<8>();
         if !rest.is_empty() {
-            return Err("packed numbers are cut off".into());
+            return Err(PackedError::CutOff { bytes: rest.len() });
         }
         Ok(Packed(chunks.iter().map(|c| f64::from_le_bytes(*c)).collect()))
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::DatasetName;
+use crate::name::{DatasetName, Named, ReferenceError};
 
 /// A model's name follows the rules of a dataset's; models and datasets are named apart.
 pub type ModelName = DatasetName;
@@ -33,32 +33,31 @@ impl ModelRef {
 }
 
 impl FromStr for ModelRef {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let named = |name: &str| name.parse::<ModelName>().map_err(|e| e.replace("dataset name", "model name"));
+    type Err = ReferenceError;
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
         let Some((name, which)) = text.split_once('@') else {
-            return Ok(ModelRef { name: named(text)?, which: Which::Latest });
+            return Ok(ModelRef { name: ModelName::of(Named::Model, text)?, which: Which::Latest });
         };
         let which = match which.parse::<u32>() {
-            Ok(0) => return Err(format!("`{}`: versions are whole numbers from 1", text.escape_debug())),
+            Ok(0) => return Err(ReferenceError::Version { name: name.to_owned(), text: which.to_owned() }),
             Ok(version) => Which::Version(version),
             Err(_) => Which::Alias(alias(which)?),
         };
-        Ok(ModelRef { name: named(name)?, which })
+        Ok(ModelRef { name: ModelName::of(Named::Model, name)?, which })
     }
 }
 
 /// Checks an alias: it follows the rules of names and is not a number.
-pub fn alias(text: &str) -> Result<String, String> {
+pub fn alias(text: &str) -> Result<String, ReferenceError> {
     if text.is_empty() || text.chars().all(|c| c.is_ascii_digit()) {
-        return Err(format!("`{}` is neither a version (1, 2, ...) nor an alias (champion)", text.escape_debug()));
+        return Err(ReferenceError::NeitherVersionNorAlias(text.to_owned()));
     }
-    text.parse::<DatasetName>().map(|n| n.as_str().to_owned()).map_err(|e| e.replace("a dataset name", "an alias"))
+    Ok(DatasetName::of(Named::Alias, text)?.into())
 }
 
 impl TryFrom<String> for ModelRef {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
+    type Error = ReferenceError;
+    fn try_from(text: String) -> Result<Self, ReferenceError> {
         text.parse()
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::error::ColumnsError;
+
 /// The `columns` of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -21,7 +23,7 @@ pub(super) struct Asked {
 
 impl Columns {
     /// The places of the columns asked for among `names`, in the order of `names`.
-    pub(super) fn find(&self, names: &[&str]) -> Result<Vec<Asked>, String> {
+    pub(super) fn find(&self, names: &[&str]) -> Result<Vec<Asked>, ColumnsError> {
         let Columns::Listed(patterns) = self else {
             return Ok((0..names.len()).map(|index| Asked { index, by_name: false }).collect());
         };
@@ -38,7 +40,7 @@ impl Columns {
                     }
                 }
                 if !any {
-                    return Err(format!("no column matches `{pattern}`; {}", there_are(names)));
+                    return Err(ColumnsError::NoMatch { pattern: pattern.clone(), there: owned(names) });
                 }
             } else {
                 return Err(no_column(pattern, names));
@@ -52,13 +54,13 @@ impl Columns {
     }
 }
 
-/// "there is no column `x`", with what there is.
-pub(super) fn no_column(name: &str, names: &[&str]) -> String {
-    format!("there is no column `{name}`{}; {}", did_you_mean(name, names), there_are(names))
+/// Of a column that is not there: what it is called, and what there is.
+pub(super) fn no_column(name: &str, names: &[&str]) -> ColumnsError {
+    ColumnsError::NoColumn { name: name.to_owned(), hint: did_you_mean(name, names), there: owned(names) }
 }
 
-fn there_are(names: &[&str]) -> String {
-    if names.is_empty() { "there are no columns".to_owned() } else { format!("the columns are {}", names.join(", ")) }
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 /// Whether `name` matches `pattern`, in which `*` stands for any characters.
@@ -135,10 +137,11 @@ mod tests {
         let at = |index, by_name| Asked { index, by_name };
         assert_eq!(ask(&["addr_*", "id", "addr_b"]), Ok(vec![at(0, true), at(1, false), at(2, true)]));
         assert_eq!(ask(&["x*"]), Ok(vec![at(3, true)]), "an exact name comes before a glob");
-        assert_eq!(ask(&["z*"]), Err("no column matches `z*`; the columns are id, addr_a, addr_b, x*".into()));
+        let told = |p: &[&str]| ask(p).unwrap_err().to_string();
+        assert_eq!(told(&["z*"]), "no column matches `z*`; the columns are id, addr_a, addr_b, x*");
         assert_eq!(
-            ask(&["adr_a"]),
-            Err("there is no column `adr_a` (did you mean `addr_a`?); the columns are id, addr_a, addr_b, x*".into())
+            told(&["adr_a"]),
+            "there is no column `adr_a` (did you mean `addr_a`?); the columns are id, addr_a, addr_b, x*"
         );
         assert_eq!(Columns::Applicable.find(&names).unwrap().len(), 4);
     }

@@ -6,6 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::columns::did_you_mean;
+use super::error::{FileFault, RuleFileError};
 use super::scalar::{Scalar, read_time};
 
 /// The text of a rules file, to turn places in it into lines.
@@ -21,8 +22,8 @@ impl Source<'_> {
         u32::try_from(memchr::memchr_iter(b'\n', before).count() + 1).unwrap_or(u32::MAX)
     }
 
-    pub fn error(&self, line: u32, what: &str) -> String {
-        format!("{}:{line}: {what}", self.file)
+    pub fn error(&self, line: u32, fault: FileFault) -> RuleFileError {
+        RuleFileError::At { file: self.file.to_owned(), line, fault }
     }
 }
 
@@ -52,15 +53,14 @@ impl<'a> Options<'a> {
     }
 
     /// Takes `op`, which must be one of `known`.
-    pub fn take_op(&mut self, known: &[&'static str]) -> Result<&'static str, String> {
+    pub fn take_op(&mut self, known: &[&'static str]) -> Result<&'static str, RuleFileError> {
         let all = known.join(", ");
         let Some(entry) = self.entries.remove("op") else {
-            return Err(self.source.error(self.line, &format!("the rule has no `op`; an operation is one of: {all}")));
+            return Err(self.source.error(self.line, FileFault::NoOperation { allowed: all }));
         };
         let DeValue::String(name) = entry.value else {
-            return Err(self
-                .source
-                .error(entry.line, &format!("`op` must be a string, not {}; allowed: {all}", kind(entry.value))));
+            let found = kind(entry.value);
+            return Err(self.source.error(entry.line, FileFault::OperationNotText { found, allowed: all }));
         };
         // Both spellings are English; the counters know one.
         let name = if name == "standardize" { "standardise" } else { name.as_ref() };
@@ -71,33 +71,34 @@ impl<'a> Options<'a> {
             }
             None => {
                 let hint = did_you_mean(name, known);
-                Err(self.source.error(entry.line, &format!("unknown operation `{name}`{hint}; allowed: {all}")))
+                let fault = FileFault::UnknownOperation { name: name.to_owned(), hint, allowed: all };
+                Err(self.source.error(entry.line, fault))
             }
         }
     }
 
     /// Refuses any option that is not in `allowed`; of several, the first in the file.
-    pub fn allow(&self, allowed: &[&str]) -> Result<(), String> {
+    pub fn allow(&self, allowed: &[&str]) -> Result<(), RuleFileError> {
         let unknown = self.entries.iter().filter(|(name, _)| !allowed.contains(name)).min_by_key(|(_, e)| e.line);
         match unknown {
             None => Ok(()),
             Some((name, entry)) => {
                 let hint = did_you_mean(name, allowed);
                 let all = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
-                Err(self
-                    .source
-                    .error(entry.line, &format!("unknown option `{name}` for `{}`{hint}; allowed: {all}", self.op)))
+                let (name, op) = ((*name).to_owned(), self.op.to_owned());
+                Err(self.source.error(entry.line, FileFault::UnknownOption { name, op, hint, allowed: all }))
             }
         }
     }
 
-    pub fn missing(&self, what: &str) -> String {
-        self.source.error(self.line, &format!("`{}` needs {what}", self.op))
+    pub fn missing(&self, what: &str) -> RuleFileError {
+        self.source.error(self.line, FileFault::Missing { op: self.op.to_owned(), what: what.to_owned() })
     }
 
-    /// A message at the line of option `name`.
-    pub fn wrong(&self, line: u32, name: &str, what: &str) -> String {
-        self.source.error(line, &format!("`{name}` of `{}` {what}", self.op))
+    /// A mistake in option `name`, at its line.
+    pub fn wrong(&self, line: u32, name: &str, what: &str) -> RuleFileError {
+        let (option, op, what) = (name.to_owned(), self.op.to_owned(), what.to_owned());
+        self.source.error(line, FileFault::Option { option, op, what })
     }
 
     pub fn line_of(&self, name: &str) -> u32 {
@@ -108,11 +109,11 @@ impl<'a> Options<'a> {
         self.entries.contains_key(name)
     }
 
-    fn type_error<T>(&self, name: &str, entry: Entry<'_>, wanted: &str) -> Result<T, String> {
+    fn type_error<T>(&self, name: &str, entry: Entry<'_>, wanted: &str) -> Result<T, RuleFileError> {
         Err(self.wrong(entry.line, name, &format!("must be {wanted}, not {}", kind(entry.value))))
     }
 
-    pub fn string(&self, name: &str) -> Result<Option<String>, String> {
+    pub fn string(&self, name: &str) -> Result<Option<String>, RuleFileError> {
         match self.entries.get(name) {
             None => Ok(None),
             Some(Entry { value: DeValue::String(text), .. }) => Ok(Some(text.to_string())),
@@ -120,11 +121,11 @@ impl<'a> Options<'a> {
         }
     }
 
-    pub fn required_string(&self, name: &str) -> Result<String, String> {
+    pub fn required_string(&self, name: &str) -> Result<String, RuleFileError> {
         self.string(name)?.ok_or_else(|| self.missing(&format!("`{name}`, a string")))
     }
 
-    pub fn boolean(&self, name: &str) -> Result<bool, String> {
+    pub fn boolean(&self, name: &str) -> Result<bool, RuleFileError> {
         match self.entries.get(name) {
             None => Ok(false),
             Some(Entry { value: DeValue::Boolean(b), .. }) => Ok(*b),
@@ -133,7 +134,7 @@ impl<'a> Options<'a> {
     }
 
     /// A positive, finite number.
-    pub fn positive(&self, name: &str, default: f64) -> Result<f64, String> {
+    pub fn positive(&self, name: &str, default: f64) -> Result<f64, RuleFileError> {
         let Some(entry) = self.entries.get(name) else { return Ok(default) };
         let x = match scalar(entry.value) {
             Some(Scalar::Int(n)) => n as f64,
@@ -147,7 +148,7 @@ impl<'a> Options<'a> {
         }
     }
 
-    pub fn character(&self, name: &str) -> Result<Option<char>, String> {
+    pub fn character(&self, name: &str) -> Result<Option<char>, RuleFileError> {
         let Some(text) = self.string(name)? else { return Ok(None) };
         let mut chars = text.chars();
         match (chars.next(), chars.next()) {
@@ -161,7 +162,7 @@ impl<'a> Options<'a> {
     }
 
     /// One of a few words.
-    pub fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, String> {
+    pub fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, RuleFileError> {
         let Some(text) = self.string(name)? else { return Ok(None) };
         if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
             return Ok(Some(*value));
@@ -172,7 +173,7 @@ impl<'a> Options<'a> {
     }
 
     /// A string, or a list of one or more strings.
-    pub fn strings(&self, name: &str) -> Result<Option<Vec<String>>, String> {
+    pub fn strings(&self, name: &str) -> Result<Option<Vec<String>>, RuleFileError> {
         let Some(values) = self.scalars(name)? else { return Ok(None) };
         let texts = values.into_iter().map(|value| match value {
             Scalar::Text(text) => Ok(text),
@@ -186,7 +187,7 @@ impl<'a> Options<'a> {
     }
 
     /// A value, or a list of one or more values.
-    pub fn scalars(&self, name: &str) -> Result<Option<Vec<Scalar>>, String> {
+    pub fn scalars(&self, name: &str) -> Result<Option<Vec<Scalar>>, RuleFileError> {
         let Some(entry) = self.entries.get(name) else { return Ok(None) };
         let values = match entry.value {
             DeValue::Array(items) => {
@@ -210,7 +211,7 @@ impl<'a> Options<'a> {
         if values.is_empty() { Err(self.wrong(entry.line, name, "must not be empty")) } else { Ok(Some(values)) }
     }
 
-    pub fn scalar(&self, name: &str) -> Result<Option<Scalar>, String> {
+    pub fn scalar(&self, name: &str) -> Result<Option<Scalar>, RuleFileError> {
         let Some(entry) = self.entries.get(name) else { return Ok(None) };
         match scalar(entry.value) {
             Some(value) => Ok(Some(value)),
@@ -219,7 +220,7 @@ impl<'a> Options<'a> {
     }
 
     /// A table of strings, in the order of the file.
-    pub fn pairs(&self, name: &str) -> Result<Vec<(String, String)>, String> {
+    pub fn pairs(&self, name: &str) -> Result<Vec<(String, String)>, RuleFileError> {
         let wanted = "a table of old and new names, such as { old = \"new\" }";
         let Some(entry) = self.entries.get(name) else { return Err(self.missing(&format!("`{name}`, {wanted}"))) };
         let DeValue::Table(table) = entry.value else { return self.type_error(name, *entry, wanted) };

@@ -5,6 +5,7 @@ use regex::Regex;
 use toml::de::{DeTable, DeValue};
 
 use super::columns::{Columns, did_you_mean};
+use super::error::{FileFault, RuleFileError};
 use super::options::{Options, Source, kind};
 use super::plan::all_numbers;
 use super::rule::{
@@ -38,11 +39,11 @@ const OPS: [&str; 20] = [
 
 impl RuleSet {
     /// Reads the rules of a file; `file` is its name for messages.
-    pub fn parse(text: &str, file: &str) -> Result<RuleSet, String> {
+    pub fn parse(text: &str, file: &str) -> Result<RuleSet, RuleFileError> {
         let source = Source { file, text };
         let document = DeTable::parse(text).map_err(|e| {
             let line = source.line(e.span().map_or(0, |span| span.start));
-            source.error(line, &format!("not valid TOML: {}", e.message().replace('\n', "; ")))
+            source.error(line, FileFault::NotToml(e.message().lines().collect::<Vec<_>>().join("; ")))
         })?;
         let mut rules = Vec::new();
         let mut entries: Vec<_> = document.get_ref().iter().collect();
@@ -52,33 +53,29 @@ impl RuleSet {
             let name = key.get_ref().as_ref();
             if name != "rule" {
                 let hint = did_you_mean(name, &["rule"]);
-                return Err(
-                    source.error(line, &format!("unknown key `{name}`{hint}; a rules file has only [[rule]] tables"))
-                );
+                return Err(source.error(line, FileFault::UnknownKey { key: name.to_owned(), hint }));
             }
             let DeValue::Array(items) = value.get_ref() else {
                 let found = kind(value.get_ref());
-                return Err(source.error(line, &format!("`rule` must be written as [[rule]] tables; this is {found}")));
+                return Err(source.error(line, FileFault::NotTables { found }));
             };
             for item in items.iter() {
                 let line = source.line(item.span().start);
                 let DeValue::Table(table) = item.get_ref() else {
                     let found = kind(item.get_ref());
-                    return Err(
-                        source.error(line, &format!("`rule` must be written as [[rule]] tables; this has {found}"))
-                    );
+                    return Err(source.error(line, FileFault::NotATable { found }));
                 };
                 rules.push(read_rule(Options::new(source, line, table), file, rules.len() + 1)?);
             }
         }
         if rules.is_empty() {
-            return Err(format!("{file}: there are no rules; write each as a [[rule]] table"));
+            return Err(RuleFileError::NoRules { file: file.to_owned() });
         }
         Ok(RuleSet { rules })
     }
 }
 
-fn read_rule(mut options: Options<'_>, file: &str, number: usize) -> Result<Rule, String> {
+fn read_rule(mut options: Options<'_>, file: &str, number: usize) -> Result<Rule, RuleFileError> {
     let name = options.take_op(&OPS)?;
     let (op, columns) = read_op(&options, name)?;
     Ok(Rule { label: format!("{number} {}", op.name()), file: file.to_owned(), line: options.line, columns, op })
@@ -91,7 +88,7 @@ enum Need {
     Optional,
 }
 
-fn read_columns(options: &Options<'_>, need: Need) -> Result<Columns, String> {
+fn read_columns(options: &Options<'_>, need: Need) -> Result<Columns, RuleFileError> {
     let Some(columns) = options.strings("columns")? else {
         return match need {
             Need::Optional => Ok(Columns::Applicable),
@@ -106,7 +103,7 @@ fn read_columns(options: &Options<'_>, need: Need) -> Result<Columns, String> {
     Ok(Columns::Listed(columns))
 }
 
-fn read_op(options: &Options<'_>, name: &str) -> Result<(Op, Columns), String> {
+fn read_op(options: &Options<'_>, name: &str) -> Result<(Op, Columns), RuleFileError> {
     let columns = |need| read_columns(options, need);
     Ok(match name {
         "trim" => {
@@ -207,7 +204,7 @@ fn read_op(options: &Options<'_>, name: &str) -> Result<(Op, Columns), String> {
     })
 }
 
-fn read_replace(options: &Options<'_>) -> Result<Op, String> {
+fn read_replace(options: &Options<'_>) -> Result<Op, RuleFileError> {
     options.allow(&["columns", "find", "with", "regex", "whole"])?;
     let find = options.required_string("find")?;
     let with = options.required_string("with")?;
@@ -220,7 +217,7 @@ fn read_replace(options: &Options<'_>) -> Result<Op, String> {
     Ok(Op::Replace { find, with, regex, whole })
 }
 
-fn read_null_if(options: &Options<'_>) -> Result<Op, String> {
+fn read_null_if(options: &Options<'_>) -> Result<Op, RuleFileError> {
     options.allow(&["columns", "values", "ignore_case"])?;
     let values =
         options.scalars("values")?.ok_or_else(|| options.missing("`values`, a list such as [\"\", \"n/a\"]"))?;
@@ -235,7 +232,7 @@ fn read_null_if(options: &Options<'_>) -> Result<Op, String> {
     Ok(Op::NullIf { values, ignore_case })
 }
 
-fn read_cast(options: &Options<'_>) -> Result<Cast, String> {
+fn read_cast(options: &Options<'_>) -> Result<Cast, RuleFileError> {
     options.allow(&["columns", "to", "formats", "timezone", "thousands", "decimal", "on_error"])?;
     let types = [
         ("integer", CastTo::Integer),
@@ -289,7 +286,7 @@ fn read_cast(options: &Options<'_>) -> Result<Cast, String> {
     Ok(Cast { to, formats, timezone, thousands, decimal, on_error })
 }
 
-fn read_fill(options: &Options<'_>) -> Result<Fill, String> {
+fn read_fill(options: &Options<'_>) -> Result<Fill, RuleFileError> {
     options.allow(&["columns", "value", "with"])?;
     #[derive(Clone, Copy)]
     enum With {
@@ -310,7 +307,7 @@ fn read_fill(options: &Options<'_>) -> Result<Fill, String> {
     }
 }
 
-fn read_bounds(options: &Options<'_>) -> Result<(Option<Scalar>, Option<Scalar>), String> {
+fn read_bounds(options: &Options<'_>) -> Result<(Option<Scalar>, Option<Scalar>), RuleFileError> {
     let (min, max) = (options.scalar("min")?, options.scalar("max")?);
     for (name, bound) in [("min", &min), ("max", &max)] {
         let what = match bound {
@@ -341,12 +338,12 @@ fn read_bounds(options: &Options<'_>) -> Result<(Option<Scalar>, Option<Scalar>)
     Ok((min, max))
 }
 
-fn read_check_error(options: &Options<'_>) -> Result<CheckError, String> {
+fn read_check_error(options: &Options<'_>) -> Result<CheckError, RuleFileError> {
     let errors = [("null", CheckError::Null), ("reject", CheckError::Reject), ("drop", CheckError::Drop)];
     Ok(options.choice("on_error", &errors)?.unwrap_or(CheckError::Null))
 }
 
-fn check_regex(options: &Options<'_>, name: &str, pattern: &str) -> Result<(), String> {
+fn check_regex(options: &Options<'_>, name: &str, pattern: &str) -> Result<(), RuleFileError> {
     Regex::new(pattern).map(|_| ()).map_err(|e| {
         // The message draws the pattern over several lines; its last line says what is wrong.
         let message = e.to_string();
@@ -355,7 +352,7 @@ fn check_regex(options: &Options<'_>, name: &str, pattern: &str) -> Result<(), S
     })
 }
 
-fn check_format(options: &Options<'_>, format: &str) -> Result<(), String> {
+fn check_format(options: &Options<'_>, format: &str) -> Result<(), RuleFileError> {
     let bad = format.is_empty() || StrftimeItems::new(format).any(|item| matches!(item, Item::Error));
     if bad {
         let line = options.line_of("formats");

@@ -208,11 +208,11 @@ fn mistakes_name_file_line_what_was_found_and_what_is_allowed() {
         ),
     ];
     for (text, message) in cases {
-        assert_eq!(RuleSet::parse(text, "rules.toml").unwrap_err(), message, "{text}");
+        assert_eq!(RuleSet::parse(text, "rules.toml").unwrap_err().to_string(), message, "{text}");
     }
-    let broken = RuleSet::parse("[[rule]]\nop = 'trim\n", "rules.toml").unwrap_err();
+    let broken = RuleSet::parse("[[rule]]\nop = 'trim\n", "rules.toml").unwrap_err().to_string();
     assert!(broken.starts_with("rules.toml:2: not valid TOML: "), "{broken}");
-    let twice = RuleSet::parse("[[rule]]\nop='trim'\nop='case'", "rules.toml").unwrap_err();
+    let twice = RuleSet::parse("[[rule]]\nop='trim'\nop='case'", "rules.toml").unwrap_err().to_string();
     assert!(twice.starts_with("rules.toml:3: not valid TOML: duplicate key"), "{twice}");
 }
 

@@ -1,6 +1,7 @@
 //! Rules against a schema: which columns each acts on, and what the columns are afterwards, as far as it shows without data.
 
 use super::columns::no_column;
+use super::error::{RuleError, RuleFault, Unsuited};
 use super::rule::{Cast, Fill, Op, Rule, RuleSet};
 use super::scalar::Scalar;
 use crate::schema::{DataType, Schema};
@@ -38,13 +39,13 @@ impl Shape {
 
 impl RuleSet {
     /// Whether the rules make sense for data of this schema. What a `derive` makes is not known here, and is checked where it is made.
-    pub fn check(&self, schema: &Schema) -> Result<(), String> {
+    pub fn check(&self, schema: &Schema) -> Result<(), RuleError> {
         shape_after(&self.rules, schema).map(|_| ())
     }
 }
 
 /// The columns that come out when data of this schema goes through these rules.
-pub fn shape_after(rules: &[Rule], schema: &Schema) -> Result<Shape, String> {
+pub fn shape_after(rules: &[Rule], schema: &Schema) -> Result<Shape, RuleError> {
     let mut shape = Shape::from(schema);
     for rule in rules {
         rule.advance(&mut shape)?;
@@ -55,21 +56,23 @@ pub fn shape_after(rules: &[Rule], schema: &Schema) -> Result<Shape, String> {
 impl Rule {
     /// The places of the columns that the rule acts on, in the order of the data.
     /// A column named exactly must suit the operation; one found by a glob is passed over when it does not.
-    pub fn targets(&self, shape: &Shape) -> Result<Vec<usize>, String> {
+    pub fn targets(&self, shape: &Shape) -> Result<Vec<usize>, RuleError> {
         let names = shape.names();
         if let Op::Rename { names: pairs } = &self.op {
-            let find = |old: &String| shape.position(old).ok_or_else(|| self.error(&no_column(old, &names)));
+            let find = |old: &String| shape.position(old).ok_or_else(|| self.error(no_column(old, &names)));
             return pairs.iter().map(|(old, _)| find(old)).collect();
         }
         if matches!(self.op, Op::Filter { .. } | Op::Derive { .. }) {
             return Ok(Vec::new());
         }
         let mut targets = Vec::new();
-        for asked in self.columns.find(&names).map_err(|e| self.error(&e))? {
+        for asked in self.columns.find(&names).map_err(|e| self.error(e))? {
             let column = &shape.columns[asked.index];
             match column.dtype.map(|dtype| self.op.accepts(dtype)) {
                 None | Some(Ok(_)) => targets.push(asked.index),
-                Some(Err(why)) if asked.by_name => return Err(self.error(&format!("column `{}`: {why}", column.name))),
+                Some(Err(why)) if asked.by_name => {
+                    return Err(self.error(RuleFault::Unsuited { column: column.name.clone(), why }));
+                }
                 Some(Err(_)) => {}
             }
         }
@@ -77,7 +80,7 @@ impl Rule {
     }
 
     /// Changes `shape` as the rule changes the columns.
-    pub fn advance(&self, shape: &mut Shape) -> Result<(), String> {
+    pub fn advance(&self, shape: &mut Shape) -> Result<(), RuleError> {
         let targets = self.targets(shape)?;
         match &self.op {
             Op::Rename { names } => {
@@ -86,7 +89,7 @@ impl Rule {
                 }
                 for (index, (_, new)) in targets.iter().zip(names) {
                     if shape.columns.iter().enumerate().any(|(i, c)| i != *index && c.name == *new) {
-                        return Err(self.error(&format!("two columns would be named `{new}`")));
+                        return Err(self.error(RuleFault::TwoColumns(new.clone())));
                     }
                 }
             }
@@ -98,7 +101,7 @@ impl Rule {
                     !targets.contains(&(index - 1))
                 });
                 if shape.columns.is_empty() {
-                    return Err(self.error("no column would be left"));
+                    return Err(self.error(RuleFault::NoneLeft));
                 }
             }
             Op::Derive { column, .. } => match shape.position(column) {
@@ -123,23 +126,18 @@ impl Rule {
         Ok(())
     }
 
-    /// A message that begins with the rule's place.
-    pub fn error(&self, what: &str) -> String {
-        format!("{}: {what}", self.place())
+    /// What is wrong with this rule, with its place.
+    pub fn error(&self, fault: impl Into<RuleFault>) -> RuleError {
+        RuleError { file: self.file.clone(), line: self.line, op: self.op.name(), fault: fault.into() }
     }
 }
 
 impl Op {
     /// The type that a column of `dtype` has after the operation, or why the operation does not apply to it.
-    pub fn accepts(&self, dtype: DataType) -> Result<DataType, String> {
+    pub fn accepts(&self, dtype: DataType) -> Result<DataType, Unsuited> {
         use DataType::{Date, Datetime, DatetimeUtc, Float64, String as Text};
-        let number = |after| {
-            if dtype.is_numeric() {
-                Ok(after)
-            } else {
-                Err(format!("its type is {dtype}; `{}` works on numbers (int64, float64)", self.name()))
-            }
-        };
+        let unsuited = |wanted| Unsuited::Type { dtype, op: self.name(), wanted };
+        let number = |after| if dtype.is_numeric() { Ok(after) } else { Err(unsuited("numbers (int64, float64)")) };
         match self {
             Op::Trim { .. }
             | Op::Collapse
@@ -150,7 +148,7 @@ impl Op {
                 if dtype == Text {
                     Ok(Text)
                 } else {
-                    Err(format!("its type is {dtype}; `{}` works on strings", self.name()))
+                    Err(unsuited("strings"))
                 }
             }
             Op::NullIf { values, .. } => {
@@ -160,15 +158,15 @@ impl Op {
                 Ok(dtype)
             }
             Op::Cast(cast) => cast.accepts(dtype),
-            Op::Fill { with: Fill::Value(value) } => value.fit(dtype).map(|_| dtype),
+            Op::Fill { with: Fill::Value(value) } => {
+                value.fit(dtype)?;
+                Ok(dtype)
+            }
             // The mean of whole numbers is seldom whole: the column becomes float64, as in pandas.
             Op::Fill { with: Fill::Mean | Fill::Median } | Op::Standardise => number(Float64),
             Op::Clip { min, max } | Op::Range { min, max, .. } => {
                 if !dtype.is_numeric() && !matches!(dtype, Date | Datetime | DatetimeUtc) {
-                    return Err(format!(
-                        "its type is {dtype}; `{}` works on numbers, dates and datetimes",
-                        self.name()
-                    ));
+                    return Err(unsuited("numbers, dates and datetimes"));
                 }
                 for bound in [min, max].into_iter().flatten() {
                     bound.fit(dtype)?;
@@ -188,7 +186,7 @@ impl Op {
 }
 
 impl Cast {
-    fn accepts(&self, from: DataType) -> Result<DataType, String> {
+    fn accepts(&self, from: DataType) -> Result<DataType, Unsuited> {
         use DataType::{Boolean, Date, Datetime, DatetimeUtc, Float64, Int64, Null, String as Text};
         let to = self.result();
         let possible = match from {
@@ -196,7 +194,7 @@ impl Cast {
             Int64 | Float64 | Boolean => matches!(to, Int64 | Float64 | Boolean | Text),
             Date | Datetime | DatetimeUtc => matches!(to, Date | Datetime | DatetimeUtc | Text),
         };
-        if possible { Ok(to) } else { Err(format!("{from} cannot be cast to {to}")) }
+        if possible { Ok(to) } else { Err(Unsuited::Cast { from, to }) }
     }
 }
 
@@ -221,7 +219,7 @@ mod tests {
     }
 
     fn check(text: &str) -> Result<(), String> {
-        RuleSet::parse(text, "rules.toml").unwrap().check(&schema())
+        RuleSet::parse(text, "rules.toml").unwrap().check(&schema()).map_err(|e| e.to_string())
     }
 
     fn after(text: &str) -> String {

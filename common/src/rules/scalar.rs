@@ -5,6 +5,7 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use serde::{Deserialize, Serialize};
 
+use super::error::ValueError;
 use crate::schema::DataType;
 
 /// A value of one of the stored types.
@@ -43,7 +44,7 @@ impl Scalar {
     }
 
     /// The value as a column of `dtype` holds it, or what is wrong with it.
-    pub fn fit(&self, dtype: DataType) -> Result<Scalar, String> {
+    pub fn fit(&self, dtype: DataType) -> Result<Scalar, ValueError> {
         let fitted = match (self, dtype) {
             (Scalar::Boolean(_), DataType::Boolean)
             | (Scalar::Int(_), DataType::Int64)
@@ -63,7 +64,7 @@ impl Scalar {
             }
             _ => None,
         };
-        fitted.ok_or_else(|| format!("{self} is {}, which a column of type {dtype} cannot hold", self.kind()))
+        fitted.ok_or_else(|| ValueError { value: self.clone(), dtype })
     }
 }
 
@@ -140,8 +141,8 @@ mod tests {
         assert_eq!(Scalar::Int(3).fit(DataType::Float64), Ok(Scalar::Float(3.0)));
         assert_eq!(Scalar::Float(3.0).fit(DataType::Int64), Ok(Scalar::Int(3)));
         assert_eq!(
-            Scalar::Float(3.5).fit(DataType::Int64),
-            Err("3.5 is a number, which a column of type int64 cannot hold".to_owned())
+            Scalar::Float(3.5).fit(DataType::Int64).unwrap_err().to_string(),
+            "3.5 is a number, which a column of type int64 cannot hold"
         );
         assert_eq!(Scalar::Text("1970-01-03".into()).fit(DataType::Date), Ok(Scalar::Date(2)));
         assert_eq!(Scalar::Text("1970-01-01 00:00:01".into()).fit(DataType::Datetime), Ok(Scalar::Datetime(1_000_000)));

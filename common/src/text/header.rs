@@ -1,7 +1,7 @@
 //! The names of a delimited text's columns.
 
 use super::encoding::latin1_to_utf8;
-use super::scan::{Grammar, MAX_RECORD_BYTES, Record, split_record, unescape_quotes};
+use super::scan::{Defect, DialectError, Grammar, MAX_RECORD_BYTES, Record, split_record, unescape_quotes};
 use super::{Dialect, Encoding};
 
 /// What the start of a source says about its columns.
@@ -14,16 +14,35 @@ pub struct Header {
     pub lines: u64,
 }
 
+/// Why the columns of a source are not known. Positions count from 1.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    #[error(transparent)]
+    Dialect(#[from] DialectError),
+    #[error("the header cannot be read: {}", .0.reason())]
+    Defect(Defect),
+    #[error("the name of column {position} is not valid UTF-8: `{name}`")]
+    NotUtf8 { position: usize, name: String },
+    #[error("column {position} of the header has no name")]
+    NoName { position: usize },
+    #[error("columns {first} and {second} of the header are both named `{name}`")]
+    Twice { first: usize, second: usize, name: String },
+    #[error("the first record has no end within {bytes} bytes")]
+    NoEnd { bytes: usize },
+    #[error("there are no columns: the source is empty")]
+    Empty,
+}
+
 /// Reads the names from the first record that is not blank. `start` begins behind a byte order mark and holds the first
 /// record; `last` says that it holds the whole source.
-pub fn read_header(start: &[u8], dialect: &Dialect, last: bool) -> Result<Header, String> {
+pub fn read_header(start: &[u8], dialect: &Dialect, last: bool) -> Result<Header, HeaderError> {
     let grammar = Grammar::of(dialect)?;
     let (record, fields) = first_record(start, grammar, last)?;
     if !dialect.header {
         return Ok(Header { names: numbered_names(fields.len()), data_start: 0, lines: 0 });
     }
     if let Some(defect) = record.defect {
-        return Err(format!("the header cannot be read: {}", defect.reason()));
+        return Err(HeaderError::Defect(defect));
     }
     let mut names: Vec<String> = Vec::with_capacity(fields.len());
     for (index, bytes) in fields.into_iter().enumerate() {
@@ -33,13 +52,14 @@ pub fn read_header(start: &[u8], dialect: &Dialect, last: bool) -> Result<Header
             Encoding::Latin1 => latin1_to_utf8(bytes),
         };
         let name = String::from_utf8(bytes).map_err(|e| {
-            format!("the name of column {position} is not valid UTF-8: `{}`", String::from_utf8_lossy(e.as_bytes()))
+            let name = String::from_utf8_lossy(e.as_bytes()).into_owned();
+            HeaderError::NotUtf8 { position, name }
         })?;
         if name.trim().is_empty() {
-            return Err(format!("column {position} of the header has no name"));
+            return Err(HeaderError::NoName { position });
         }
         if let Some(earlier) = names.iter().position(|n| *n == name) {
-            return Err(format!("columns {} and {position} of the header are both named `{name}`", earlier + 1));
+            return Err(HeaderError::Twice { first: earlier + 1, second: position, name });
         }
         names.push(name);
     }
@@ -52,7 +72,7 @@ pub fn numbered_names(count: usize) -> Vec<String> {
     (1..=count).map(|n| format!("column_{n}")).collect()
 }
 
-fn first_record(start: &[u8], grammar: Grammar, last: bool) -> Result<(Record, Vec<Vec<u8>>), String> {
+fn first_record(start: &[u8], grammar: Grammar, last: bool) -> Result<(Record, Vec<Vec<u8>>), HeaderError> {
     let mut at = 0;
     while at < start.len() {
         let mut fields: Vec<Vec<u8>> = Vec::new();
@@ -65,20 +85,20 @@ fn first_record(start: &[u8], grammar: Grammar, last: bool) -> Result<(Record, V
             }
             fields.push(cell);
         })
-        .ok_or_else(|| format!("the first record has no end within {} bytes", start.len()))?;
+        .ok_or(HeaderError::NoEnd { bytes: start.len() })?;
         if !record.is_blank() {
             return Ok((record, fields));
         }
         at = record.end;
     }
-    Err("there are no columns: the source is empty".to_owned())
+    Err(HeaderError::Empty)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(text: &[u8]) -> Result<Header, String> {
+    fn read(text: &[u8]) -> Result<Header, HeaderError> {
         read_header(text, &Dialect::default(), true)
     }
 
@@ -97,12 +117,17 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_header() {
-        assert_eq!(read(b"").unwrap_err(), "there are no columns: the source is empty");
-        assert_eq!(read(b"\n\r\n").unwrap_err(), "there are no columns: the source is empty");
-        assert_eq!(read(b"a,,b\n").unwrap_err(), "column 2 of the header has no name");
-        assert_eq!(read(b"a,b,a\n").unwrap_err(), "columns 1 and 3 of the header are both named `a`");
-        assert_eq!(read(b"a,\xff\n").unwrap_err(), "the name of column 2 is not valid UTF-8: `\u{fffd}`");
-        assert_eq!(read(b"a,\"b\n1,2\n").unwrap_err(), "the header cannot be read: a quote opened here never closes");
-        assert!(read_header(b"a,b", &Dialect::default(), false).unwrap_err().contains("no end within 3 bytes"));
+        assert_eq!(read(b"").unwrap_err().to_string(), "there are no columns: the source is empty");
+        assert_eq!(read(b"\n\r\n").unwrap_err().to_string(), "there are no columns: the source is empty");
+        assert_eq!(read(b"a,,b\n").unwrap_err().to_string(), "column 2 of the header has no name");
+        assert_eq!(read(b"a,b,a\n").unwrap_err().to_string(), "columns 1 and 3 of the header are both named `a`");
+        assert_eq!(read(b"a,\xff\n").unwrap_err().to_string(), "the name of column 2 is not valid UTF-8: `\u{fffd}`");
+        assert_eq!(
+            read(b"a,\"b\n1,2\n").unwrap_err().to_string(),
+            "the header cannot be read: a quote opened here never closes"
+        );
+        assert!(
+            read_header(b"a,b", &Dialect::default(), false).unwrap_err().to_string().contains("no end within 3 bytes")
+        );
     }
 }

@@ -3,7 +3,7 @@
 use super::cells::{fits, is_beyond_float, parse_int64};
 use super::json::{Kind, members, unescape_json};
 use super::nulls::Nulls;
-use super::scan::{Grammar, MAX_RECORD_BYTES, next_record, split_record, unescape_quotes};
+use super::scan::{DialectError, Grammar, MAX_RECORD_BYTES, next_record, split_record, unescape_quotes};
 use super::{Dialect, Encoding, latin1_to_utf8};
 use crate::schema::{DataType, Field, Schema};
 
@@ -154,7 +154,7 @@ pub fn sample_csv(
     columns: &[String],
     nulls: &[String],
     last: bool,
-) -> Result<Schema, String> {
+) -> Result<Schema, DialectError> {
     let grammar = Grammar::of(dialect)?;
     let transcoded;
     let data = match dialect.encoding {

@@ -18,8 +18,10 @@ pub use cells::{
 pub use cut::{Chunks, Cut, CutChunk, CutError, Cutter, MAX_CHUNK_BYTES, Offsets, cut_slice};
 pub use dialect::{Dialect, Encoding};
 pub use encoding::{bom_len, latin1_to_utf8};
-pub use header::{Header, numbered_names, read_header};
+pub use header::{Header, HeaderError, numbered_names, read_header};
 pub use infer::{ColumnState, Sampler, classify, sample_csv, sample_json_lines};
 pub use json::{JsonFault, Kind, Member, members, unescape_json};
 pub use nulls::Nulls;
-pub use scan::{Defect, FieldSpan, Grammar, MAX_RECORD_BYTES, Record, next_record, split_record, unescape_quotes};
+pub use scan::{
+    Defect, DialectError, FieldSpan, Grammar, MAX_RECORD_BYTES, Record, next_record, split_record, unescape_quotes,
+};

@@ -18,19 +18,28 @@ pub struct Grammar {
     pub quote: Option<u8>,
 }
 
+/// Bytes of a dialect that cannot make a grammar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DialectError {
+    #[error("the {role} must be one ASCII character and not a newline")]
+    NotOneCharacter { role: &'static str },
+    #[error("`{}` cannot be both delimiter and quote", char::from(*.0))]
+    Same(u8),
+}
+
 impl Grammar {
     /// The grammar of a dialect, unless its bytes cannot make one.
-    pub fn of(dialect: &Dialect) -> Result<Self, String> {
+    pub fn of(dialect: &Dialect) -> Result<Self, DialectError> {
         let Dialect { delimiter, quote, .. } = *dialect;
         for (role, byte) in [("delimiter", Some(delimiter)), ("quote", quote)] {
             if let Some(b) = byte
                 && (!b.is_ascii() || b == b'\n' || b == b'\r')
             {
-                return Err(format!("the {role} must be one ASCII character and not a newline"));
+                return Err(DialectError::NotOneCharacter { role });
             }
         }
         if quote == Some(delimiter) {
-            return Err(format!("`{}` cannot be both delimiter and quote", char::from(delimiter)));
+            return Err(DialectError::Same(delimiter));
         }
         Ok(Self { delimiter, quote })
     }

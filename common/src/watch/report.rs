@@ -10,6 +10,7 @@ use super::drift::{FeatureDrift, drift};
 use super::tally::{ErrorKind, Tally};
 use super::window::Window;
 use crate::endpoint::Watched;
+use crate::misread::Misread;
 use crate::model::{Model, ModelRef, Target};
 use crate::time::Timestamp;
 
@@ -50,12 +51,12 @@ impl Every {
 }
 
 impl FromStr for Every {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
+    type Err = Misread;
+    fn from_str(text: &str) -> Result<Self, Misread> {
         match text {
             "1m" => Ok(Every::Minute),
             "1h" => Ok(Every::Hour),
-            _ => Err(format!("`{text}` is no length of windows: 1m or 1h")),
+            _ => Err(Misread::new(text, "no length of windows: 1m or 1h")),
         }
     }
 }

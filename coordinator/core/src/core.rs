@@ -143,7 +143,7 @@ impl Core {
             }
             Command::Remove(dataset) => return self.remove(&dataset).map(Answer::Datasets),
             Command::SetAlias { model, alias, version } => {
-                let alias = shardmill_common::model::alias(&alias).map_err(Refusal::Invalid)?;
+                let alias = shardmill_common::model::alias(&alias).map_err(Refusal::invalid)?;
                 match version {
                     Some(version) => self.registry.alias(&mut self.ledger, &model, &alias, version)?,
                     None => self.registry.unalias(&mut self.ledger, &model, &alias)?,

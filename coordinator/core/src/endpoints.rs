@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use shardmill_common::endpoint::{Capture, Endpoint, EndpointChange, EndpointName, Variant};
 use shardmill_common::failure::Refusal;
 use shardmill_common::model::{ModelName, ModelRef};
-use shardmill_common::name::DatasetName;
+use shardmill_common::name::{DatasetName, Named};
 use shardmill_common::time::Timestamp;
 
 use crate::registry::Registry;
@@ -51,10 +51,7 @@ fn check_variants(mut variants: Vec<Variant>, registry: &Registry) -> Result<Vec
     }
     let mut names = BTreeSet::new();
     for variant in &mut variants {
-        variant
-            .name
-            .parse::<DatasetName>()
-            .map_err(|e| Refusal::Invalid(e.replace("a dataset name", "a variant's name")))?;
+        DatasetName::of(Named::Variant, &variant.name).map_err(Refusal::invalid)?;
         if !names.insert(variant.name.clone()) {
             return Err(Refusal::Invalid(format!("there are two variants called `{}`", variant.name)));
         }

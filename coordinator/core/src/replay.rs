@@ -7,7 +7,7 @@ use shardmill_common::shared::{Digest, Part, Shelf};
 use shardmill_common::time::Timestamp;
 
 use crate::core::Core;
-use crate::rows::{Kept, Key, Table, decode};
+use crate::rows::{Kept, Key, RowError, Table, decode};
 use crate::scheduler::{Done, JournalledStage, SchedulerOptions};
 use crate::tables::{
     Counters, Endpoints, Evaluations, JobRow, Jobs, ModelNames, Models, Names, Parts, StageRow, Stages, Taken, Tasks,
@@ -33,8 +33,8 @@ pub fn show_key(key: &[u8]) -> String {
     key.escape_ascii().to_string()
 }
 
-fn damaged(table: &str, key: &[u8], why: String) -> Damaged {
-    Damaged { table: table.to_owned(), key: show_key(key), why }
+fn damaged(table: &str, key: &[u8], why: impl std::fmt::Display) -> Damaged {
+    Damaged { table: table.to_owned(), key: show_key(key), why: why.to_string() }
 }
 
 /// A core in the making. The rows of every table that is in memory are given to it, in any order.
@@ -47,17 +47,17 @@ pub struct Replay {
     tasks: BTreeMap<(JobId, u32, u32), Done>,
 }
 
-fn take<T: Table>(rows: &mut BTreeMap<T::Key, T::Value>, key: &[u8], value: &[u8]) -> Result<(), String> {
-    let key = T::Key::decoded(key).ok_or("its key cannot be read")?;
+fn take<T: Table>(rows: &mut BTreeMap<T::Key, T::Value>, key: &[u8], value: &[u8]) -> Result<(), RowError> {
+    let key = T::Key::decoded(key).ok_or(RowError::Key)?;
     rows.insert(key, decode::<T>(value)?);
     Ok(())
 }
 
-fn part(key: &[u8], value: &[u8]) -> Result<(JobId, Part), String> {
-    let (job, digest) = <Parts as Table>::Key::decoded(key).ok_or("its key cannot be read")?;
+fn part(key: &[u8], value: &[u8]) -> Result<(JobId, Part), RowError> {
+    let (job, digest) = <Parts as Table>::Key::decoded(key).ok_or(RowError::Key)?;
     let part = Part::new(decode::<Parts>(value)?);
     if part.digest != digest {
-        return Err("its content does not have the digest that its key says".into());
+        return Err(RowError::Digest);
     }
     Ok((job, part))
 }
@@ -75,7 +75,7 @@ impl Replay {
 
     /// Takes a row.
     pub fn row(&mut self, table: &str, key: &[u8], value: &[u8]) -> Result<(), Damaged> {
-        fn load<T: Table>(kept: &mut Kept<T>, key: &[u8], value: &[u8]) -> Result<(), String> {
+        fn load<T: Table>(kept: &mut Kept<T>, key: &[u8], value: &[u8]) -> Result<(), RowError> {
             kept.load(key, value)
         }
         let core = &mut self.core;
@@ -89,14 +89,14 @@ impl Replay {
             Evaluations::NAME => load(&mut core.registry.evaluations, key, value),
             Endpoints::NAME => load(&mut core.endpoints.all, key, value),
             Jobs::NAME => take::<Jobs>(&mut self.jobs, key, value),
-            Stages::NAME => Key::decoded(key).ok_or_else(|| "its key cannot be read".to_owned()).map(|number| {
+            Stages::NAME => Key::decoded(key).ok_or(RowError::Key).map(|number| {
                 self.stages.insert(number, (key.to_vec(), value.to_vec()));
             }),
             Parts::NAME => part(key, value).map(|(job, part)| {
                 self.parts.entry(job).or_default().insert(part.digest, part);
             }),
             Tasks::NAME => take::<Tasks>(&mut self.tasks, key, value),
-            _ => Err("this program does not know the table".into()),
+            _ => Err(RowError::Table),
         };
         taken.map_err(|why| damaged(table, key, why))
     }

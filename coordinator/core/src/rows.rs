@@ -22,9 +22,41 @@ pub trait Table: 'static {
     type Value: Serialize + DeserializeOwned;
 
     /// The value of a row that an earlier version of the program wrote.
-    fn convert(version: u8, _json: &[u8]) -> Result<Self::Value, String> {
-        Err(format!("it has version {version}; this program reads version {}", Self::VERSION))
+    fn convert(version: u8, _json: &[u8]) -> Result<Self::Value, RowError> {
+        Err(RowError::Version { found: version, known: Self::VERSION })
     }
+}
+
+/// Why a row cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    #[error("its key cannot be read")]
+    Key,
+    #[error("it is empty")]
+    Empty,
+    #[error("it has version {found}; this program reads version {known}")]
+    Version { found: u8, known: u8 },
+    /// The JSON's own words.
+    #[error("{0}")]
+    Value(String),
+    #[error("its content does not have the digest that its key says")]
+    Digest,
+    #[error("this program does not know the table")]
+    Table,
+}
+
+impl RowError {
+    pub fn value(why: impl std::fmt::Display) -> Self {
+        RowError::Value(why.to_string())
+    }
+}
+
+/// A value that cannot be written as a row.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a row of `{table}` cannot be written: {why}")]
+pub struct Unwritable {
+    pub table: &'static str,
+    pub why: String,
 }
 
 /// A part of a key.
@@ -155,17 +187,18 @@ pub fn after(mut prefix: Vec<u8>) -> Vec<u8> {
 }
 
 /// A value as a row has it.
-pub fn encode<T: Table>(value: &impl Serialize) -> Result<Vec<u8>, String> {
+pub fn encode<T: Table>(value: &impl Serialize) -> Result<Vec<u8>, Unwritable> {
     let mut bytes = vec![T::VERSION];
-    serde_json::to_writer(&mut bytes, value).map_err(|e| format!("a row of `{}` cannot be written: {e}", T::NAME))?;
+    let written = serde_json::to_writer(&mut bytes, value);
+    written.map_err(|e| Unwritable { table: T::NAME, why: e.to_string() })?;
     Ok(bytes)
 }
 
 /// The value of a row, whichever version wrote it.
-pub fn decode<T: Table>(bytes: &[u8]) -> Result<T::Value, String> {
+pub fn decode<T: Table>(bytes: &[u8]) -> Result<T::Value, RowError> {
     match bytes.split_first() {
-        None => Err("it is empty".into()),
-        Some((version, json)) if *version == T::VERSION => serde_json::from_slice(json).map_err(|e| e.to_string()),
+        None => Err(RowError::Empty),
+        Some((version, json)) if *version == T::VERSION => serde_json::from_slice(json).map_err(RowError::value),
         Some((version, json)) => T::convert(*version, json),
     }
 }
@@ -177,7 +210,7 @@ pub struct Ledger {
     /// Whether somebody is told of one of them.
     pub promised: bool,
     /// A value that cannot be encoded: nothing of the step may be told.
-    pub broken: Option<String>,
+    pub broken: Option<Unwritable>,
 }
 
 impl Ledger {
@@ -267,8 +300,8 @@ impl<T: Table> Kept<T> {
     }
 
     /// Takes a row of the journal.
-    pub(crate) fn load(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
-        let key = T::Key::decoded(key).ok_or("its key cannot be read")?;
+    pub(crate) fn load(&mut self, key: &[u8], value: &[u8]) -> Result<(), RowError> {
+        let key = T::Key::decoded(key).ok_or(RowError::Key)?;
         self.rows.insert(key, decode::<T>(value)?);
         Ok(())
     }
@@ -320,10 +353,9 @@ impl Store {
     }
 
     /// The values of one table, in the order of their keys.
-    pub fn table<T: Table>(&self) -> Result<Vec<Row<T>>, String> {
+    pub fn table<T: Table>(&self) -> Result<Vec<Row<T>>, RowError> {
         let rows = self.rows().filter(|(table, _, _)| *table == T::NAME);
-        rows.map(|(_, key, value)| Ok((T::Key::decoded(key).ok_or("a key cannot be read")?, decode::<T>(value)?)))
-            .collect()
+        rows.map(|(_, key, value)| Ok((T::Key::decoded(key).ok_or(RowError::Key)?, decode::<T>(value)?))).collect()
     }
 
     /// Without the tables that are not in memory.
@@ -356,10 +388,10 @@ mod tests {
         type Key = (String, i64, u32);
         type Value = (f64, f64);
 
-        fn convert(version: u8, json: &[u8]) -> Result<(f64, f64), String> {
+        fn convert(version: u8, json: &[u8]) -> Result<(f64, f64), RowError> {
             match version {
-                1 => serde_json::from_slice(json).map(|x: f64| (x, 0.0)).map_err(|e| e.to_string()),
-                other => Err(format!("no converter from version {other}")),
+                1 => serde_json::from_slice(json).map(|x: f64| (x, 0.0)).map_err(RowError::value),
+                found => Err(RowError::Version { found, known: 2 }),
             }
         }
     }
@@ -395,11 +427,11 @@ mod tests {
 
     #[test]
     fn earlier_versions_are_converted_and_unknown_ones_refused() {
-        assert!(!decode::<Points>(b"\x01[").unwrap_err().is_empty());
+        assert!(matches!(decode::<Points>(b"\x01["), Err(RowError::Value(_))));
         assert_eq!(decode::<Points>(b"\x013.5"), Ok((3.5, 0.0)));
         assert_eq!(decode::<Points>(b"\x02[1.0,2.0]"), Ok((1.0, 2.0)));
-        assert_eq!(decode::<Points>(b"\x07{}"), Err("no converter from version 7".into()));
-        assert_eq!(decode::<Points>(b""), Err("it is empty".into()));
+        assert_eq!(decode::<Points>(b"\x07{}"), Err(RowError::Version { found: 7, known: 2 }));
+        assert_eq!(decode::<Points>(b""), Err(RowError::Empty));
     }
 
     #[test]

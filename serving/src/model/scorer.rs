@@ -5,7 +5,7 @@ use std::sync::Arc;
 use shardmill_common::model::{Model, OnnxGraph, Parameters};
 
 use super::matrix::{Layout, Matrix};
-use super::onnx::Graph;
+use super::onnx::{Graph, OnnxError};
 use super::score::{self, Kernel, Scores};
 
 /// A model's scoring, made ready once for any number of matrices of one layout.
@@ -43,7 +43,7 @@ impl Scorer {
     }
 
     /// Predictions for the rows of a matrix; only a graph may fail.
-    pub fn score(&self, matrix: &Matrix) -> Result<Scores, String> {
+    pub fn score(&self, matrix: &Matrix) -> Result<Scores, OnnxError> {
         match &self.0 {
             Engine::Kernel(kernel) => Ok(kernel.score(matrix)),
             Engine::Graph { graph, classes } => graph.score(matrix, *classes),

@@ -2,7 +2,9 @@
 
 use polars::prelude::{BooleanChunked, ChunkCompareEq, Column, Series};
 use shardmill_common::failure::Failure;
-use shardmill_common::rules::{Cast, CastError, CastTo, CheckError, Rule, RuleStatistics, Scalar, Statistic};
+use shardmill_common::rules::{
+    Cast, CastError, CastTo, CheckError, Rule, RuleError, RuleFault, RuleStatistics, Scalar, Statistic, ValueError,
+};
 use shardmill_common::schema::DataType;
 
 use super::cast::cast_column;
@@ -18,8 +20,10 @@ pub fn column_type(state: &State<'_>, column: usize) -> Result<DataType, Failure
     our_type(dtype).ok_or_else(|| Failure::internal(format!("a column of type {dtype} among the rules")))
 }
 
-pub fn misfit(rule: &Rule, state: &State<'_>, column: usize, what: &str) -> Failure {
-    Failure::bad_input(rule.error(&format!("column `{}`: {what}", state.shape.columns[column].name)))
+/// A value of the rule that the column cannot hold.
+pub fn misfit(rule: &Rule, state: &State<'_>, column: usize, why: ValueError) -> RuleError {
+    let column = state.shape.columns[column].name.clone();
+    rule.error(RuleFault::Unsuited { column, why: why.into() })
 }
 
 /// Sets a column if cells of it changed.
@@ -72,7 +76,7 @@ pub fn apply_cast(
         let complain = |value: &str| format!("column `{name}`: {value} cannot be read as {}", target_name(cast));
         if let (CastError::Fail, Some((row, value))) = (cast.on_error, errors.first()) {
             let row = (state.place.row_name)(state.original(*row));
-            return Err(Failure::bad_input(rule.error(&format!("{} ({row})", complain(value)))));
+            return Err(Failure::bad_input(rule.error(format!("{} ({row})", complain(value)))));
         }
         wrong.extend(errors.into_iter().map(|(row, value)| (row, complain(&value))));
     }
@@ -118,9 +122,9 @@ pub fn apply_check(
     let mut wrong = Vec::new();
     for &column in targets {
         let dtype = column_type(state, column)?;
-        let fit = |bound: &Scalar| bound.fit(dtype);
+        let fit = |bound: &Scalar| bound.fit(dtype).map_err(|e| misfit(rule, state, column, e));
         let compiled = Check::compile(rule, statistic(state, column, known), fit);
-        let Some(check) = compiled.map_err(|e| misfit(rule, state, column, &e))? else { continue };
+        let Some(check) = compiled.map_err(Failure::bad_input)? else { continue };
         let series = state.series(column);
         let bad = check.failing(&series).map_err(internal)?;
         match on_error {

@@ -3,7 +3,7 @@
 use polars::prelude::{DataFrame, PlSmallStr, Series};
 use shardmill_common::counters::Counters;
 use shardmill_common::failure::Failure;
-use shardmill_common::rules::{Fill, NullsIn, Op, Rule, RuleStatistics, Scalar, Statistic};
+use shardmill_common::rules::{Fill, NullsIn, Op, Rule, RuleError, RuleStatistics, Scalar, Statistic};
 use shardmill_common::schema::DataType;
 
 use super::actions::{apply_cast, apply_check, column_type, derive, misfit, set_if, statistic};
@@ -32,7 +32,7 @@ pub struct RejectedRow {
 }
 
 /// Whether the rules hold together as far as only the engine can tell (SQL, time zones, formats); needs no data.
-pub fn check(rules: &[Rule]) -> Result<(), String> {
+pub fn check(rules: &[Rule]) -> Result<(), RuleError> {
     for (index, rule) in rules.iter().enumerate() {
         Step::compile(rule, index)?;
         match &rule.op {
@@ -106,7 +106,10 @@ fn apply_rule(state: &mut State<'_>, index: usize, rule: &Rule, known: Option<&R
                 state.flush(column)?;
                 let dtype = column_type(state, column)?;
                 let fit = |b: &Option<Scalar>| {
-                    b.as_ref().map(|b| b.fit(dtype)).transpose().map_err(|e| misfit(rule, state, column, &e))
+                    b.as_ref()
+                        .map(|b| b.fit(dtype))
+                        .transpose()
+                        .map_err(|e| Failure::bad_input(misfit(rule, state, column, e)))
                 };
                 let (series, clipped) =
                     clip(&state.series(column), fit(min)?.as_ref(), fit(max)?.as_ref()).map_err(internal)?;
@@ -154,7 +157,7 @@ fn apply_rule(state: &mut State<'_>, index: usize, rule: &Rule, known: Option<&R
             let column = sql::evaluate(rule, sql, &state.frame, "filter")?;
             let Ok(keep) = column.bool() else {
                 let what = format!("`{sql}` gives {}, not true or false", column.dtype());
-                return Err(Failure::bad_input(rule.error(&what)));
+                return Err(Failure::bad_input(rule.error(what)));
             };
             let gone: Vec<bool> = keep.iter().map(|keep| keep != Some(true)).collect();
             state.drop_rows(index, &gone)?;
@@ -172,7 +175,7 @@ fn null_values(state: &mut State<'_>, index: usize, rule: &Rule, column: usize) 
     let Op::NullIf { values, .. } = &rule.op else { return Ok(()) };
     state.flush(column)?;
     let dtype = column_type(state, column)?;
-    let fit = |v: &Scalar| v.fit(dtype).map_err(|e| misfit(rule, state, column, &e));
+    let fit = |v: &Scalar| v.fit(dtype).map_err(|e| Failure::bad_input(misfit(rule, state, column, e)));
     let values = values.iter().map(fit).collect::<Result<Vec<_>, _>>()?;
     let series = state.series(column);
     let mut bad = Vec::with_capacity(series.len());
@@ -207,9 +210,10 @@ fn apply_fill(
                 carried.iter().find(|c| c.ordinal == state.place.ordinal).and_then(|c| c.value.clone())
             }
             (_, Some(Statistic::Value(value))) => value.clone(),
-            _ => return Err(Failure::internal(rule.error(&format!("nothing is known of column `{}`", series.name())))),
+            _ => return Err(Failure::internal(rule.error(format!("nothing is known of column `{}`", series.name())))),
         };
-        let value = value.map(|v| v.fit(dtype)).transpose().map_err(|e| misfit(rule, state, column, &e))?;
+        let value =
+            value.map(|v| v.fit(dtype)).transpose().map_err(|e| Failure::bad_input(misfit(rule, state, column, e)))?;
         let (filled, count) = fill(&series, value.as_ref(), *with == Fill::Forward).map_err(internal)?;
         set_if(state, index, column, filled, count)?;
     }

@@ -2,7 +2,7 @@
 
 use chrono::DateTime;
 use polars::prelude::{PolarsResult, Series};
-use shardmill_common::rules::{Cast, Rule, Scalar};
+use shardmill_common::rules::{Cast, Rule, RuleError, Scalar};
 use shardmill_common::schema::DataType;
 
 use super::cells::{build, scalar_at};
@@ -24,8 +24,8 @@ pub fn cast_column(
     from: DataType,
     rule: &Rule,
     cast: &Cast,
-) -> Result<PolarsResult<CastColumn>, String> {
-    let zone = cast.timezone.as_deref().map(Zone::named).transpose().map_err(|e| rule.error(&e))?;
+) -> Result<PolarsResult<CastColumn>, RuleError> {
+    let zone = cast.timezone.as_deref().map(Zone::named).transpose().map_err(|e| rule.error(e.to_string()))?;
     Ok(cast_cells(series, from, cast, zone))
 }
 

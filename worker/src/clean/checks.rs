@@ -2,7 +2,7 @@
 
 use polars::prelude::{DataType as PolarsType, PolarsResult, Series};
 use regex::Regex;
-use shardmill_common::rules::{Op, Rule, Scalar, Statistic};
+use shardmill_common::rules::{Op, Rule, RuleError, Scalar, Statistic};
 
 use super::cells::{as_floats, day, float, long};
 use super::text::{compile_regex, whole_cell};
@@ -32,8 +32,8 @@ impl Check {
     pub fn compile(
         rule: &Rule,
         statistic: Option<&Statistic>,
-        fit: impl Fn(&Scalar) -> Result<Scalar, String>,
-    ) -> Result<Option<Check>, String> {
+        fit: impl Fn(&Scalar) -> Result<Scalar, RuleError>,
+    ) -> Result<Option<Check>, RuleError> {
         Ok(Some(match (&rule.op, statistic) {
             (Op::Range { min, max, .. }, _) => {
                 let fit = |bound: &Option<Scalar>| bound.as_ref().map(&fit).transpose();

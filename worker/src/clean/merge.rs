@@ -34,7 +34,7 @@ pub fn merge(
             match partial.columns.get(index) {
                 Some(c) if c.column == column.column => shards.push((partial.ordinal, c)),
                 _ => {
-                    return Err(Failure::internal(rule.error(&format!("shards differ in column `{}`", column.column))));
+                    return Err(Failure::internal(rule.error(format!("shards differ in column `{}`", column.column))));
                 }
             }
         }

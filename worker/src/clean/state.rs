@@ -3,7 +3,7 @@
 use polars::prelude::{
     BooleanChunked, DataFrame, DataType as PolarsType, NewChunkedArray, PlSmallStr, PolarsError, Series,
 };
-use shardmill_common::counters::Counters;
+use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::Failure;
 use shardmill_common::rules::{CastError, Op, Rule, Shape, ShapeColumn};
 
@@ -194,12 +194,12 @@ impl<'r> State<'r> {
         self.flush_all()?;
         let mut counters = Counters::default();
         for (index, rule) in self.rules.iter().enumerate() {
-            counters.add(format!("cells_changed/{}", rule.label), self.changed[index]);
+            counters.add(Counter::CellsChanged(rule.label.clone()), self.changed[index]);
             if rule.may_drop_rows() {
-                counters.add(format!("rows_dropped/{}", rule.label), self.dropped[index]);
+                counters.add(Counter::RowsDroppedBy(rule.label.clone()), self.dropped[index]);
             }
             if rule.may_reject_rows() {
-                counters.add(format!("rows_rejected/{}", rule.label), self.refused[index]);
+                counters.add(Counter::RowsRejectedBy(rule.label.clone()), self.refused[index]);
             }
         }
         self.rejected.sort_by_key(|r| r.row);

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 use polars::prelude::{Column, DataFrame};
-use shardmill_common::counters::Counters;
+use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::Failure;
 use shardmill_common::model::{Encoder, Encoding, Feature, Filling, Scaling, Unknown};
 use shardmill_common::schema::DataType;
@@ -134,7 +134,7 @@ impl Columns {
             }
         }
         if ignored > 0 {
-            self.counters.add(format!("unknown_categories/{}", feature.column), ignored);
+            self.counters.add(Counter::UnknownCategories(feature.column.clone()), ignored);
         }
         let width = categories.len() as u32;
         self.codes.push(Codes { first: place, categories: width, codes });

@@ -2,6 +2,7 @@
 
 use polars::df;
 use polars::prelude::{NamedFrom, Series};
+use shardmill_common::counters::Counter;
 use shardmill_common::model::conformance::{self, Raw};
 use shardmill_common::model::{Encoder, Encoding, Feature, Filling, Scaling, Unknown};
 use shardmill_common::schema::DataType;
@@ -59,7 +60,7 @@ fn categories_become_codes() {
     assert_eq!(encoded.matrix.codes, [codes]);
     assert_eq!(encoded.matrix.dense, [2, 3]);
     assert_eq!(encoded.matrix.values, [0.0, 1.0, 0.0, 2.0, 1.0, 3.0, 0.0, 4.0]);
-    assert_eq!(encoded.counters.get("unknown_categories/city"), 1);
+    assert_eq!(encoded.counters.get(&Counter::UnknownCategories("city".into())), 1);
     let mut row = [9.0; 4];
     encoded.matrix.expand(2, &mut row);
     assert_eq!(row, [1.0, 0.0, 1.0, 3.0]);

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::mapreduce::step::Format;
 
@@ -41,7 +42,7 @@ fn programs_count_and_tell() {
     let bench = Bench::new();
     let script = "cat; echo reporter:counter:g,n,3 >&2; echo reporter:status:half >&2; echo a note >&2; echo reporter:counter:g,n,4 >&2";
     let (_, counters) = bench.frames(&tsv(script), &[numbers(1)]).unwrap();
-    assert_eq!(counters.get("g/n"), 7);
+    assert_eq!(counters.get(&Counter::Own { group: "g".into(), name: "n".into() }), 7);
     assert_eq!(bench.context.progress.status().as_deref(), Some("half"));
     assert_eq!(bench.context.progress.take_log().as_deref(), Some("a note\n"));
     let error = bench.error(&tsv("cat >/dev/null; echo why >&2; exit 3"), &[numbers(1)]);

@@ -9,7 +9,7 @@ use shardmill_common::ids::{AttemptId, WorkerId};
 use shardmill_common::task::TaskPlace;
 use tokio::task::JoinHandle;
 
-use super::{LocalPartitions, RemotePartitions, WINDOW};
+use super::{LocalFile, LocalPartitions, PartitionError, RemotePartitions, WINDOW};
 use crate::fetch::{Fetcher, PartitionStream, PeerError, Where};
 
 /// Where pieces come from.
@@ -21,7 +21,7 @@ enum Source {
         pieces: RemotePartitions,
     },
     /// Nobody can be asked.
-    Nowhere(String),
+    Nowhere,
 }
 
 /// Partition after partition, in each the tasks in their order: a piece each. An error names the task whose output is to blame,
@@ -49,12 +49,16 @@ impl ShuffleInput {
             }
             numbered.push((place.attempt, place.worker, number));
         }
-        let source = |(worker, attempts): (WorkerId, Vec<AttemptId>)| {
-            if let Some(files) = fetch.files_here(worker, &attempts, (from, to), known) {
-                return Source::Here(LocalPartitions::new(files, to.saturating_sub(from), WINDOW));
+        let files: Vec<Option<Vec<LocalFile>>> =
+            workers.iter().map(|(worker, attempts)| fetch.files_here(*worker, attempts, (from, to), known)).collect();
+        // What is read ahead of all files together stays within the window.
+        let window = WINDOW / files.iter().flatten().count().max(1) as u64;
+        let source = |((worker, attempts), files): ((WorkerId, Vec<AttemptId>), Option<Vec<LocalFile>>)| {
+            if let Some(files) = files {
+                return Source::Here(LocalPartitions::new(files, to.saturating_sub(from), window));
             }
             match known.url(worker) {
-                None => Source::Nowhere("its address is not known".into()),
+                None => Source::Nowhere,
                 Some(url) => Source::There {
                     opening: Some(fetch.open_partitions(url, attempts, from, to)),
                     stream: None,
@@ -63,15 +67,15 @@ impl ShuffleInput {
             }
         };
         let left = numbered.len() * to.saturating_sub(from) as usize;
-        let sources = workers.into_iter().map(source).collect();
+        let sources = workers.into_iter().zip(files).map(source).collect();
         Self { fetch: fetch.clone(), places: numbered, sources, left, turn: 0 }
     }
 
-    fn read(&mut self, source: usize) -> Result<Bytes, String> {
+    fn read(&mut self, source: usize) -> Result<Bytes, PartitionError> {
         match self.sources.get_mut(source) {
-            None => Err("it has no source".into()),
-            Some(Source::Nowhere(why)) => Err(why.clone()),
-            Some(Source::Here(files)) => files.next().unwrap_or_else(|| Err("its file ended early".into())),
+            None => Err(PartitionError::NotAsked),
+            Some(Source::Nowhere) => Err(PartitionError::NoAddress),
+            Some(Source::Here(files)) => files.next().unwrap_or(Err(PartitionError::EndsEarly)),
             Some(Source::There { opening, stream, pieces }) => loop {
                 if let Some(piece) = pieces.take() {
                     return piece;
@@ -79,10 +83,10 @@ impl ShuffleInput {
                 if let Some(opening) = opening.take() {
                     *stream = Some(self.fetch.wait(opening)?);
                 }
-                let Some(stream) = stream else { return Err("it has no stream".into()) };
+                let Some(stream) = stream else { return Err(PartitionError::NotAsked) };
                 match self.fetch.more(stream)? {
                     Some(data) => pieces.push(&data),
-                    None => return Err("the answer is cut short".into()),
+                    None => return Err(PartitionError::EndsEarly),
                 }
             },
         }
@@ -96,7 +100,8 @@ impl Iterator for ShuffleInput {
         self.left = self.left.checked_sub(1)?;
         let (attempt, worker, source) = *self.places.get(self.turn)?;
         self.turn = (self.turn + 1) % self.places.len();
-        let read = self.read(source).map_err(|message| Failure::FetchFailed { task: attempt.task, worker, message });
+        let blame = |why: PartitionError| Failure::FetchFailed { task: attempt.task, worker, message: why.to_string() };
+        let read = self.read(source).map_err(blame);
         if read.is_err() {
             self.left = 0;
         }

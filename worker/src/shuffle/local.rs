@@ -11,7 +11,8 @@ use bytes::Bytes;
 use shardmill_common::ids::{AttemptId, JobId};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::read::{Index, IndexEntry, bad};
+use super::read::{Index, IndexEntry};
+use super::{Damage, PartitionError};
 
 /// Bytes of neighbouring partitions that a task reads ahead, over all files.
 pub const WINDOW: u64 = 8 << 20;
@@ -21,7 +22,7 @@ const INDEXES: usize = 64 << 20;
 /// A shuffle file, and the places of the partitions that are to be read, or why they cannot be known.
 pub struct LocalFile {
     pub path: PathBuf,
-    pub entries: Result<Vec<IndexEntry>, String>,
+    pub entries: Result<Vec<IndexEntry>, PartitionError>,
 }
 
 /// Indexes of files that were read lately, so that each is read and checked once and not for every task that reads it.
@@ -37,7 +38,7 @@ impl Indexes {
         LocalFile { path, entries }
     }
 
-    fn get(&self, attempt: AttemptId, path: &Path) -> Result<Arc<Index>, String> {
+    fn get(&self, attempt: AttemptId, path: &Path) -> Result<Arc<Index>, PartitionError> {
         let locked = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(index) = locked().0.get(&attempt) {
             return Ok(index.clone());
@@ -121,10 +122,11 @@ impl LocalPartitions {
         }
     }
 
-    fn read(&mut self) -> Result<Bytes, String> {
-        let file = self.files.get(self.file).ok_or("there is no such file")?;
-        let entries = file.entries.as_ref().map_err(String::clone)?;
-        let entry = entries.get(self.partition).ok_or_else(|| bad("a partition is missing"))?;
+    fn read(&mut self) -> Result<Bytes, PartitionError> {
+        let file = self.files.get(self.file).ok_or(PartitionError::NotAsked)?;
+        let entries = file.entries.as_ref().map_err(PartitionError::clone)?;
+        let bad = |what: fn(u32) -> Damage| PartitionError::damaged(&file.path, what(self.partition as u32));
+        let entry = entries.get(self.partition).ok_or_else(|| bad(Damage::NoPartition))?;
         if entry.bytes == 0 {
             return Ok(Bytes::new());
         }
@@ -143,21 +145,21 @@ impl LocalPartitions {
             None => read_at(&file.path, entry.offset, entry.bytes)?,
         };
         if xxh3_64(&data) != entry.checksum {
-            return Err(bad(format!("{}: a partition", file.path.display())));
+            return Err(bad(Damage::Partition));
         }
         Ok(data)
     }
 }
 
-fn read_at(path: &Path, offset: u64, bytes: u64) -> Result<Bytes, String> {
-    let file = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
+fn read_at(path: &Path, offset: u64, bytes: u64) -> Result<Bytes, PartitionError> {
+    let file = File::open(path).map_err(PartitionError::io(path))?;
     let mut data = vec![0u8; bytes as usize];
-    file.read_exact_at(&mut data, offset).map_err(bad)?;
+    file.read_exact_at(&mut data, offset).map_err(PartitionError::io(path))?;
     Ok(data.into())
 }
 
 impl Iterator for LocalPartitions {
-    type Item = Result<Bytes, String>;
+    type Item = Result<Bytes, PartitionError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed || self.partition >= self.partitions {
@@ -228,10 +230,10 @@ mod tests {
         let mut bytes = std::fs::read(&all[1].path).unwrap();
         bytes[3] ^= 1;
         std::fs::write(&all[1].path, bytes).unwrap();
-        all[2].entries = Err("its index".into());
+        all[2].entries = Err(PartitionError::damaged(&all[2].path, Damage::Index));
         // File 1 begins with its partition 0, which is the first that it fails over; file 2 is not reached.
-        let read: Vec<Result<Bytes, String>> = LocalPartitions::new(all, 4, WINDOW).collect();
-        assert!(read[0].is_ok() && read[1].as_ref().is_err_and(|e| e.contains("a partition")));
+        let read: Vec<Result<Bytes, PartitionError>> = LocalPartitions::new(all, 4, WINDOW).collect();
+        assert!(read[0].is_ok() && read[1].as_ref().is_err_and(|e| e.to_string().ends_with("damaged: partition 0")));
         assert_eq!(read.len(), 2, "an error is the end");
     }
 

@@ -1,5 +1,6 @@
 //! Shuffle files: one a map task, its partitions one after another as Arrow IPC streams, then an index.
 
+mod error;
 mod input;
 mod local;
 mod read;
@@ -7,6 +8,7 @@ mod remote;
 mod rows;
 mod write;
 
+pub use error::{Damage, PartitionError};
 pub use input::ShuffleInput;
 pub use local::{Indexes, LocalFile, LocalPartitions, WINDOW};
 pub use read::frames;

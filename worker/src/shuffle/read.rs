@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use polars::prelude::{DataFrame, IpcStreamReader, SerReader};
 use shardmill_common::failure::Failure;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::MAGIC;
+use super::{Damage, MAGIC, PartitionError};
 
 /// One partition's place in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,23 +38,20 @@ impl IndexEntry {
 
 /// The index of a shuffle file.
 pub struct Index {
+    path: PathBuf,
     entries: Vec<IndexEntry>,
-}
-
-pub(super) fn bad(what: impl std::fmt::Display) -> String {
-    format!("the shuffle file is damaged: {what}")
 }
 
 impl Index {
     /// Reads and checks the index of a file.
-    pub fn of(path: &Path) -> Result<Self, String> {
-        let mut file = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        Self::read(&mut file)
+    pub fn of(path: &Path) -> Result<Self, PartitionError> {
+        let mut file = File::open(path).map_err(PartitionError::io(path))?;
+        Self::read(path, &mut file)
     }
 
     /// The places of the partitions `from..to`.
-    pub fn entries(&self, from: u32, to: u32) -> Result<&[IndexEntry], String> {
-        let missing = || bad(format!("it has no partition {}", to.saturating_sub(1)));
+    pub fn entries(&self, from: u32, to: u32) -> Result<&[IndexEntry], PartitionError> {
+        let missing = || PartitionError::damaged(&self.path, Damage::NoPartition(to.saturating_sub(1)));
         self.entries.get(from as usize..to as usize).ok_or_else(missing)
     }
 
@@ -63,32 +60,33 @@ impl Index {
         self.entries.len() * IndexEntry::BYTES + 64
     }
 
-    fn read(file: &mut File) -> Result<Self, String> {
+    fn read(path: &Path, file: &mut File) -> Result<Self, PartitionError> {
         const TAIL: u64 = 24;
-        let len = file.metadata().map_err(bad)?.len();
+        let (bad, failed) = (|what| PartitionError::damaged(path, what), PartitionError::io(path));
+        let len = file.metadata().map_err(&failed)?.len();
         if len < TAIL {
-            return Err(bad("it is cut short"));
+            return Err(bad(Damage::CutShort));
         }
         let mut tail = [0u8; TAIL as usize];
-        file.seek(SeekFrom::Start(len - TAIL)).and_then(|_| file.read_exact(&mut tail)).map_err(bad)?;
+        file.seek(SeekFrom::Start(len - TAIL)).and_then(|_| file.read_exact(&mut tail)).map_err(&failed)?;
         let word = |at: usize| tail.get(at..at + 8).and_then(|w| w.try_into().ok()).map_or(0, u64::from_le_bytes);
         let (count, checksum) = (word(0), word(8));
         if !tail.ends_with(MAGIC) {
-            return Err(bad("it has no end"));
+            return Err(bad(Damage::NoEnd));
         }
-        let bytes =
-            count.checked_mul(IndexEntry::BYTES as u64).filter(|b| *b <= len - TAIL).ok_or_else(|| bad("its index"))?;
+        let bytes = count.checked_mul(IndexEntry::BYTES as u64).filter(|b| *b <= len - TAIL);
+        let bytes = bytes.ok_or_else(|| bad(Damage::Index))?;
         let mut index = vec![0u8; bytes as usize];
-        file.seek(SeekFrom::Start(len - TAIL - bytes)).and_then(|_| file.read_exact(&mut index)).map_err(bad)?;
+        file.seek(SeekFrom::Start(len - TAIL - bytes)).and_then(|_| file.read_exact(&mut index)).map_err(&failed)?;
         if xxh3_64(&index) != checksum {
-            return Err(bad("its index"));
+            return Err(bad(Damage::Index));
         }
         let entries: Vec<IndexEntry> = index.chunks_exact(IndexEntry::BYTES).filter_map(IndexEntry::take).collect();
         let room = len - TAIL - bytes;
         if entries.iter().any(|e| e.offset.checked_add(e.bytes).is_none_or(|end| end > room)) {
-            return Err(bad("a partition lies outside"));
+            return Err(bad(Damage::Outside));
         }
-        Ok(Self { entries })
+        Ok(Self { path: path.to_owned(), entries })
     }
 }
 
@@ -110,11 +108,11 @@ pub fn frames(data: Bytes) -> impl Iterator<Item = Result<DataFrame, Failure>> {
 
 /// The bytes of one partition of a file, checked.
 #[cfg(test)]
-pub fn partition_in_file(path: &Path, partition: u32) -> Result<Bytes, String> {
+pub fn partition_in_file(path: &Path, partition: u32) -> Result<Bytes, PartitionError> {
     let entries = Index::of(path).and_then(|index| index.entries(partition, partition + 1).map(<[IndexEntry]>::to_vec));
     let files = vec![super::LocalFile { path: path.to_owned(), entries }];
     let mut read = super::LocalPartitions::new(files, 1, 0);
-    read.next().unwrap_or_else(|| Err("nothing was read".into()))
+    read.next().unwrap_or(Err(PartitionError::EndsEarly))
 }
 
 /// A partition as one frame; `None` where it is empty.

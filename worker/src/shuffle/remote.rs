@@ -4,6 +4,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::PartitionError;
+
 /// Length and checksum, in front of every piece.
 const HEAD: usize = 16;
 
@@ -27,7 +29,7 @@ pub struct RemotePartitions {
 
 impl RemotePartitions {
     /// The next piece, if all of it is here.
-    pub fn take(&mut self) -> Option<Result<Bytes, String>> {
+    pub fn take(&mut self) -> Option<Result<Bytes, PartitionError>> {
         let head = self.buffer.get(..HEAD)?;
         let (length, sum) = head.split_at(8);
         let number = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
@@ -40,7 +42,7 @@ impl RemotePartitions {
             self.buffer.advance(HEAD);
             let data = self.buffer.split_to(length as usize).freeze();
             let fits = xxh3_64(&data) == sum;
-            return Some(if fits { Ok(data) } else { Err("its checksum does not fit what came".into()) });
+            return Some(if fits { Ok(data) } else { Err(PartitionError::Checksum) });
         }
         None
     }

@@ -7,7 +7,7 @@ use polars_sql::SQLContext;
 use shardmill_common::schema::{Field, Schema};
 use sqlparser::ast::{Expr, OrderByKind, Query, Spanned, Statement as Parsed, Value};
 use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::{Parser, ParserOptions};
+use sqlparser::parser::{Parser, ParserError, ParserOptions};
 
 use super::functions::replace_ours;
 use super::guard::on_large_stack;
@@ -58,20 +58,12 @@ pub(super) fn prepared(statement: &str) -> Result<Cow<'_, str>, String> {
 }
 
 /// The one query that a text is. Parsed as the engine does.
-fn parse(statement: &str) -> Result<Query, String> {
-    let options = ParserOptions { trailing_commas: true, ..Default::default() };
+pub(super) fn parse(statement: &str) -> Result<Query, String> {
     let parsed = Parser::new(&GenericDialect {})
-        .with_options(options)
+        .with_options(parser_options())
         .try_with_sql(statement)
         .and_then(|mut parser| parser.parse_statements());
-    let mut statements = parsed.map_err(|e| {
-        let text = e.to_string();
-        let text = text.trim_start_matches("sql parser error: ");
-        match parser_place(text) {
-            Some((what, at)) => mark(&format!("this is not SQL: {}", lower_first(what)), statement, at),
-            None => format!("this is not SQL: {}", lower_first(text)),
-        }
-    })?;
+    let mut statements = parsed.map_err(|e| told(&e, "this is not SQL", statement))?;
     match (statements.pop(), statements.first()) {
         (Some(Parsed::Query(query)), None) => Ok(*query),
         (None, _) => Err("the statement is empty".to_owned()),
@@ -83,6 +75,20 @@ fn parse(statement: &str) -> Result<Query, String> {
             statement,
             other.span(),
         )),
+    }
+}
+
+pub(super) fn parser_options() -> ParserOptions {
+    ParserOptions { trailing_commas: true, ..Default::default() }
+}
+
+/// The parser's error behind a few words of ours, with the place.
+pub(super) fn told(error: &ParserError, what: &str, statement: &str) -> String {
+    let text = error.to_string();
+    let text = text.trim_start_matches("sql parser error: ");
+    match parser_place(text) {
+        Some((why, at)) => mark(&format!("{what}: {}", lower_first(why)), statement, at),
+        None => format!("{what}: {}", lower_first(text)),
     }
 }
 

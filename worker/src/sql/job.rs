@@ -2,20 +2,53 @@
 
 use shardmill_common::kinds::dedup::HashColumn;
 use shardmill_common::kinds::mapreduce::step::Step;
-use shardmill_common::kinds::mapreduce::{Checked, MapInput, MapReduceSpec, common_keys, side_schema};
+use shardmill_common::kinds::mapreduce::{Checked, MapInput, MapReduceSpec, MapReduceUnfit, common_keys, side_schema};
 use shardmill_common::schema::Schema;
 
 use super::check::check;
+use super::rowwise::one_row_at_a_time;
 use crate::program::{Role, produced_schema};
 
 /// The table that a map and a combiner see.
 pub const INPUT: &str = "input";
 
+/// Why a user's job cannot run, as far as that can be told before.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    #[error(transparent)]
+    Unfit(#[from] MapReduceUnfit),
+    #[error("an input is missing")]
+    InputMissing,
+    /// A statement that cannot run; `why` shows the place.
+    #[error("{step}: {why}")]
+    Step { step: String, why: String },
+    #[error(
+        "the combiner: it puts out {made}, and the map {map}: a combiner must put out the columns it takes, since it runs over its \
+         own rows too"
+    )]
+    CombinerColumns { made: String, map: String },
+    #[error("the combiner: the types of what it puts out change when it runs over its own rows; CAST them")]
+    CombinerTypes,
+    #[error(
+        "a reduce program sees the rows of all inputs as one stream, and those of {one} ({columns}) differ from those of {other} \
+         ({others}): give them the same columns in --map, with one that tells them apart"
+    )]
+    Streams { one: String, columns: String, other: String, others: String },
+    #[error("--then-by: there is no column `{column}`; the map puts out {columns}")]
+    ThenBy { column: String, columns: String },
+}
+
+const COMBINER: &str = "the combiner";
+
+fn in_step(step: &str) -> impl Fn(String) -> JobError {
+    move |why| JobError::Step { step: step.to_owned(), why }
+}
+
 /// Parses and resolves every statement of a job over inputs of these schemas. The error says which statement, and where.
-pub fn check_job(spec: &MapReduceSpec, schemas: &[Schema]) -> Result<Checked, String> {
+pub fn check_job(spec: &MapReduceSpec, schemas: &[Schema]) -> Result<Checked, JobError> {
     spec.check_parts()?;
     if schemas.len() != spec.inputs.len() {
-        return Err("an input is missing".to_owned());
+        return Err(JobError::InputMissing);
     }
     let reduced = spec.reduce.is_some();
     let mut maps = spec
@@ -25,12 +58,19 @@ pub fn check_job(spec: &MapReduceSpec, schemas: &[Schema]) -> Result<Checked, St
         .map(|(input, schema)| map_schema(input, schema, reduced, &spec.keys))
         .collect::<Result<Vec<_>, _>>()?;
     let Some(reduce) = &spec.reduce else {
+        if !spec.per_shard {
+            for (what, step) in spec.steps() {
+                if let Step::Sql(statement) = step {
+                    one_row_at_a_time(statement).map_err(in_step(&what))?;
+                }
+            }
+        }
         let output = maps.first().cloned().flatten();
         return Ok(Checked { maps, keys: Vec::new(), output });
     };
     let keys = key_columns(spec, &maps)?;
     if let (Some(statement), Some(Some(schema))) = (&spec.combine, maps.first_mut()) {
-        *schema = combined_schema(statement, schema).map_err(|e| format!("the combiner: {e}"))?;
+        *schema = combined_schema(statement, schema)?;
     }
     let known: Option<Vec<Schema>> = maps.iter().map(|m| Some(side_schema(m.as_ref()?, &keys))).collect();
     let output = match reduce {
@@ -38,7 +78,7 @@ pub fn check_job(spec: &MapReduceSpec, schemas: &[Schema]) -> Result<Checked, St
             None => None,
             Some(sides) => {
                 let tables: Vec<(&str, &Schema)> = spec.inputs.iter().map(|i| i.name.as_str()).zip(sides).collect();
-                Some(check(statement, &tables).map_err(|e| format!("the reduce: {e}"))?.schema)
+                Some(check(statement, &tables).map_err(in_step("the reduce"))?.schema)
             }
         },
         Step::Program(program) => {
@@ -52,19 +92,19 @@ pub fn check_job(spec: &MapReduceSpec, schemas: &[Schema]) -> Result<Checked, St
 }
 
 /// What a map puts out, where that is known.
-fn map_schema(input: &MapInput, schema: &Schema, reduced: bool, keys: &[String]) -> Result<Option<Schema>, String> {
+fn map_schema(input: &MapInput, schema: &Schema, reduced: bool, keys: &[String]) -> Result<Option<Schema>, JobError> {
     match &input.map {
         None => Ok(Some(schema.clone())),
-        Some(Step::Sql(statement)) => match check(statement, &[(INPUT, schema)]) {
-            Ok(statement) => Ok(Some(statement.schema)),
-            Err(e) => Err(format!("the map of {}: {e}", input.name)),
-        },
+        Some(Step::Sql(statement)) => {
+            let checked = check(statement, &[(INPUT, schema)]);
+            Ok(Some(checked.map_err(in_step(&format!("the map of {}", input.name)))?.schema))
+        }
         Some(Step::Program(program)) => Ok(produced_schema(program, Role::Map { reduced }, keys)),
     }
 }
 
 /// The keys, in types in which the inputs can be compared; as they come where only a run can tell.
-pub fn key_columns(spec: &MapReduceSpec, maps: &[Option<Schema>]) -> Result<Vec<HashColumn>, String> {
+pub fn key_columns(spec: &MapReduceSpec, maps: &[Option<Schema>]) -> Result<Vec<HashColumn>, MapReduceUnfit> {
     let known: Vec<(&str, &Schema)> =
         spec.inputs.iter().zip(maps).filter_map(|(i, m)| Some((i.name.as_str(), m.as_ref()?))).collect();
     let keys = common_keys(&spec.keys, &known)?;
@@ -76,47 +116,38 @@ pub fn key_columns(spec: &MapReduceSpec, maps: &[Option<Schema>]) -> Result<Vec<
 
 /// What goes into the shuffle where a combiner runs over rows of this schema: the same columns, in types that hold both what
 /// the map and what the combiner puts out.
-pub fn combined_schema(statement: &str, map: &Schema) -> Result<Schema, String> {
-    let once = check(statement, &[(INPUT, map)])?.schema;
+pub fn combined_schema(statement: &str, map: &Schema) -> Result<Schema, JobError> {
+    let once = check(statement, &[(INPUT, map)]).map_err(in_step(COMBINER))?.schema;
     let (mut wanted, mut got): (Vec<&str>, Vec<&str>) = (map.names().collect(), once.names().collect());
     wanted.sort_unstable();
     got.sort_unstable();
     if wanted != got {
-        return Err(format!(
-            "it puts out {}, and the map {}: a combiner must put out the columns it takes, since it runs over its own rows too",
-            once.names_joined(),
-            map.names_joined()
-        ));
+        return Err(JobError::CombinerColumns { made: once.names_joined(), map: map.names_joined() });
     }
     let joined = map.join(&once);
-    let twice = check(statement, &[(INPUT, &joined)])?.schema;
+    let twice = check(statement, &[(INPUT, &joined)]).map_err(in_step(COMBINER))?.schema;
     match joined.join(&twice) == joined {
         true => Ok(joined),
-        false => Err("the types of what it puts out change when it runs over its own rows; CAST them".to_owned()),
+        false => Err(JobError::CombinerTypes),
     }
 }
 
 /// A program sees one stream: several inputs must look the same.
-fn one_stream(spec: &MapReduceSpec, sides: &[Schema]) -> Result<(), String> {
+fn one_stream(spec: &MapReduceSpec, sides: &[Schema]) -> Result<(), JobError> {
     if let Some((first, rest)) = sides.split_first() {
         for (input, schema) in spec.inputs.iter().skip(1).zip(rest) {
             if schema != first {
-                return Err(format!(
-                    "a reduce program sees the rows of all inputs as one stream, and those of {} ({}) differ from those of {} ({}): give them the same columns in --map, with one that tells them apart",
-                    input.name,
-                    schema.names_joined(),
-                    spec.inputs.first().map_or("", |i| &i.name),
-                    first.names_joined()
-                ));
+                return Err(JobError::Streams {
+                    one: input.name.clone(),
+                    columns: schema.names_joined(),
+                    other: spec.inputs.first().map(|i| i.name.clone()).unwrap_or_default(),
+                    others: first.names_joined(),
+                });
             }
         }
         for key in &spec.then_by {
             if first.get(&key.column).is_none() {
-                return Err(format!(
-                    "--then-by: there is no column `{}`; the map puts out {}",
-                    key.column,
-                    first.names_joined()
-                ));
+                return Err(JobError::ThenBy { column: key.column.clone(), columns: first.names_joined() });
             }
         }
     }

@@ -7,9 +7,11 @@ mod guard;
 mod job;
 mod place;
 mod reach;
+mod rowwise;
 mod run;
 mod sums;
 
 pub use check::{Statement, check, empty};
 pub use job::{INPUT, check_job};
+pub use rowwise::check_expression;
 pub use run::run;

@@ -14,7 +14,7 @@ use super::functions::is_volatile;
 use super::place::mark_span;
 
 /// Expressions that are nested deeper, as a sum of very many terms is, and statements of more queries are refused likewise.
-const DEEPEST: usize = 1_000;
+pub const DEEPEST: usize = 1_000;
 const MOST_QUERIES: usize = 500;
 
 /// Refuses whatever reaches beyond the tables, at any nesting.

@@ -1,6 +1,7 @@
 //! The partial aggregates of some shards.
 
 use polars::prelude::{Column, DataFrame, IdxCa};
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::aggregate::AggregateTask;
 use shardmill_common::task::TaskOutput;
@@ -19,11 +20,11 @@ pub fn run(context: &Context, task: &AggregateTask) -> Result<TaskOutput, Failur
             // Where no column is needed, rows are only counted.
             let rows = context.entry(input)?.rows() as usize;
             partial.add(&DataFrame::empty(), rows)?;
-            output.counters.add("rows_in", rows as u64);
+            output.counters.add(Counter::RowsIn, rows as u64);
             continue;
         }
         let mut frame = context.open_columns(input, &task.schema, Some(&columns))?;
-        output.counters.add("rows_in", frame.height() as u64);
+        output.counters.add(Counter::RowsIn, frame.height() as u64);
         // Rows in pieces as they were read, so that nothing is copied to bring them together.
         for piece in frame.split_chunks() {
             context.check()?;

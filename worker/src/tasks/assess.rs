@@ -13,7 +13,7 @@ pub use classes::Tie;
 pub use classes::{partition_of, ties};
 
 use polars::prelude::DataFrame;
-use shardmill_common::counters::Counters;
+use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::evaluate::AssessTask;
 use shardmill_common::model::{Assessment, ClassSums, Model, Sums, Target};
@@ -38,7 +38,7 @@ pub fn run(context: &Context, task: &AssessTask) -> Result<TaskOutput, Failure> 
         None => predict(context, &frame, model, &mut output.counters)?,
         Some(served) => served::answers(&frame, task, served, &mut output.counters)?,
     };
-    output.counters.add("rows_in", rows_in as u64);
+    output.counters.add(Counter::RowsIn, rows_in as u64);
     context.check()?;
     let answered = rows.len();
     let rows = rows.into_iter().enumerate();
@@ -78,7 +78,7 @@ pub fn run(context: &Context, task: &AssessTask) -> Result<TaskOutput, Failure> 
     };
     let without_label = (answered - used) as u64;
     if without_label > 0 {
-        output.counters.add("rows_skipped/no label", without_label);
+        output.counters.add(Counter::RowsSkipped("no label".into()), without_label);
     }
     let rows_skipped = (rows_in - used) as u64;
     let found = Assessment { rows: used as u64, rows_skipped, sums: (used > 0).then_some(sums) };
@@ -102,7 +102,7 @@ fn predict(context: &Context, frame: &DataFrame, model: &Model, sums: &mut Count
     let Encoded { matrix, kept, unusable, counters } = encode(frame, &model.features)?;
     sums.merge(&counters);
     for row in &unusable {
-        sums.add(format!("rows_skipped/{}", reason(row)), 1);
+        sums.add(Counter::RowsSkipped(reason(row)), 1);
     }
     let scores = context.score(model, &matrix)?;
     let rows = match kept {

@@ -1,5 +1,6 @@
 //! Cleaning shards, small neighbours as one.
 
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::clean::CleanTask;
 use shardmill_common::task::TaskOutput;
@@ -33,9 +34,9 @@ pub fn run(context: &Context, task: &CleanTask) -> Result<TaskOutput, Failure> {
     drop(before);
     let mut counters = cleaned.counters;
     let mut frame = cleaned.frame;
-    counters.add("rows_in", rows_in);
-    counters.add("rows_out", frame.height() as u64);
-    counters.add("rejected", rejects.len() as u64);
+    counters.add(Counter::RowsIn, rows_in);
+    counters.add(Counter::RowsOut, frame.height() as u64);
+    counters.add(Counter::Rejected, rejects.len() as u64);
     let schema = schema_of(&frame)?;
     let shards = if cleaned.unchanged {
         // Nothing is copied that did not change.

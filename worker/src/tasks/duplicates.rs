@@ -2,9 +2,9 @@
 
 use hashbrown::HashMap;
 use polars::prelude::{DataFrame, NamedFrom, Series};
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::dedup::DuplicatesTask;
-use shardmill_common::kinds::dedup::Keep;
+use shardmill_common::kinds::dedup::{DuplicatesTask, Keep};
 use shardmill_common::task::TaskOutput;
 
 use super::Context;
@@ -82,7 +82,7 @@ pub fn run(context: &Context, task: &DuplicatesTask) -> Result<TaskOutput, Failu
     let mut writer = context.shuffle_writer(false)?;
     let mut output = TaskOutput::default();
     for rows in &drops {
-        output.counters.add("duplicates", rows.len() as u64);
+        output.counters.add(Counter::Duplicates, rows.len() as u64);
         if rows.is_empty() {
             writer.partition(&mut [])?;
         } else {

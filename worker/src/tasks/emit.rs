@@ -4,6 +4,7 @@
 
 use hashbrown::HashSet;
 use polars::prelude::{BooleanChunked, ChunkCompareEq, Column, DataFrame, IdxCa, NamedFrom, Series};
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::compare::EmitTask;
 use shardmill_common::schema::DataType;
@@ -210,9 +211,9 @@ fn changes(
     let mut output = TaskOutput::default();
     let (key_columns, compared) = task.columns.split_at(keys.min(task.columns.len()));
     for merged in compared {
-        output.counters.add(format!("changed/{}", merged.name), 0);
+        output.counters.add(Counter::Changed(merged.name.clone()), 0);
     }
-    output.counters.add("rows_changed", 0);
+    output.counters.add(Counter::RowsChanged, 0);
     let grouped = delivered.map(|delivered| delivered.all(u64::MAX)).transpose()?.flatten();
     let Some(grouped) = grouped else { return Ok(output) };
     let Some(delivered) = &grouped.frame else { return Ok(output) };
@@ -236,7 +237,7 @@ fn changes(
             .map_err(Failure::internal)?;
         let before = found.len();
         found.extend((0u32..).zip(differs.iter()).filter(|(_, d)| *d == Some(true)).map(|(row, _)| (row, n)));
-        output.counters.add(format!("changed/{}", merged.name), (found.len() - before) as u64);
+        output.counters.add(Counter::Changed(merged.name.clone()), (found.len() - before) as u64);
         let text = |column: &Column| widen(column, DataType::String);
         texts.push([text(&mine)?, text(&theirs)?]);
     }
@@ -246,7 +247,7 @@ fn changes(
     found.sort_unstable();
     let mut changed_rows: Vec<u32> = found.iter().map(|(row, _)| *row).collect();
     changed_rows.dedup();
-    output.counters.add("rows_changed", changed_rows.len() as u64);
+    output.counters.add(Counter::RowsChanged, changed_rows.len() as u64);
     // `found` counts output pairs; the keys are taken from the driver's rows behind them.
     let key_rows = IdxCa::from_vec("i".into(), found.iter().map(|(pair, _)| order[*pair as usize].0).collect());
     let mut columns = Vec::with_capacity(keys + 3);

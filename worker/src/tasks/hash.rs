@@ -1,6 +1,7 @@
 //! Hashing the rows of a shard for the shuffle.
 
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::dedup::{HashColumn, HashPlan, HashTask};
 use shardmill_common::task::{PartitionSize, TaskOutput};
@@ -23,7 +24,7 @@ pub fn run(context: &Context, task: &HashTask) -> Result<TaskOutput, Failure> {
             let first = (side, task.group, hashes.keys.len() as u32);
             set_nulls_apart(&frame, columns, first, &mut here.keys)?;
         }
-        output.counters.add("rows_in", frame.height() as u64);
+        output.counters.add(Counter::RowsIn, frame.height() as u64);
         if hashes.keys.is_empty() {
             hashes = here;
             continue;

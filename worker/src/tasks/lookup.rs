@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use polars::prelude::DataFrame;
 use roaring::RoaringBitmap;
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::dedup::{HashColumn, HashPlan};
 use shardmill_common::kinds::join::{JoinHow, LookupTask, TooLarge};
@@ -186,7 +187,7 @@ fn keep(context: &Context, task: &LookupTask, table: &Table, with_partner: bool)
         let to_drop = |hash: &u128| table.keys.contains_key(hash) != with_partner;
         let drops: RoaringBitmap = (0u32..).zip(&hashes).filter(|(_, h)| to_drop(h)).map(|(n, _)| n).collect();
         drop(frame);
-        output.counters.add("rows_dropped", drops.len());
+        output.counters.add(Counter::RowsDropped, drops.len());
         dropping.take(input, &drops)?;
     }
     Ok(output.and_shards(dropping.finish()?))
@@ -211,9 +212,9 @@ fn join(context: &Context, task: &LookupTask, table: &Table) -> Result<TaskOutpu
     let mut output = TaskOutput::default();
     let (both, alone) = (rows.both, rows.driver_only);
     let (left, right) = if task.driver_is_left { (alone, 0) } else { (0, alone) };
-    output.counters.add("left_only", left);
-    output.counters.add("right_only", right);
-    output.counters.add("both", both);
+    output.counters.add(Counter::LeftOnly, left);
+    output.counters.add(Counter::RightOnly, right);
+    output.counters.add(Counter::Both, both);
     rows.finish(other, &mut output)?;
     Ok(output)
 }

@@ -1,7 +1,7 @@
 //! Mapping a shard by a user's statement or program, into shards or into the shuffle.
 
 use polars::prelude::{BooleanChunked, DataFrame, NewChunkedArray};
-use shardmill_common::counters::Counters;
+use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::mapreduce::step::{Program, Step};
 use shardmill_common::kinds::mapreduce::{MapOutput, MapTask};
@@ -23,7 +23,7 @@ pub fn run(context: &Context, task: &MapTask) -> Result<TaskOutput, Failure> {
     let frame = context.open(&task.input, &task.schema)?;
     let rows = frame.height() as u64;
     let mut output = TaskOutput::default();
-    output.counters.add("rows_in", rows);
+    output.counters.add(Counter::RowsIn, rows);
     let (mapped, skipped) = match task.step.as_deref() {
         None => (Made::of(context, task, &frame)?, Vec::new()),
         Some(Step::Sql(statement)) => by_statement(context, task, statement, &frame)?,
@@ -39,7 +39,7 @@ pub fn run(context: &Context, task: &MapTask) -> Result<TaskOutput, Failure> {
         .collect();
     drop(frame);
     if !rejects.is_empty() {
-        output.counters.add("skipped", rejects.len() as u64);
+        output.counters.add(Counter::Skipped, rejects.len() as u64);
     }
     output.counters.merge(&mapped.counters);
     mapped.rows.finish(&mut output)?;

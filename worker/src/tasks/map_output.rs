@@ -1,6 +1,7 @@
 //! Where the rows of a map go: into shards, or by their keys into the shuffle, combined before where there is a combiner.
 
 use polars::prelude::DataFrame;
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::dedup::HashColumn;
 use shardmill_common::kinds::mapreduce::{MapOutput, MapTask};
@@ -169,9 +170,9 @@ impl Shuffled<'_> {
                 }
             },
         });
-        output.counters.add("rows_mapped", self.mapped);
+        output.counters.add(Counter::RowsMapped, self.mapped);
         if self.combine.is_some() {
-            output.counters.add("rows_combined", self.sent);
+            output.counters.add(Counter::RowsCombined, self.sent);
         }
         output.schema = self.schema;
         Ok(())

@@ -7,10 +7,9 @@
 use std::ops::AddAssign;
 
 use polars::prelude::{DataFrame, NamedFrom, Series};
-use shardmill_common::counters::Counters;
+use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::compare::{How, Validate};
-use shardmill_common::kinds::compare::{MatchTask, Matching};
+use shardmill_common::kinds::compare::{How, MatchTask, Matching, Validate};
 use shardmill_common::task::{PartitionSize, TaskOutput, TaskRange};
 
 use super::Context;
@@ -115,11 +114,11 @@ pub fn run(context: &Context, task: &MatchTask) -> Result<TaskOutput, Failure> {
     }
     let mut counters = Counters::default();
     match task.matching {
-        Matching::Semi | Matching::Anti => counters.add("rows_dropped", out.dropped),
+        Matching::Semi | Matching::Anti => counters.add(Counter::RowsDropped, out.dropped),
         Matching::Comparison | Matching::Join => {
-            counters.add("left_only", out.left_only);
-            counters.add("right_only", out.right_only);
-            counters.add("both", out.both);
+            counters.add(Counter::LeftOnly, out.left_only);
+            counters.add(Counter::RightOnly, out.right_only);
+            counters.add(Counter::Both, out.both);
         }
     }
     Ok(TaskOutput { shuffle: Some(write(context, task.deliver, out)?), counters, ..Default::default() })

@@ -1,5 +1,6 @@
 //! Sorting the rows of one range, or of a dataset that is small.
 
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::sort::{MergeTask, Unsorted};
 use shardmill_common::task::TaskOutput;
@@ -14,7 +15,7 @@ pub fn run(context: &Context, task: &MergeTask) -> Result<TaskOutput, Failure> {
         Unsorted::Shards(shards) => {
             for shard in shards {
                 let frame = context.open(shard, &task.schema)?;
-                output.counters.add("rows_in", frame.height() as u64);
+                output.counters.add(Counter::RowsIn, frame.height() as u64);
                 sort.push(frame)?;
             }
         }

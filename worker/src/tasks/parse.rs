@@ -4,10 +4,9 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use polars::prelude::{DataFrame, NamedFrom, Series};
-use shardmill_common::counters::Counters;
+use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::ingest::ChunkPlace;
-use shardmill_common::kinds::ingest::{ParseResult, ParseTask};
+use shardmill_common::kinds::ingest::{ChunkPlace, ParseResult, ParseTask};
 use shardmill_common::manifest::ShardEntry;
 use shardmill_common::task::TaskOutput;
 
@@ -36,9 +35,9 @@ pub fn run(context: &Context, task: &ParseTask) -> Result<TaskOutput, Failure> {
     }
     rejects.sort_by_key(|r| r.line);
     let mut counters = cleaned.counters;
-    counters.add("rows_read", parsed.rows_read);
-    counters.add("rows_unreadable", unreadable);
-    counters.add("rejected", rejects.len() as u64);
+    counters.add(Counter::RowsRead, parsed.rows_read);
+    counters.add(Counter::RowsUnreadable, unreadable);
+    counters.add(Counter::Rejected, rejects.len() as u64);
     let first_reject = rejects.first().map(|r| format!("{}:{}: {}", task.source_name, r.line, r.reason));
     let observed = Some(std::mem::take(&mut parsed.observed)).filter(|observed| *observed != *task.schema);
     let report = ParseResult { observed, first_reject };

@@ -1,6 +1,7 @@
 //! Predicting the rows of shards.
 
 use polars::prelude::{BooleanChunked, Column, DataFrame, IdxCa, NamedFrom, NewChunkedArray, Series};
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::predict::{PredictOutputs, PredictTask};
 use shardmill_common::model::{ClassValue, Target};
@@ -48,9 +49,9 @@ pub fn run(context: &Context, task: &PredictTask) -> Result<TaskOutput, Failure>
     out.extend(predictions(&scores, &model.target, task.outputs)?);
     let mut frame = DataFrame::new(encoded.matrix.rows, out).map_err(Failure::internal)?;
     let mut counters = encoded.counters;
-    counters.add("rows_in", rows_in);
-    counters.add("rows_out", frame.height() as u64);
-    counters.add("rejected", rejects.len() as u64);
+    counters.add(Counter::RowsIn, rows_in);
+    counters.add(Counter::RowsOut, frame.height() as u64);
+    counters.add(Counter::Rejected, rejects.len() as u64);
     let shard = if frame.height() > 0 { Some(context.write_shard(&mut frame)?) } else { None };
     Ok(TaskOutput {
         shard,

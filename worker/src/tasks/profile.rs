@@ -1,6 +1,7 @@
 //! A shard's raw columns before training.
 
 use polars::prelude::DataFrame;
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::train::{LabelKind, ProfileTask};
 use shardmill_common::model::{CategoryCounts, LabelProfile, Moments, NumericProfile, Packed, Profile};
@@ -24,7 +25,7 @@ pub fn run(context: &Context, task: &ProfileTask) -> Result<TaskOutput, Failure>
     columns.extend(task.weight_column.clone());
     let frame = context.open_columns(&task.input, &task.schema, Some(&rows::each_once(columns)))?;
     let mut output = TaskOutput::default();
-    output.counters.add("rows_in", frame.height() as u64);
+    output.counters.add(Counter::RowsIn, frame.height() as u64);
     let profile = profile(frame, task, &|| context.check())?;
     output.and_reports::<ProfileTask>(&profile)
 }

@@ -1,6 +1,7 @@
 //! Sending the rows of some shards to the ranges they belong to.
 
 use polars::prelude::DataFrame;
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::sort::RangeTask;
 use shardmill_common::task::TaskOutput;
@@ -25,7 +26,7 @@ pub fn run(context: &Context, task: &RangeTask) -> Result<TaskOutput, Failure> {
             columns.put(row, &mut key);
             bounds.range_of(&key, (input.ordinal, row as u32))
         }));
-        output.counters.add("rows_in", frame.height() as u64);
+        output.counters.add(Counter::RowsIn, frame.height() as u64);
         match &mut whole {
             None => whole = Some(frame),
             Some(whole) => {

@@ -1,6 +1,7 @@
 //! The shards a task puts out, written as the rows come: a task whose rows do not fit in memory puts out several.
 
 use polars::prelude::DataFrame;
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
 use shardmill_common::manifest::ShardEntry;
 use shardmill_common::schema::Schema;
@@ -73,7 +74,7 @@ impl<'a> ShardSink<'a> {
     /// Writes what is left; the shards, the schema (if there were rows) and `rows_out` become part of `output`.
     pub fn finish(mut self, output: &mut TaskOutput) -> Result<(), Failure> {
         self.write()?;
-        output.counters.add("rows_out", self.rows);
+        output.counters.add(Counter::RowsOut, self.rows);
         let mut shards = self.shards.into_iter();
         output.shard = shards.next();
         output.more = shards.collect();

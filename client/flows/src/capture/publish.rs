@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use shardmill_client::{Client, ClientError};
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Refusal;
 use shardmill_common::kinds::ingest::IngestSpec;
 use shardmill_common::kinds::{JobSpec, Submission};
@@ -19,7 +21,6 @@ use crate::error::FlowError;
 use crate::export::Format;
 use crate::machine;
 use crate::sources::{Plan, Prepared, Pulse, ReadOptions, Uploader, assemble, look, pass};
-use shardmill_client::{Client, ClientError};
 
 /// A dataset that someone else writes is waited for this long.
 const BUSY_FOR: Duration = Duration::from_secs(10);
@@ -82,11 +83,11 @@ pub async fn publish(
             }
             Err(e) => return Err(e.into()),
             Ok(status) if status.state == JobState::Done => {
-                let rejected = status.counters.get("rejected");
+                let rejected = status.counters.get(&Counter::Rejected);
                 if rejected > 0 {
                     tracing::warn!(%dataset, rejected, "captured rows were rejected: see `{}`", dataset.rejects());
                 }
-                return Ok(status.counters.get("rows"));
+                return Ok(status.counters.get(&Counter::Rows));
             }
             Ok(status) => return Err(Failed::Refused(FlowError::Job(Box::new(status)).to_string())),
         }

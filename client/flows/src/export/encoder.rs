@@ -12,6 +12,7 @@ use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::csv::CsvStyle;
+use super::error::WriteError;
 use super::stream::{Compression, Stream};
 use super::{json, lines};
 
@@ -81,7 +82,7 @@ pub enum Encoder {
 }
 
 impl Encoder {
-    pub fn new(settings: &Settings, mut stream: Stream) -> Result<Self, String> {
+    pub fn new(settings: &Settings, mut stream: Stream) -> Result<Self, WriteError> {
         let schema = &settings.schema;
         Ok(match settings.format {
             Format::Csv | Format::Tsv => {
@@ -89,7 +90,7 @@ impl Encoder {
                 let style = CsvStyle { delimiter, null: settings.null.clone() };
                 let mut header = Vec::new();
                 style.header(schema.fields().iter().map(|f| f.name().as_str()), &mut header);
-                stream.write_all(&header).map_err(|e| e.to_string())?;
+                stream.write_all(&header)?;
                 Encoder::Csv(style, stream)
             }
             Format::Jsonl => Encoder::Json(stream),
@@ -99,48 +100,46 @@ impl Encoder {
                 let properties = WriterProperties::builder().set_compression(compression).build();
                 // Without Arrow's own schema in it, the file says `string` and `timestamp` to every reader alike.
                 let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-                let writer =
-                    ArrowWriter::try_new_with_options(stream, schema.clone(), options).map_err(|e| e.to_string())?;
+                let writer = ArrowWriter::try_new_with_options(stream, schema.clone(), options)?;
                 Encoder::Parquet(Box::new(writer))
             }
             Format::Arrow => {
-                let options = IpcWriteOptions::default()
-                    .try_with_compression(Some(CompressionType::LZ4_FRAME))
-                    .map_err(|e| e.to_string())?;
-                let writer = FileWriter::try_new_with_options(stream, schema, options).map_err(|e| e.to_string())?;
+                let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
+                let writer = FileWriter::try_new_with_options(stream, schema, options)?;
                 Encoder::Arrow(Box::new(writer))
             }
         })
     }
 
     /// Appends rows; `scratch` is reused between batches.
-    pub fn write(&mut self, batch: &RecordBatch, scratch: &mut Vec<u8>) -> Result<(), String> {
+    pub fn write(&mut self, batch: &RecordBatch, scratch: &mut Vec<u8>) -> Result<(), WriteError> {
         scratch.clear();
         match self {
             Encoder::Csv(style, stream) => {
                 style.rows(batch, scratch);
-                stream.write_all(scratch).map_err(|e| e.to_string())
+                stream.write_all(scratch)?;
             }
             Encoder::Json(stream) => {
                 json::rows(batch, scratch);
-                stream.write_all(scratch).map_err(|e| e.to_string())
+                stream.write_all(scratch)?;
             }
             Encoder::Lines(stream) => {
                 lines::rows(batch, scratch)?;
-                stream.write_all(scratch).map_err(|e| e.to_string())
+                stream.write_all(scratch)?;
             }
-            Encoder::Parquet(writer) => writer.write(batch).map_err(|e| e.to_string()),
-            Encoder::Arrow(writer) => writer.write(batch).map_err(|e| e.to_string()),
+            Encoder::Parquet(writer) => writer.write(batch)?,
+            Encoder::Arrow(writer) => writer.write(batch)?,
         }
+        Ok(())
     }
 
     /// Writes what the format puts at the end; returns the bytes of the file.
-    pub fn finish(self) -> Result<u64, String> {
+    pub fn finish(self) -> Result<u64, WriteError> {
         let stream = match self {
             Encoder::Csv(_, stream) | Encoder::Json(stream) | Encoder::Lines(stream) => stream,
-            Encoder::Parquet(writer) => writer.into_inner().map_err(|e| e.to_string())?,
-            Encoder::Arrow(writer) => writer.into_inner().map_err(|e| e.to_string())?,
+            Encoder::Parquet(writer) => writer.into_inner()?,
+            Encoder::Arrow(writer) => writer.into_inner()?,
         };
-        stream.finish().map_err(|e| e.to_string())
+        Ok(stream.finish()?)
     }
 }

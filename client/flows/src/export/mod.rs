@@ -3,6 +3,7 @@
 mod cells;
 mod csv;
 mod encoder;
+mod error;
 mod json;
 mod lines;
 mod stream;

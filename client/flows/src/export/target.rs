@@ -9,6 +9,7 @@ use arrow::record_batch::RecordBatch;
 use tokio::sync::mpsc;
 
 use super::encoder::{Encoder, Settings};
+use super::error::WriteError;
 use super::stream::{Compression, Sink, Stream};
 use crate::error::FlowError;
 
@@ -95,16 +96,15 @@ struct Pending {
 }
 
 impl Pending {
-    fn create(place: &Path) -> Result<(Self, File), String> {
+    fn create(place: &Path) -> Result<(Self, File), WriteError> {
         let name = place.file_name().unwrap_or_default().to_string_lossy();
         let temporary = folder_of(place).join(format!(".{name}.{}.tmp", uuid::Uuid::new_v4().simple()));
-        let file = File::create(&temporary).map_err(|e| format!("cannot write {}: {e}", temporary.display()))?;
+        let file = File::create(&temporary).map_err(WriteError::file(&temporary))?;
         Ok((Self { temporary, place: place.to_owned() }, file))
     }
 
-    fn publish(self) -> Result<(), String> {
-        std::fs::rename(&self.temporary, &self.place)
-            .map_err(|e| format!("cannot write {}: {e}", self.place.display()))?;
+    fn publish(self) -> Result<(), WriteError> {
+        std::fs::rename(&self.temporary, &self.place).map_err(WriteError::file(&self.place))?;
         // The rename itself is on disk once the folder is. A folder that cannot be synced is no reason to fail.
         let _ = File::open(folder_of(&self.place)).and_then(|folder| folder.sync_all());
         Ok(())
@@ -153,10 +153,11 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn run(&mut self, steps: &mut mpsc::Receiver<Step>) -> Result<(), String> {
+    fn run(&mut self, steps: &mut mpsc::Receiver<Step>) -> Result<(), WriteError> {
         let parts = matches!(self.target, Target::Folder(_));
         if let Target::Folder(folder) = &self.target {
-            std::fs::create_dir_all(folder).map_err(|e| format!("cannot make the folder {}: {e}", folder.display()))?;
+            let failed = |error| WriteError::Folder { path: folder.clone(), error };
+            std::fs::create_dir_all(folder).map_err(failed)?;
         }
         let mut scratch = Vec::new();
         while let Some(step) = steps.blocking_recv() {
@@ -185,36 +186,35 @@ impl Writer<'_> {
                 }
             }
         }
-        Err("the export was stopped".to_owned())
+        Err(WriteError::Stopped)
     }
 
-    fn open(&mut self) -> Result<(), String> {
-        let cannot = |path: &Path, e: std::io::Error| format!("cannot write {}: {e}", path.display());
+    fn open(&mut self) -> Result<(), WriteError> {
         let (sink, pending) = match &self.target {
             Target::Stdout => match self.stdout.take() {
                 Some(out) => (Sink::to_writer(out, self.closed.clone()), None),
-                None => return Err("standard output takes one file only".to_owned()),
+                None => return Err(WriteError::OneFile),
             },
             Target::Device(path) => {
-                let file = File::options().write(true).open(path).map_err(|e| cannot(path, e))?;
-                (Sink::to_file(file).map_err(|e| cannot(path, e))?, None)
+                let file = File::options().write(true).open(path).map_err(WriteError::file(path))?;
+                (Sink::to_file(file).map_err(WriteError::file(path))?, None)
             }
             Target::File(path) => {
                 let (pending, file) = Pending::create(path)?;
-                (Sink::to_file(file).map_err(|e| cannot(path, e))?, Some(pending))
+                (Sink::to_file(file).map_err(WriteError::file(path))?, Some(pending))
             }
             Target::Folder(folder) => {
                 let path = folder.join(part_name(self.exported.files, self.settings));
                 let (pending, file) = Pending::create(&path)?;
-                (Sink::to_file(file).map_err(|e| cannot(&path, e))?, Some(pending))
+                (Sink::to_file(file).map_err(WriteError::file(&path))?, Some(pending))
             }
         };
-        let stream = Stream::new(sink, self.settings.compression).map_err(|e| e.to_string())?;
+        let stream = Stream::new(sink, self.settings.compression)?;
         self.open = Some((Encoder::new(self.settings, stream)?, pending));
         Ok(())
     }
 
-    fn close(&mut self) -> Result<(), String> {
+    fn close(&mut self) -> Result<(), WriteError> {
         if let Some((encoder, pending)) = self.open.take() {
             self.exported.bytes += encoder.finish()?;
             self.exported.files += 1;
@@ -223,7 +223,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn publish(&mut self) -> Result<(), String> {
+    fn publish(&mut self) -> Result<(), WriteError> {
         if let Target::Folder(folder) = &self.target {
             remove_parts_from(folder, self.exported.files)?;
         }
@@ -241,13 +241,13 @@ fn part_name(number: u64, settings: &Settings) -> String {
 }
 
 /// With --force, parts of an earlier and longer export would be read together with the new ones.
-fn remove_parts_from(folder: &Path, first: u64) -> Result<(), String> {
-    let entries = std::fs::read_dir(folder).map_err(|e| format!("cannot read {}: {e}", folder.display()))?;
+fn remove_parts_from(folder: &Path, first: u64) -> Result<(), WriteError> {
+    let entries = std::fs::read_dir(folder).map_err(|error| WriteError::Listing { path: folder.to_owned(), error })?;
     for entry in entries.flatten() {
         let name = entry.file_name();
         let number = name.to_str().and_then(|n| n.strip_prefix("part-")?.split_once('.')?.0.parse::<u64>().ok());
         if number.is_some_and(|n| n >= first) {
-            std::fs::remove_file(entry.path()).map_err(|e| format!("cannot remove {}: {e}", entry.path().display()))?;
+            std::fs::remove_file(entry.path()).map_err(|error| WriteError::Removal { path: entry.path(), error })?;
         }
     }
     Ok(())

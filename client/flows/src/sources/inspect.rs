@@ -191,7 +191,7 @@ fn text(
         (SourceFormat::Lines { encoding: options.encoding }, 0, 0)
     } else {
         let dialect = options.dialect(kind);
-        let header = read_header(start, &dialect, last).map_err(wrong)?;
+        let header = read_header(start, &dialect, last).map_err(|e| wrong(e.to_string()))?;
         let columns = if dialect.header { header.names } else { named_by_schema(name, header.names, options)? };
         (SourceFormat::Csv { dialect, columns }, header.data_start, header.lines)
     };

@@ -1,7 +1,7 @@
 //! Grouping: the states of every shard's groups, into partitions by the hash of the keys; the final rows of every partition;
 //! and, where these were several tasks' work, their sorting by the keys.
 
-use shardmill_common::counters::Counters;
+use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::aggregate::{
     AggregatePhase, AggregateSpec, AggregateTask, MergeGroupsTask, aggregated_schema,
@@ -11,11 +11,12 @@ use shardmill_common::manifest::Manifest;
 use shardmill_common::schema::Schema;
 use shardmill_common::shared::Shared;
 use shardmill_common::task::{PartitionSize, PartitionSizes, TaskRange, TaskSpec};
+use shardmill_common::unfit::Unfit;
 
 use super::dedup::Progress;
 use super::plan::{
-    Draft, Next, ResolvedJob, ShardAt, StageView, each_group, find, groups_of, inputs_of, made_shards, neighbours,
-    outputs, task_of, whole,
+    Draft, Next, READ_AHEAD, ResolvedJob, ShardAt, StageView, each_group, find, groups_of, inputs_of, made_shards,
+    neighbours, outputs, task_of, whole,
 };
 use super::sort::{bytes_in_memory, sort_stages};
 use crate::jobs::Planner;
@@ -31,13 +32,13 @@ const MOST_PARTITIONS: u64 = 1024;
 const TASK_BYTES: u64 = 16 << 20;
 
 impl Planner for AggregateSpec {
-    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
-        let input = job.inputs.first().ok_or("the input is missing")?;
+    fn check(&self, job: &ResolvedJob) -> Result<(), Unfit> {
+        let input = job.input()?;
         result_schema(self, input).map(|_| ())
     }
 
     fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-        let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+        let input = job.input()?;
         let schema = result_schema(self, input).map_err(Failure::bad_input)?;
         let publish = |shards: Vec<ShardAt>| {
             let shards = shards.into_iter().map(|shard| shard.entry).collect();
@@ -73,9 +74,11 @@ impl Planner for AggregateSpec {
     fn counters<'a>(&self, _job: &ResolvedJob, _sum: Counters, stages: &dyn Fn() -> Vec<StageView<'a>>) -> Counters {
         let stages = stages();
         let mut counters = Counters::default();
-        for (phase, counter) in [(AggregatePhase::Aggregate, "rows_in"), (AggregatePhase::Groups, "rows_out")] {
+        let counted = [(AggregatePhase::Aggregate, Counter::RowsIn), (AggregatePhase::Groups, Counter::RowsOut)];
+        for (phase, counter) in counted {
             let outputs = stages.iter().filter(|stage| stage.is(phase)).flat_map(StageView::outputs);
-            counters.add(counter, outputs.map(|output| output.counters.get(counter)).sum());
+            let sum = outputs.map(|output| output.counters.get(&counter)).sum();
+            counters.add(counter, sum);
         }
         counters
     }
@@ -98,7 +101,7 @@ impl Planner for AggregateSpec {
     }
 }
 
-fn result_schema(spec: &AggregateSpec, input: &Manifest) -> Result<Schema, String> {
+fn result_schema(spec: &AggregateSpec, input: &Manifest) -> Result<Schema, Unfit> {
     aggregated_schema(&spec.by, &spec.aggregates, &input.schema, &input.reference().to_string())
 }
 
@@ -168,7 +171,7 @@ fn groups_stage(
                 reads: Some(runs).filter(|r| r.to > r.from).into_iter().collect(),
                 objects: Vec::new(),
                 // What is more than a task's share of the memory is done in passes or on disk.
-                memory: bytes.saturating_mul(6).min(256 << 20) + (8 << 20),
+                memory: bytes.saturating_mul(6).min(256 << 20) + READ_AHEAD,
             }
         })
         .collect();

@@ -1,5 +1,6 @@
 //! Plans of aggregates, over inputs that exist on paper only.
 
+use shardmill_common::counters::Counter;
 use shardmill_common::ids::{JobId, ObjectId};
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::aggregate::{Aggregate, Function};
@@ -84,12 +85,12 @@ fn output_of(kind: &TaskKind, bytes: u64) -> TaskOutput {
     let mut output = TaskOutput::default();
     match kind {
         TaskKind::Aggregate(task) => {
-            output.counters.add("rows_in", 100);
+            output.counters.add(Counter::RowsIn, 100);
             output.shuffle = Some(vec![PartitionSize { rows: 1, bytes }; 2 * task.partitions as usize]);
         }
         TaskKind::MergeGroups(_) | TaskKind::Merge(_) => {
-            output.counters.add("rows_in", 7);
-            output.counters.add("rows_out", 7);
+            output.counters.add(Counter::RowsIn, 7);
+            output.counters.add(Counter::RowsOut, 7);
             output.shard = Some(entry(7, 10));
         }
         other => panic!("{other:?}"),
@@ -106,7 +107,7 @@ fn few_groups_are_one_task_and_need_no_sort() {
     let (stages, published, counters) = run(&["s"], &[(500, 9_000), (0, 50), (400, 9_000)], 1_000);
     // Small shards are read by one task.
     assert_eq!(names(&stages), [("aggregate", 1), ("groups", 1)]);
-    assert_eq!((counters.get("rows_in"), counters.get("rows_out")), (100, 7));
+    assert_eq!((counters.get(&Counter::RowsIn), counters.get(&Counter::RowsOut)), (100, 7));
     let TaskKind::MergeGroups(task) = &stages[1].1[0].kind else { panic!("{stages:?}") };
     assert_eq!((task.of, task.partitions, task.sorted), (1, (0, 1), true));
     assert_eq!(task.sizes.0, [PartitionSize { rows: 1, bytes: 1_000 }]);
@@ -119,7 +120,7 @@ fn many_groups_are_several_tasks_and_sorted_afterwards() {
     let (stages, published, counters) = run(&["s"], &[(1_000_000, 20 << 20); 8], 1 << 20);
     // 320 MB in memory, 64 partitions, 16 MB each.
     assert_eq!(names(&stages), [("aggregate", 8), ("groups", 64), ("sort", 1)]);
-    assert_eq!((counters.get("rows_in"), counters.get("rows_out")), (800, 64 * 7));
+    assert_eq!((counters.get(&Counter::RowsIn), counters.get(&Counter::RowsOut)), (800, 64 * 7));
     let mut covered = 0;
     for task in &stages[1].1 {
         let TaskKind::MergeGroups(task) = &task.kind else { panic!("{task:?}") };
@@ -139,7 +140,7 @@ fn everything_is_one_group_and_nothing_too() {
     let (stages, published, counters) = run(&[], &[(0, 10)], 0);
     assert_eq!(names(&stages), [("groups", 1)]);
     assert!(stages[0].1[0].reads.is_empty());
-    assert_eq!((published.drafts[0].shards.len(), counters.get("rows_in")), (1, 0));
+    assert_eq!((published.drafts[0].shards.len(), counters.get(&Counter::RowsIn)), (1, 0));
     let (stages, published, _) = run(&["s"], &[], 0);
     assert!(stages.is_empty() && published.drafts[0].shards.is_empty());
     assert_eq!(published.drafts[0].schema.names_joined(), "s, n, mean, different");

@@ -6,6 +6,7 @@ use shardmill_common::rules::{Rule, RuleStatistics, shape_after};
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::shared::Shared;
 use shardmill_common::task::{TaskRange, TaskSpec};
+use shardmill_common::unfit::Unfit;
 
 use super::plan::{
     Draft, Next, ResolvedJob, ShardAt, StageView, each_group, find, groups_of, inputs_of, joined_schema, output,
@@ -15,13 +16,13 @@ use crate::jobs::Planner;
 use crate::jobs::outline::{Outline, groups, number, read_all, shards};
 
 impl Planner for CleanSpec {
-    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
-        let input = job.inputs.first().ok_or("the input is missing")?;
-        self.rules.check(&input.schema)
+    fn check(&self, job: &ResolvedJob) -> Result<(), Unfit> {
+        let input = job.input()?;
+        Ok(self.rules.check(&input.schema)?)
     }
 
     fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-        let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+        let input = job.input()?;
         let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
         let rules = &self.rules.rules;
         let name = input.reference().to_string();

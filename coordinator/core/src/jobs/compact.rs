@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeFrom;
 
-use shardmill_common::counters::Counters;
+use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::ObjectId;
 use shardmill_common::kinds::compact::{CompactPhase, CompactSpec, CompactTask};
@@ -31,7 +31,7 @@ const WORTH_IT: usize = 4;
 
 impl Planner for CompactSpec {
     fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-        let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+        let input = job.input()?;
         match compact_stages(&stored(job), &input.schema, stages)? {
             Progress::Next(next) => Ok(next),
             Progress::Finished(shards) => {
@@ -63,10 +63,10 @@ impl Planner for CompactSpec {
         let rows = job.inputs.iter().map(|m| m.rows()).sum();
         let shards = job.inputs.iter().map(|m| m.shards.len() as u64).sum();
         let mut counters = Counters::default();
-        counters.add("rows_in", rows);
-        counters.add("rows_out", rows);
-        counters.add("shards_in", shards);
-        counters.add("shards_out", ends_of(&stored(job)).len() as u64);
+        counters.add(Counter::RowsIn, rows);
+        counters.add(Counter::RowsOut, rows);
+        counters.add(Counter::ShardsIn, shards);
+        counters.add(Counter::ShardsOut, ends_of(&stored(job)).len() as u64);
         counters
     }
 }

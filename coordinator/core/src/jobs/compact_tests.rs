@@ -1,5 +1,6 @@
 //! Which shards are compacted, and where they come to stand.
 
+use shardmill_common::counters::Counter;
 use shardmill_common::ids::{JobId, ObjectId};
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::manifest::{Manifest, ObjectRef, ShardEntry};
@@ -52,7 +53,10 @@ fn neighbours_become_one_and_the_others_stay_in_their_places() {
     let rows: Vec<u64> = publication.drafts[0].shards.iter().map(|s| s.stored_rows).collect();
     assert_eq!(rows, [12, 3, 45, 6]);
     let counters = spec.counters(&job, Counters::default(), &Vec::new);
-    assert_eq!((counters.get("rows_in"), counters.get("shards_in"), counters.get("shards_out")), (21, 7, 4));
+    assert_eq!(
+        (counters.get(&Counter::RowsIn), counters.get(&Counter::ShardsIn), counters.get(&Counter::ShardsOut)),
+        (21, 7, 4)
+    );
 }
 
 #[test]

@@ -5,15 +5,32 @@ use shardmill_common::failure::Failure;
 use shardmill_common::kinds::compare::{CompareSpec, How, Matching, MergedColumn, Validate};
 use shardmill_common::kinds::dedup::HashColumn;
 use shardmill_common::manifest::Manifest;
+use shardmill_common::name::DatasetRef;
 use shardmill_common::schema::{DataType, Field, Schema};
+use shardmill_common::unfit::{OwnUnfit, Role, Unfit};
 
 use super::pairs::{Pairs, Progress, check_names, key_columns, shuffled};
 use super::plan::{Draft, Next, ResolvedJob, StageView};
 use crate::jobs::Planner;
 use crate::jobs::outline::Outline;
 
+/// What is wrong with a comparison alone.
+#[derive(Debug, thiserror::Error)]
+enum CompareUnfit {
+    #[error("{left} and {right} share no column: {left} has {left_columns}; {right} has {right_columns}")]
+    NothingShared { left: DatasetRef, left_columns: String, right: DatasetRef, right_columns: String },
+    #[error("an input has a column `_merge`, which is the name of the indicator: rename it first")]
+    Indicator,
+    #[error("the key column `{0}` has the name of a column of the report: rename it first")]
+    Reserved(&'static str),
+    #[error("the two sides share no column besides the keys: there is nothing that could have changed")]
+    NothingToChange,
+}
+
+impl OwnUnfit for CompareUnfit {}
+
 impl Planner for CompareSpec {
-    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
+    fn check(&self, job: &ResolvedJob) -> Result<(), Unfit> {
         plan(self, job).map(|_| ())
     }
 
@@ -38,8 +55,10 @@ impl Planner for CompareSpec {
 }
 
 /// What follows from the spec and the two schemas.
-pub fn plan<'a>(spec: &CompareSpec, job: &'a ResolvedJob) -> Result<Pairs<'a>, String> {
-    let [left, right] = job.inputs.as_slice() else { return Err("a comparison has two inputs".into()) };
+pub fn plan<'a>(spec: &CompareSpec, job: &'a ResolvedJob) -> Result<Pairs<'a>, Unfit> {
+    let [left, right] = job.inputs.as_slice() else {
+        return Err(Unfit::Inputs { kind: "a comparison", wanted: 2, found: job.inputs.len() });
+    };
     let (keys, _) = key_columns(&on(spec, left, right)?, left, right, false)?;
     let driver_is_left = spec.how != How::Right || spec.changes;
     let is_key = |name: &str| keys.iter().any(|k| k.name == name);
@@ -74,19 +93,20 @@ pub fn plan<'a>(spec: &CompareSpec, job: &'a ResolvedJob) -> Result<Pairs<'a>, S
 }
 
 /// The columns to compare by, which both sides have under one name.
-fn on(spec: &CompareSpec, left: &Manifest, right: &Manifest) -> Result<Vec<(String, String)>, String> {
+fn on(spec: &CompareSpec, left: &Manifest, right: &Manifest) -> Result<Vec<(String, String)>, Unfit> {
     let names: Vec<String> = match &spec.on {
-        Some(on) if on.is_empty() => return Err("no key column is named".into()),
+        Some(on) if on.is_empty() => return Err(Unfit::NoneNamed(Role::Key)),
         Some(on) => on.clone(),
         None => left.schema.names().filter(|n| right.schema.get(n).is_some()).map(str::to_owned).collect(),
     };
     if names.is_empty() {
-        let (l, r) = (left.reference(), right.reference());
-        return Err(format!(
-            "{l} and {r} share no column: {l} has {}; {r} has {}",
-            left.schema.names_joined(),
-            right.schema.names_joined()
-        ));
+        return Err(CompareUnfit::NothingShared {
+            left: left.reference(),
+            left_columns: left.schema.names_joined(),
+            right: right.reference(),
+            right_columns: right.schema.names_joined(),
+        }
+        .into());
     }
     Ok(names.into_iter().map(|name| (name.clone(), name)).collect())
 }
@@ -97,7 +117,7 @@ fn merged_columns(
     left: &Manifest,
     right: &Manifest,
     driver_is_left: bool,
-) -> Result<Vec<MergedColumn>, String> {
+) -> Result<Vec<MergedColumn>, Unfit> {
     let key = |name: &str| keys.iter().find(|k| k.name == name);
     let mut columns: Vec<MergedColumn> = Vec::new();
     for field in &left.schema.fields {
@@ -124,14 +144,14 @@ fn merged_columns(
         columns.push(MergedColumn { name, dtype: field.dtype, driver, other });
     }
     if columns.iter().any(|c| c.name == "_merge") {
-        return Err("an input has a column `_merge`, which is the name of the indicator: rename it first".into());
+        return Err(CompareUnfit::Indicator.into());
     }
     check_names(&columns, &spec.suffixes)?;
     Ok(columns)
 }
 
 /// Keys, then the other shared columns, each with the type both sides are compared in.
-fn changed_columns(keys: &[HashColumn], left: &Manifest, right: &Manifest) -> Result<Vec<MergedColumn>, String> {
+fn changed_columns(keys: &[HashColumn], left: &Manifest, right: &Manifest) -> Result<Vec<MergedColumn>, Unfit> {
     let both = |name: &str, dtype| MergedColumn {
         name: name.to_owned(),
         dtype,
@@ -142,7 +162,7 @@ fn changed_columns(keys: &[HashColumn], left: &Manifest, right: &Manifest) -> Re
         keys.iter().map(|k| both(&k.name, k.dtype.unwrap_or(DataType::String))).collect();
     for reserved in ["column", "left", "right"] {
         if keys.iter().any(|k| k.name == reserved) {
-            return Err(format!("the key column `{reserved}` has the name of a column of the report: rename it first"));
+            return Err(CompareUnfit::Reserved(reserved).into());
         }
     }
     for field in left.schema.fields.iter().filter(|f| !keys.iter().any(|k| k.name == f.name)) {
@@ -151,7 +171,7 @@ fn changed_columns(keys: &[HashColumn], left: &Manifest, right: &Manifest) -> Re
         }
     }
     if columns.len() == keys.len() {
-        return Err("the two sides share no column besides the keys: there is nothing that could have changed".into());
+        return Err(CompareUnfit::NothingToChange.into());
     }
     Ok(columns)
 }

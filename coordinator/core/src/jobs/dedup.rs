@@ -1,6 +1,6 @@
 //! Deduplication: hash every row where it lies, find duplicates among the hashes, drop the losers by deletion vectors.
 
-use shardmill_common::counters::Counters;
+use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::dedup::{
     DedupPhase, DedupSpec, DropTask, DuplicatesTask, HashColumn, HashPlan, HashTask, Keep,
@@ -9,22 +9,23 @@ use shardmill_common::phase::Phase;
 use shardmill_common::schema::Schema;
 use shardmill_common::shared::Shared;
 use shardmill_common::task::{TaskRange, TaskSpec};
+use shardmill_common::unfit::{Role, Unfit};
 
 use super::plan::{
-    Draft, Next, ResolvedJob, ShardAt, StageView, coalesce, each_group, find, groups_of, inputs_of, output, outputs,
-    partition_sums, partitions_for, reduce_target, rows_of, task_of, whole,
+    Draft, Next, READ_AHEAD, ResolvedJob, ShardAt, StageView, coalesce, each_group, find, groups_of, inputs_of, output,
+    outputs, partition_sums, partitions_for, reduce_target, rows_of, task_of, whole,
 };
 use crate::jobs::Planner;
 use crate::jobs::outline::{Outline, groups, listed, number, read_all};
 
 impl Planner for DedupSpec {
-    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
-        let input = job.inputs.first().ok_or("the input is missing")?;
+    fn check(&self, job: &ResolvedJob) -> Result<(), Unfit> {
+        let input = job.input()?;
         check_keys(self.options.keys.as_deref(), &input.schema, &input.reference().to_string())
     }
 
     fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-        let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+        let input = job.input()?;
         let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
         let Some(hash_stage) = find(stages, DedupPhase::Hash) else {
             return Ok(hash_stage(&shards, &input.schema, self.options.keys.as_deref(), Vec::new()));
@@ -43,9 +44,9 @@ impl Planner for DedupSpec {
     /// From the counters of all tasks together.
     fn counters<'a>(&self, _job: &ResolvedJob, sum: Counters, _stages: &dyn Fn() -> Vec<StageView<'a>>) -> Counters {
         let mut counters = Counters::default();
-        counters.add("rows_in", sum.get("rows_in"));
-        counters.add("duplicates", sum.get("duplicates"));
-        counters.add("rows_out", sum.get("rows_in").saturating_sub(sum.get("duplicates")));
+        counters.add(Counter::RowsIn, sum.get(&Counter::RowsIn));
+        counters.add(Counter::Duplicates, sum.get(&Counter::Duplicates));
+        counters.add(Counter::RowsOut, sum.get(&Counter::RowsIn).saturating_sub(sum.get(&Counter::Duplicates)));
         counters
     }
 
@@ -80,17 +81,17 @@ impl Planner for DedupSpec {
 }
 
 /// Keys must be columns, named once.
-pub fn check_keys(keys: Option<&[String]>, schema: &Schema, what: &str) -> Result<(), String> {
+pub fn check_keys(keys: Option<&[String]>, schema: &Schema, what: &str) -> Result<(), Unfit> {
     let Some(keys) = keys else { return Ok(()) };
     if keys.is_empty() {
-        return Err("no key column is named".into());
+        return Err(Unfit::NoneNamed(Role::Key));
     }
     for (n, key) in keys.iter().enumerate() {
         if schema.get(key).is_none() {
-            return Err(format!("{what} has no column `{key}`; its columns are {}", schema.names_joined()));
+            return Err(Unfit::no_column(what, schema, key, Role::Key));
         }
         if keys[..n].contains(key) {
-            return Err(format!("the key column `{key}` is named twice"));
+            return Err(Unfit::Twice { column: key.clone(), role: Role::Key });
         }
     }
     Ok(())
@@ -194,7 +195,7 @@ fn find_stage(hashes: &[(u32, u32)], keep: Keep, stages: &[StageView<'_>]) -> Re
             kind: DuplicatesTask { hashes: hashed.clone(), partitions: (from, to), keep }.into(),
             reads: ranges.clone(),
             objects: Vec::new(),
-            memory: rows * 80 + (4 << 20),
+            memory: rows * 80 + READ_AHEAD,
         })
         .collect();
     let mut keeps: Vec<u32> = hashes.iter().map(|(s, _)| *s).collect();

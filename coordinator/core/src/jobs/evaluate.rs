@@ -12,10 +12,12 @@ use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::ids::JobId;
 use shardmill_common::kinds::evaluate::{AssessTask, EvaluatePhase, EvaluateSpec};
 use shardmill_common::manifest::Manifest;
-use shardmill_common::model::{Assessment, Evaluation, Model, Sums, Target};
+use shardmill_common::model::{Assessment, Evaluation, Model, ModelRef, Sums, Target};
+use shardmill_common::name::DatasetRef;
 use shardmill_common::schema::{DataType, Schema};
 use shardmill_common::shared::Shared;
 use shardmill_common::time::Timestamp;
+use shardmill_common::unfit::{OwnUnfit, Unfit};
 
 use self::metrics::ClassFindings;
 use self::ranking::Ranked;
@@ -26,23 +28,39 @@ use crate::core::Core;
 use crate::jobs::Planner;
 use crate::jobs::outline::{Outline, read_all, shards};
 
+/// What is wrong with an evaluation alone.
+#[derive(Debug, thiserror::Error)]
+enum EvaluateUnfit {
+    #[error("{input} has no rows")]
+    NoRows { input: DatasetRef },
+    #[error("{model} was imported, and the centres of its clusters are not known: it cannot be evaluated")]
+    NoCentres { model: ModelRef },
+    #[error("{model} finds clusters, which have no label such as `{label}`")]
+    ClustersHaveNoLabel { model: ModelRef, label: String },
+    #[error(
+        "{input} has no column `{label}` to compare with; name the column of labels with --label: its columns are {columns}"
+    )]
+    NoLabel { input: DatasetRef, label: String, columns: String },
+    #[error("column `{label}` of {input} is {found}; {model} predicts {wanted}")]
+    LabelType { input: DatasetRef, label: String, found: DataType, model: ModelRef, wanted: String },
+}
+
+impl OwnUnfit for EvaluateUnfit {}
+
 impl Planner for EvaluateSpec {
     fn resolve(&mut self, core: &Core, _facts: &Facts) -> Result<(), Refusal> {
         self.resolved = Some(Box::new(core.pinned(&mut self.model)?));
         Ok(())
     }
 
-    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
-        let input = job.inputs.first().ok_or("the input is missing")?;
-        let model = self.resolved.as_deref().ok_or("the model is missing")?;
+    fn check(&self, job: &ResolvedJob) -> Result<(), Unfit> {
+        let input = job.input()?;
+        let model = self.resolved.as_deref().ok_or(Unfit::ModelMissing)?;
         if input.rows() == 0 {
-            return Err(format!("{} has no rows", input.reference()));
+            return Err(EvaluateUnfit::NoRows { input: input.reference() }.into());
         }
         if model.graph().is_some() && matches!(model.target, Target::Cluster { .. }) {
-            return Err(format!(
-                "{} was imported, and the centres of its clusters are not known: it cannot be evaluated",
-                model.reference()
-            ));
+            return Err(EvaluateUnfit::NoCentres { model: model.reference() }.into());
         }
         match &self.served {
             None => check_features(model, input)?,
@@ -52,7 +70,7 @@ impl Planner for EvaluateSpec {
     }
 
     fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-        let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+        let input = job.input()?;
         let model = self.resolved.as_deref().ok_or_else(|| Failure::internal("the model is missing"))?;
         let Some(assess) = find(stages, EvaluatePhase::Assess) else {
             return Ok(assess_stage(self, model, input));
@@ -100,20 +118,19 @@ impl Planner for EvaluateSpec {
     }
 }
 
-fn check_label(spec: &EvaluateSpec, model: &Model, input: &Manifest) -> Result<(), String> {
+fn check_label(spec: &EvaluateSpec, model: &Model, input: &Manifest) -> Result<(), Unfit> {
     let Some(trained) = model.target.label() else {
         return match &spec.label {
             None => Ok(()),
-            Some(label) => Err(format!("{} finds clusters, which have no label such as `{label}`", model.reference())),
+            Some(label) => {
+                Err(EvaluateUnfit::ClustersHaveNoLabel { model: model.reference(), label: label.clone() }.into())
+            }
         };
     };
     let name = spec.label.as_ref().unwrap_or(&trained.column);
     let found = column_type(name, &input.schema).ok_or_else(|| {
-        format!(
-            "{} has no column `{name}` to compare with; name the column of labels with --label: its columns are {}",
-            input.reference(),
-            input.schema.names_joined()
-        )
+        let (input, columns) = (input.reference(), input.schema.names_joined());
+        EvaluateUnfit::NoLabel { input, label: name.clone(), columns }
     })?;
     let fits = match &model.target {
         Target::Number { .. } => found.is_numeric() || found == trained.dtype,
@@ -126,7 +143,8 @@ fn check_label(spec: &EvaluateSpec, model: &Model, input: &Manifest) -> Result<(
         Target::Number { .. } => "numbers".to_owned(),
         Target::Class { .. } | Target::Cluster { .. } => format!("classes of type {}", trained.dtype),
     };
-    Err(format!("column `{name}` of {} is {found}; {} predicts {wanted}", input.reference(), model.reference()))
+    let (input, model, label) = (input.reference(), model.reference(), name.clone());
+    Err(EvaluateUnfit::LabelType { input, label, found, model, wanted }.into())
 }
 
 fn column_type(name: &str, schema: &Schema) -> Option<DataType> {

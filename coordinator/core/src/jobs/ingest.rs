@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use shardmill_common::counters::Counters;
+use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::kinds::dedup::{DedupPhase, HashColumn, HashPlan};
 use shardmill_common::kinds::ingest::{ChunkPlace, IngestPhase, IngestSpec, ParseResult, ParseTask, SourceFormat};
@@ -13,6 +13,7 @@ use shardmill_common::rules::{Rule, RuleStatistics};
 use shardmill_common::schema::Schema;
 use shardmill_common::shared::Shared;
 use shardmill_common::task::{Task, TaskKind, TaskOutput, TaskSpec};
+use shardmill_common::unfit::{OwnUnfit, Unfit};
 
 use super::clean::{Statistics, gather_statistics, schema_after};
 use super::compact::{compact_stages, is_worth_it};
@@ -26,6 +27,19 @@ use crate::jobs::Planner;
 
 /// A guess at the bytes of a row of text, to choose the number of partitions before any row was counted.
 const BYTES_PER_ROW: u64 = 50;
+
+/// What is wrong with an ingest alone.
+#[derive(Debug, thiserror::Error)]
+enum IngestUnfit {
+    #[error("the checksum of {source_name} is none: `{}`", checksum.escape_debug())]
+    Checksum { source_name: String, checksum: String },
+    #[error("the sources have no columns")]
+    NoColumns,
+    #[error("a chunk names source {0}, which is not there")]
+    NoSource(u32),
+}
+
+impl OwnUnfit for IngestUnfit {}
 
 impl Planner for IngestSpec {
     fn resolve(&mut self, core: &Core, _facts: &Facts) -> Result<(), Refusal> {
@@ -44,16 +58,17 @@ impl Planner for IngestSpec {
         Ok(())
     }
 
-    fn check(&self, _job: &ResolvedJob) -> Result<(), String> {
+    fn check(&self, _job: &ResolvedJob) -> Result<(), Unfit> {
         if let Some(odd) = self.sources.iter().find(|s| !s.checksum.bytes().all(|b| b.is_ascii_alphanumeric())) {
-            return Err(format!("the checksum of {} is none: `{}`", odd.name, odd.checksum.escape_debug()));
+            let (source_name, checksum) = (odd.name.clone(), odd.checksum.clone());
+            return Err(IngestUnfit::Checksum { source_name, checksum }.into());
         }
         if self.schema.is_empty() {
-            return Err("the sources have no columns".into());
+            return Err(IngestUnfit::NoColumns.into());
         }
         for chunk in &self.chunks {
             if chunk.source as usize >= self.sources.len() {
-                return Err("a chunk names a source that is not there".into());
+                return Err(IngestUnfit::NoSource(chunk.source).into());
             }
         }
         if let Some(rules) = &self.clean {
@@ -118,19 +133,19 @@ impl Planner for IngestSpec {
             sum.merge(&p.output.counters);
         }
         let mut counters = Counters::default();
-        counters.add("files", self.sources.len() as u64);
-        counters.add("rows", sum.get("rows_read").saturating_sub(sum.get("rejected")));
-        counters.add("rejected", sum.get("rejected"));
-        for (name, n) in &sum.0 {
-            if name.contains('/') {
-                counters.add(name.as_str(), *n);
+        counters.add(Counter::Files, self.sources.len() as u64);
+        counters.add(Counter::Rows, sum.get(&Counter::RowsRead).saturating_sub(sum.get(&Counter::Rejected)));
+        counters.add(Counter::Rejected, sum.get(&Counter::Rejected));
+        for (counter, n) in &sum.0 {
+            if counter.parts().1.is_some() {
+                counters.add(counter.clone(), *n);
             }
         }
         if self.dedup.is_some() {
             let duplicates = find(stages, DedupPhase::Find)
                 .and_then(|s| stages.get(s as usize))
-                .map_or(0, |view| view.outputs().map(|o| o.counters.get("duplicates")).sum());
-            counters.add("duplicates", duplicates);
+                .map_or(0, |view| view.outputs().map(|o| o.counters.get(&Counter::Duplicates)).sum());
+            counters.add(Counter::Duplicates, duplicates);
         }
         counters
     }
@@ -214,7 +229,7 @@ fn finish(
     let mut source_rows = vec![0u64; spec.sources.len()];
     for p in parsed.values() {
         if let Some(sum) = source_rows.get_mut(p.spec.chunk.source as usize) {
-            *sum += p.output.counters.get("rows_read");
+            *sum += p.output.counters.get(&Counter::RowsRead);
         }
     }
     Ok(Next::publish(Publication { drafts, source_rows, ..Default::default() }))
@@ -298,8 +313,8 @@ fn check_rejects(
     parsed: &BTreeMap<u32, Parsed<'_>>,
     reports: &BTreeMap<u32, ParseResult>,
 ) -> Result<(), Failure> {
-    let sum = |name: &str| -> u64 { parsed.values().map(|p| p.output.counters.get(name)).sum() };
-    let (rejected, read) = (sum("rows_unreadable"), sum("rows_read"));
+    let sum = |counter| -> u64 { parsed.values().map(|p| p.output.counters.get(&counter)).sum() };
+    let (rejected, read) = (sum(Counter::RowsUnreadable), sum(Counter::RowsRead));
     if !spec.max_rejects.is_exceeded(rejected, read) {
         return Ok(());
     }

@@ -4,14 +4,16 @@
 //! A small other side is sent to where the driving one lies and looked up there. Two large sides are shuffled, as hashes
 //! and positions, and meet as in a comparison. Both ways give the same rows in the same order.
 
-use shardmill_common::counters::Counters;
+use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::compare::{How, Matching, MergedColumn, Validate};
 use shardmill_common::kinds::dedup::HashColumn;
 use shardmill_common::kinds::join::{JoinHow, JoinPhase, JoinSpec, LookupTask};
 use shardmill_common::manifest::{Manifest, ShardEntry};
+use shardmill_common::name::DatasetRef;
 use shardmill_common::schema::{Field, Schema};
 use shardmill_common::shared::Shared;
+use shardmill_common::unfit::{OwnUnfit, Unfit};
 use shardmill_common::units::show_bytes;
 
 use super::pairs::{Pairs, Progress, check_names, key_columns, shuffled};
@@ -30,7 +32,7 @@ pub struct Plan<'a> {
 }
 
 impl Planner for JoinSpec {
-    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
+    fn check(&self, job: &ResolvedJob) -> Result<(), Unfit> {
         plan(self, job).map(|_| ())
     }
 
@@ -61,23 +63,23 @@ impl Planner for JoinSpec {
             }
         }
         let mut counters = Counters::default();
-        counters.add("rows_in", job.inputs.iter().map(Manifest::rows).sum());
+        counters.add(Counter::RowsIn, job.inputs.iter().map(Manifest::rows).sum());
         let rows_out = match self.how {
             JoinHow::Semi | JoinHow::Anti => {
-                job.inputs.first().map_or(0, Manifest::rows).saturating_sub(sum.get("rows_dropped"))
+                job.inputs.first().map_or(0, Manifest::rows).saturating_sub(sum.get(&Counter::RowsDropped))
             }
-            _ => sum.get("rows_out"),
+            _ => sum.get(&Counter::RowsOut),
         };
-        counters.add("rows_out", rows_out);
-        let shown: &[&str] = match self.how {
-            JoinHow::Inner => &["both"],
-            JoinHow::Left => &["both", "left_only"],
-            JoinHow::Right => &["both", "right_only"],
-            JoinHow::Outer => &["both", "left_only", "right_only"],
+        counters.add(Counter::RowsOut, rows_out);
+        let shown: &[Counter] = match self.how {
+            JoinHow::Inner => &[Counter::Both],
+            JoinHow::Left => &[Counter::Both, Counter::LeftOnly],
+            JoinHow::Right => &[Counter::Both, Counter::RightOnly],
+            JoinHow::Outer => &[Counter::Both, Counter::LeftOnly, Counter::RightOnly],
             JoinHow::Semi | JoinHow::Anti => &[],
         };
-        for name in shown {
-            counters.add(*name, sum.get(name));
+        for counter in shown {
+            counters.add(counter.clone(), sum.get(counter));
         }
         counters
     }
@@ -124,10 +126,12 @@ impl Planner for JoinSpec {
     }
 }
 
-pub fn plan<'a>(spec: &JoinSpec, job: &'a ResolvedJob) -> Result<Plan<'a>, String> {
-    let [left, right] = job.inputs.as_slice() else { return Err("a join has two inputs".into()) };
+pub fn plan<'a>(spec: &JoinSpec, job: &'a ResolvedJob) -> Result<Plan<'a>, Unfit> {
+    let [left, right] = job.inputs.as_slice() else {
+        return Err(Unfit::Inputs { kind: "a join", wanted: 2, found: job.inputs.len() });
+    };
     if spec.on.is_empty() {
-        return Err(no_key(left, right));
+        return Err(NoKey::of(left, right).into());
     }
     let (left_keys, right_keys) = key_columns(&spec.on, left, right, spec.numbers_match_text)?;
     let driver_is_left = spec.how != JoinHow::Right;
@@ -167,17 +171,27 @@ pub fn plan<'a>(spec: &JoinSpec, job: &'a ResolvedJob) -> Result<Plan<'a>, Strin
     })
 }
 
-fn no_key(left: &Manifest, right: &Manifest) -> String {
-    let (l, r) = (left.reference(), right.reference());
-    let shared: Vec<&str> = left.schema.names().filter(|n| right.schema.get(n).is_some()).collect();
-    if shared.is_empty() {
-        format!(
-            "name the key columns with --on LEFT=RIGHT: {l} has {}; {r} has {}",
-            left.schema.names_joined(),
-            right.schema.names_joined()
-        )
-    } else {
-        format!("name the key columns with --on: {l} and {r} both have {}", shared.join(", "))
+/// A join of which nothing says by what.
+#[derive(Debug, thiserror::Error)]
+enum NoKey {
+    #[error("name the key columns with --on LEFT=RIGHT: {left} has {left_columns}; {right} has {right_columns}")]
+    NothingShared { left: DatasetRef, left_columns: String, right: DatasetRef, right_columns: String },
+    #[error("name the key columns with --on: {left} and {right} both have {shared}")]
+    Shared { left: DatasetRef, right: DatasetRef, shared: String },
+}
+
+impl OwnUnfit for NoKey {}
+
+impl NoKey {
+    fn of(left: &Manifest, right: &Manifest) -> Self {
+        let shared: Vec<&str> = left.schema.names().filter(|n| right.schema.get(n).is_some()).collect();
+        let (shared, l, r) = (shared.join(", "), &left.schema, &right.schema);
+        let (left, right) = (left.reference(), right.reference());
+        if shared.is_empty() {
+            NoKey::NothingShared { left, left_columns: l.names_joined(), right, right_columns: r.names_joined() }
+        } else {
+            NoKey::Shared { left, right, shared }
+        }
     }
 }
 
@@ -193,7 +207,7 @@ fn merged_columns(
     keys: &[HashColumn],
     left: &Manifest,
     right: &Manifest,
-) -> Result<Vec<MergedColumn>, String> {
+) -> Result<Vec<MergedColumn>, Unfit> {
     let driver_is_left = spec.how != JoinHow::Right;
     let is_shared_key = |name: &str| spec.on.iter().any(|(l, r)| l == name && r == name);
     let clashes =

@@ -1,5 +1,6 @@
 //! Plans of joins, over inputs that exist on paper only.
 
+use shardmill_common::counters::Counter;
 use shardmill_common::ids::{JobId, ObjectId};
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::join::TooLarge;
@@ -73,7 +74,7 @@ fn columns_are_named_as_pandas_names_them() {
 fn what_cannot_be_joined_is_refused() {
     let refused = |on: &[(&str, &str)], suffixes: (&str, &str)| {
         let spec = JoinSpec { suffixes: (suffixes.0.into(), suffixes.1.into()), ..spec(on, JoinHow::Inner) };
-        spec.check(&job(&spec)).unwrap_err()
+        spec.check(&job(&spec)).unwrap_err().to_string()
     };
     for (on, suffixes, parts) in [
         (&[][..], ("_x", "_y"), &["--on", "both have k, v"][..]),
@@ -136,7 +137,7 @@ fn sides_are_shuffled_where_a_worker_cannot_hold_the_small_one() {
     assert!(lookups.iter().all(|t| t.objects.len() == 4 && matches!(t.kind, TaskKind::Lookup(_))));
     let made = || {
         let mut output = TaskOutput { shard: Some(job.inputs[0].shards[0].clone()), ..Default::default() };
-        output.counters.add("rows_out", 5);
+        output.counters.add(Counter::RowsOut, 5);
         output
     };
     let done = [made(), made()];
@@ -147,7 +148,7 @@ fn sides_are_shuffled_where_a_worker_cannot_hold_the_small_one() {
     let counted = |outputs: &[TaskOutput]| {
         let mut sum = Counters::default();
         outputs.iter().for_each(|o| sum.merge(&o.counters));
-        spec.counters(&job, sum, &|| vec![view("look up", &lookups, outputs)]).get("rows_out")
+        spec.counters(&job, sum, &|| vec![view("look up", &lookups, outputs)]).get(&Counter::RowsOut)
     };
     assert_eq!((counted(&done), counted(&too_large)), (10, 0));
 }
@@ -157,7 +158,8 @@ fn whole_numbers_match_their_text_only_where_that_is_wanted() {
     let keys = |on: (&str, &str), numbers_match_text: bool| {
         let spec = JoinSpec { numbers_match_text, ..spec(&[on], JoinHow::Left) };
         let job = job(&spec);
-        plan(&spec, &job).map(|p| (p.pairs.left_keys[0].dtype, p.pairs.right_keys[0].dtype))
+        let pairs = plan(&spec, &job).map(|p| (p.pairs.left_keys[0].dtype, p.pairs.right_keys[0].dtype));
+        pairs.map_err(|e| e.to_string())
     };
     assert!(keys(("v", "ref"), false).unwrap_err().contains("cast one of them"));
     assert_eq!(keys(("v", "ref"), true), Ok((Some(DataType::String), Some(DataType::String))));

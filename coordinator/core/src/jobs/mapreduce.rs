@@ -3,6 +3,7 @@
 mod check;
 mod stages;
 
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::kinds::compact::CompactTask;
 use shardmill_common::kinds::mapreduce::step::Step;
@@ -11,6 +12,7 @@ use shardmill_common::manifest::{Manifest, ShardEntry};
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::shared::Shared;
 use shardmill_common::task::{ShardRef, TaskRange, TaskSpec};
+use shardmill_common::unfit::Unfit;
 
 use self::stages::{combine_stage, reduce_stage, side_schemas};
 use super::plan::{
@@ -41,8 +43,8 @@ impl Planner for MapReduceSpec {
         Ok(())
     }
 
-    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
-        check::check(self, job)
+    fn check(&self, job: &ResolvedJob) -> Result<(), Unfit> {
+        Ok(check::check(self, job)?)
     }
 
     fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
@@ -147,7 +149,7 @@ fn output_schema(checked: &Checked, schemas: &[Option<&Schema>]) -> Schema {
 }
 
 fn few_enough_skipped(spec: &MapReduceSpec, stages: &[StageView<'_>]) -> Result<(), Failure> {
-    let skipped: u64 = stages.iter().flat_map(StageView::outputs).map(|o| o.counters.get("skipped")).sum();
+    let skipped: u64 = stages.iter().flat_map(StageView::outputs).map(|o| o.counters.get(&Counter::Skipped)).sum();
     if skipped <= spec.work.skip_bad {
         return Ok(());
     }

@@ -29,6 +29,7 @@ use shardmill_common::counters::Counters;
 use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::model::{ModelRef, Round};
+use shardmill_common::unfit::Unfit;
 
 use crate::command::Facts;
 use crate::core::Core;
@@ -41,7 +42,7 @@ pub trait Planner {
     }
 
     /// Whether the job makes sense on these inputs: unknown columns and the like are refused before anything runs.
-    fn check(&self, _job: &ResolvedJob) -> Result<(), String> {
+    fn check(&self, _job: &ResolvedJob) -> Result<(), Unfit> {
         Ok(())
     }
 
@@ -98,7 +99,7 @@ planners! {
 
 /// Whether the job makes sense on its inputs.
 pub fn check(job: &ResolvedJob) -> Result<(), Refusal> {
-    planner(&job.spec).check(job).map_err(Refusal::Invalid)
+    planner(&job.spec).check(job).map_err(Refusal::invalid)
 }
 
 /// What comes after the stages that are done. Small shards are put together and copies are made before anything is published.

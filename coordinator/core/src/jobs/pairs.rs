@@ -9,14 +9,15 @@ use shardmill_common::kinds::compare::{
 };
 use shardmill_common::kinds::dedup::{HashColumn, HashPlan};
 use shardmill_common::manifest::{Manifest, ShardEntry};
-use shardmill_common::schema::{DataType, Schema};
+use shardmill_common::schema::DataType;
 use shardmill_common::shared::Shared;
 use shardmill_common::task::{TaskRange, TaskSpec};
+use shardmill_common::unfit::{Role, TypedColumn, Unfit};
 
 use super::dedup::{self, drop_rows, hash_tasks};
 use super::plan::{
-    Next, ShardAt, StageView, coalesce, each_group, find, groups_of, inputs_of, made_shards, outputs, partition_sums,
-    partitions_for, reduce_target, rows_of, task_of, whole,
+    Next, READ_AHEAD, ShardAt, StageView, coalesce, each_group, find, groups_of, inputs_of, made_shards, outputs,
+    partition_sums, partitions_for, reduce_target, rows_of, task_of, whole,
 };
 use crate::jobs::outline::{Outline, groups, groups_in, listed, number, read_all};
 use crate::jobs::plan::ResolvedJob;
@@ -65,36 +66,26 @@ pub fn key_columns(
     left: &Manifest,
     right: &Manifest,
     numbers_match_text: bool,
-) -> Result<(Vec<HashColumn>, Vec<HashColumn>), String> {
-    let (l, r) = (left.reference(), right.reference());
+) -> Result<(Vec<HashColumn>, Vec<HashColumn>), Unfit> {
     let mut keys = (Vec::new(), Vec::new());
     for (n, (a, b)) in on.iter().enumerate() {
         if on[..n].contains(&(a.clone(), b.clone())) {
-            return Err(format!("the key column {} is named twice", shown(a, b)));
+            return Err(Unfit::Twice { column: shown(a, b), role: Role::Key });
         }
-        let of = |name: &str, which: &dyn std::fmt::Display, schema: &Schema| {
-            schema
-                .get(name)
-                .map(|f| f.dtype)
-                .ok_or_else(|| format!("{which} has no column `{name}`; its columns are {}", schema.names_joined()))
+        let of = |name: &String, side: &Manifest| {
+            let field = side.schema.get(name);
+            field
+                .map(|f| TypedColumn { of: side.reference().to_string(), column: name.clone(), dtype: f.dtype })
+                .ok_or_else(|| Unfit::no_column(side.reference(), &side.schema, name, Role::Key))
         };
-        let (a_type, b_type) = (of(a, &l, &left.schema)?, of(b, &r, &right.schema)?);
+        let (ours, theirs) = (of(a, left)?, of(b, right)?);
+        let (a_type, b_type) = (ours.dtype, theirs.dtype);
         let common = a_type.join(b_type);
         // Numbers meet numbers and dates meet instants; anything else that had to become text would match by accident.
         let by_text = numbers_match_text && (a_type == DataType::Int64 || b_type == DataType::Int64);
         let of_text = a_type == DataType::String || b_type == DataType::String;
         if common == DataType::String && a_type != b_type && !(by_text && of_text) {
-            return Err(if a == b {
-                format!(
-                    "the key column `{a}` is {a_type} in {l} and {b_type} in {r}: cast one of them first (shardmill clean, \
-                     rule `cast`)"
-                )
-            } else {
-                format!(
-                    "the key column `{a}` of {l} is {a_type} and `{b}` of {r} is {b_type}: cast one of them first (shardmill \
-                     clean, rule `cast`)"
-                )
-            });
+            return Err(Unfit::KeyTypes { left: ours, right: theirs });
         }
         keys.0.push(HashColumn { name: a.clone(), dtype: Some(common) });
         keys.1.push(HashColumn { name: b.clone(), dtype: Some(common) });
@@ -103,17 +94,15 @@ pub fn key_columns(
 }
 
 fn shown(left: &str, right: &str) -> String {
-    if left == right { format!("`{left}`") } else { format!("`{left}={right}`") }
+    if left == right { left.to_owned() } else { format!("{left}={right}") }
 }
 
 /// Refuses a result in which two columns would have one name.
-pub fn check_names(columns: &[MergedColumn], suffixes: &(String, String)) -> Result<(), String> {
+pub fn check_names(columns: &[MergedColumn], suffixes: &(String, String)) -> Result<(), Unfit> {
     for (n, column) in columns.iter().enumerate() {
         if columns[..n].iter().any(|c| c.name == column.name) {
-            return Err(format!(
-                "two columns of the result would be named `{}`: choose other --suffixes (they are `{}` and `{}`)",
-                column.name, suffixes.0, suffixes.1
-            ));
+            let (left, right) = suffixes.clone();
+            return Err(Unfit::Suffixes { column: column.name.clone(), left, right });
         }
     }
     Ok(())
@@ -211,7 +200,7 @@ impl Pairs<'_> {
                 .into(),
                 reads: reads.clone(),
                 objects: Vec::new(),
-                memory: rows * 120 + (4 << 20),
+                memory: rows * 120 + READ_AHEAD,
             })
             .collect();
         Ok(Next::stage(PairsPhase::Match, tasks, vec![left.stage]))

@@ -11,6 +11,7 @@ use shardmill_common::name::DatasetName;
 use shardmill_common::phase::Phase;
 use shardmill_common::schema::Schema;
 use shardmill_common::task::{PartitionSize, ShardInput, ShardRef, TaskKind, TaskOutput, TaskRange, TaskSpec};
+use shardmill_common::unfit::OwnUnfit;
 
 /// A job with its inputs as they were when it was accepted: all a planner needs, and all a restart needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,26 @@ pub struct ResolvedJob {
     pub inputs: Vec<Manifest>,
     /// Copies wanted of what it makes.
     pub replicas: u32,
+}
+
+/// A job whose input is not there: the program is at fault.
+#[derive(Debug, thiserror::Error)]
+#[error("the input is missing")]
+pub struct NoInput;
+
+impl OwnUnfit for NoInput {}
+
+impl From<NoInput> for Failure {
+    fn from(missing: NoInput) -> Self {
+        Failure::internal(missing)
+    }
+}
+
+impl ResolvedJob {
+    /// The first input, or the only one.
+    pub fn input(&self) -> Result<&Manifest, NoInput> {
+        self.inputs.first().ok_or(NoInput)
+    }
 }
 
 /// A stage as planners see it: its tasks, with the output of those that are done.
@@ -159,8 +180,11 @@ impl ShardAt {
 }
 
 /// Shards of up to so many bytes are read by one task together: a task for each of many small shards would cost more than its
-/// work.
+/// work. Where there are very many, up to a 64th of them all, within the second number: what groups send each other grows with
+/// the square of how many there are.
 const GROUP_BYTES: u64 = 2 << 20;
+const MOST_GROUP_BYTES: u64 = 8 << 20;
+const GROUPS: u64 = 64;
 
 /// The size of a shard for grouping. Rows that compress very well still take memory, and their numbers room.
 fn size_of(shard: &ShardAt) -> u64 {
@@ -169,7 +193,8 @@ fn size_of(shard: &ShardAt) -> u64 {
 
 /// Where each group of neighbouring shards ends that one task reads. Follows from their sizes alone.
 pub fn groups_of(shards: &[ShardAt]) -> Vec<u32> {
-    groups_up_to(shards, GROUP_BYTES)
+    let all: u64 = shards.iter().map(size_of).sum();
+    groups_up_to(shards, (all / GROUPS).clamp(GROUP_BYTES, MOST_GROUP_BYTES))
 }
 
 /// Where each group of neighbouring shards ends that have up to so many bytes together.
@@ -220,6 +245,10 @@ pub fn task_of(group: &[ShardAt], kind: impl Into<TaskKind>, reads: Vec<TaskRang
     }
     task
 }
+
+/// What a task that reads the shuffle has in flight besides its rows: files on its machine are read ahead by 8 MiB together
+/// (`WINDOW` of the workers), each stream from another one by its window of 2 MiB (`STREAM_WINDOW`); room for ten of these.
+pub const READ_AHEAD: u64 = 28 << 20;
 
 /// Memory that a task on a Parquet shard of this size needs: file, decoded columns and their successors.
 pub fn frame_memory(parquet_bytes: u64) -> u64 {
@@ -403,6 +432,10 @@ mod tests {
         let groups: Vec<(usize, usize)> = each_group(&shards, &ends).map(|(first, g)| (first, g.len())).collect();
         assert_eq!(groups, [(0, 2), (2, 1), (3, 1), (4, 2), (6, 1)]);
         assert!(groups_of(&[]).is_empty());
+        let many = vec![shard(100_000); 3000];
+        assert_eq!(groups_of(&many).len(), 66, "300 MB in pieces of 4.7 MB");
+        let more = vec![shard(1 << 20); 1000];
+        assert_eq!(groups_of(&more).len(), 125, "8 at a time");
     }
 
     #[test]

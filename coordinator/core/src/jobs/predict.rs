@@ -3,10 +3,12 @@
 use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::kinds::predict::{PredictPhase, PredictSpec, PredictTask};
 use shardmill_common::manifest::Manifest;
-use shardmill_common::model::{Encoding, Feature, Model};
+use shardmill_common::model::{Encoding, Feature, Model, ModelRef};
+use shardmill_common::name::DatasetRef;
 use shardmill_common::prediction::added_columns;
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::shared::Shared;
+use shardmill_common::unfit::{OwnUnfit, Role, Unfit};
 
 use super::plan::{
     Draft, Next, ResolvedJob, ShardAt, StageView, each_group, find, groups_of, inputs_of, outputs, rows_of, task_of,
@@ -20,41 +22,56 @@ use crate::jobs::outline::{Outline, groups, read_all};
 /// A dataset's columns are listed in a message if they are no more than these.
 const LISTED: usize = 30;
 
+/// What is wrong with a prediction alone.
+#[derive(Debug, thiserror::Error)]
+enum PredictUnfit {
+    #[error("{model} has no probabilities to put out: ask for the label")]
+    NoProbabilities { model: ModelRef },
+    #[error(
+        "the prediction adds columns that {input} already has: {columns}; leave them out with --keep, or rename them"
+    )]
+    Clash { input: DatasetRef, columns: String },
+    /// `listed` are the columns that there are, if they are not too many.
+    #[error("{input} lacks columns that {model} reads: {missing}{listed}")]
+    Lacks { input: DatasetRef, model: ModelRef, missing: String, listed: String },
+    #[error("columns of {input} do not fit {model}: {columns}")]
+    Types { input: DatasetRef, model: ModelRef, columns: String },
+}
+
+impl OwnUnfit for PredictUnfit {}
+
 impl Planner for PredictSpec {
     fn resolve(&mut self, core: &Core, _facts: &Facts) -> Result<(), Refusal> {
         self.resolved = Some(Box::new(core.pinned(&mut self.model)?));
         Ok(())
     }
 
-    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
-        let input = job.inputs.first().ok_or("the input is missing")?;
-        let model = self.resolved.as_deref().ok_or("the model was not looked up")?;
+    fn check(&self, job: &ResolvedJob) -> Result<(), Unfit> {
+        let input = job.input()?;
+        let model = self.resolved.as_deref().ok_or(Unfit::ModelMissing)?;
         check_features(model, input)?;
         let keep = kept(self, &input.schema);
         for (n, column) in keep.iter().enumerate() {
             if input.schema.get(column).is_none() {
-                return Err(format!("{} has no column `{column}` to keep{}", input.reference(), listed(&input.schema)));
+                return Err(Unfit::no_column(input.reference(), &input.schema, column, Role::Kept));
             }
             if keep[..n].contains(column) {
-                return Err(format!("the column `{column}` is to be kept twice"));
+                return Err(Unfit::Twice { column: column.clone(), role: Role::Kept });
             }
         }
         let added = added_columns(&model.target, self.outputs);
         if added.is_empty() {
-            return Err(format!("{} has no probabilities to put out: ask for the label", model.reference()));
+            return Err(PredictUnfit::NoProbabilities { model: model.reference() }.into());
         }
         let clashes = quoted(added.iter().map(|f| f.name.as_str()).filter(|name| keep.iter().any(|k| k == name)));
         if !clashes.is_empty() {
-            return Err(format!(
-                "the prediction adds columns that {} already has: {clashes}; leave them out with --keep, or rename them",
-                input.reference()
-            ));
+            return Err(PredictUnfit::Clash { input: input.reference(), columns: clashes }.into());
         }
         Ok(())
     }
 
     fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-        let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+        let input = job.input()?;
         let model = self.resolved.as_deref().ok_or_else(|| Failure::internal("the model was not looked up"))?;
         let keep = kept(self, &input.schema);
         let Some(predict) = find(stages, PredictPhase::Predict) else {
@@ -80,16 +97,12 @@ impl Planner for PredictSpec {
 }
 
 /// Whether every raw column that the model reads is there, in a type whose values it can take.
-pub fn check_features(model: &Model, input: &Manifest) -> Result<(), String> {
+pub fn check_features(model: &Model, input: &Manifest) -> Result<(), Unfit> {
     let features = &model.features.features;
     let missing = quoted(features.iter().map(|f| f.column.as_str()).filter(|c| input.schema.get(c).is_none()));
     if !missing.is_empty() {
-        return Err(format!(
-            "{} lacks columns that {} reads: {missing}{}",
-            input.reference(),
-            model.reference(),
-            listed(&input.schema)
-        ));
+        let (input, model, listed) = (input.reference(), model.reference(), listed(&input.schema));
+        return Err(PredictUnfit::Lacks { input, model, missing, listed }.into());
     }
     let unfit: Vec<String> = features
         .iter()
@@ -100,10 +113,10 @@ pub fn check_features(model: &Model, input: &Manifest) -> Result<(), String> {
         })
         .collect();
     if unfit.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("columns of {} do not fit {}: {}", input.reference(), model.reference(), unfit.join("; ")))
+        return Ok(());
     }
+    let (input, model, columns) = (input.reference(), model.reference(), unfit.join("; "));
+    Err(PredictUnfit::Types { input, model, columns }.into())
 }
 
 /// Numbers and truth values are all numbers to a model; categories are told apart by their text, which depends on the type.

@@ -86,7 +86,9 @@ fn extra_columns_and_other_orders_are_fine() {
 #[test]
 fn mistakes_are_told() {
     use DataType::{Date, Float64, Int64, String};
-    let told = |spec: &PredictSpec, columns: &[(&str, DataType)]| spec.check(&job(spec, columns, &[1])).unwrap_err();
+    let told = |spec: &PredictSpec, columns: &[(&str, DataType)]| {
+        spec.check(&job(spec, columns, &[1])).unwrap_err().to_string()
+    };
     let all = spec(classes(), None);
     let missing = told(&all, &[("id", Int64)]);
     assert!(missing.contains("churn@3 reads: `x`, `city`; its columns are id"), "{missing}");

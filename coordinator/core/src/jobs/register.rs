@@ -2,15 +2,22 @@
 
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::register::RegisterSpec;
+use shardmill_common::unfit::{OwnUnfit, Unfit};
 
 use super::plan::{Draft, Next};
 use crate::jobs::Planner;
 use crate::jobs::plan::{ResolvedJob, StageView};
 
+#[derive(Debug, thiserror::Error)]
+#[error("the dataset has no columns")]
+struct NoColumns;
+
+impl OwnUnfit for NoColumns {}
+
 impl Planner for RegisterSpec {
-    fn check(&self, _job: &ResolvedJob) -> Result<(), String> {
+    fn check(&self, _job: &ResolvedJob) -> Result<(), Unfit> {
         if self.schema.is_empty() {
-            return Err("the dataset has no columns".into());
+            return Err(NoColumns.into());
         }
         Ok(())
     }

@@ -11,11 +11,12 @@ use shardmill_common::phase::Phase;
 use shardmill_common::schema::{DataType, Schema};
 use shardmill_common::shared::Shared;
 use shardmill_common::task::{TaskRange, TaskSpec};
+use shardmill_common::unfit::{Role, Unfit};
 
 use super::dedup::Progress;
 use super::plan::{
-    Draft, Next, ResolvedJob, ShardAt, StageView, each_group, find, frame_memory, groups_of, inputs_of, made_shards,
-    outputs, partition_sums, rows_of, task_of, whole,
+    Draft, Next, READ_AHEAD, ResolvedJob, ShardAt, StageView, each_group, find, frame_memory, groups_of, inputs_of,
+    made_shards, outputs, partition_sums, rows_of, task_of, whole,
 };
 use crate::jobs::Planner;
 use crate::jobs::outline::{Outline, groups, listed, read_all};
@@ -32,13 +33,13 @@ const SAMPLES: u64 = 1 << 16;
 const SAMPLE_BYTES: u64 = 64 << 20;
 
 impl Planner for SortSpec {
-    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
-        let input = job.inputs.first().ok_or("the input is missing")?;
+    fn check(&self, job: &ResolvedJob) -> Result<(), Unfit> {
+        let input = job.input()?;
         check_order(&self.order, &input.schema, &input.reference().to_string())
     }
 
     fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-        let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+        let input = job.input()?;
         let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
         match sort_stages(&shards, &input.schema, &self.order, stages)? {
             Progress::Next(next) => Ok(next),
@@ -70,16 +71,16 @@ impl Planner for SortSpec {
 }
 
 /// Columns to sort by must be there, and be named once.
-pub fn check_order(order: &SortOrder, schema: &Schema, what: &str) -> Result<(), String> {
+pub fn check_order(order: &SortOrder, schema: &Schema, what: &str) -> Result<(), Unfit> {
     if order.by.is_empty() {
-        return Err("no column to sort by is named".into());
+        return Err(Unfit::NoneNamed(Role::SortKey));
     }
     for (n, key) in order.by.iter().enumerate() {
         if schema.get(&key.column).is_none() {
-            return Err(format!("{what} has no column `{}`; its columns are {}", key.column, schema.names_joined()));
+            return Err(Unfit::no_column(what, schema, &key.column, Role::SortKey));
         }
         if order.by[..n].iter().any(|other| other.column == key.column) {
-            return Err(format!("the column `{}` to sort by is named twice", key.column));
+            return Err(Unfit::Twice { column: key.column.clone(), role: Role::SortKey });
         }
     }
     Ok(())
@@ -179,7 +180,7 @@ fn merge_stage(
         let rows = Unsorted::Range { runs, partition };
         let kind = MergeTask { rows, schema: schema.clone(), order: order.clone() }.into();
         // What is more than a task's share of the memory is sorted on disk.
-        let memory = bytes.saturating_mul(6).min(4 * RANGE_BYTES) + (8 << 20);
+        let memory = bytes.saturating_mul(6).min(4 * RANGE_BYTES) + READ_AHEAD;
         TaskSpec { kind, reads: vec![runs], objects: Vec::new(), memory }
     };
     let tasks = (0u32..).zip(&bytes).filter(|(_, bytes)| **bytes > 0).map(task).collect();

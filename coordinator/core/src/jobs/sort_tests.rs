@@ -139,7 +139,7 @@ fn samples_are_evenly_spread_over_all_rows() {
 fn columns_are_checked_before_anything_runs() {
     let refused = |columns: &[&str]| {
         let spec = spec(columns);
-        spec.check(&job(&spec, &[(1, 1)])).unwrap_err()
+        spec.check(&job(&spec, &[(1, 1)])).unwrap_err().to_string()
     };
     assert_eq!(refused(&["x", "z"]), "t@1 has no column `z`; its columns are s, x");
     assert!(refused(&["x", "s", "x"]).contains("`x` to sort by is named twice"));

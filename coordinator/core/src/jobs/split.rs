@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use shardmill_common::counters::Counters;
+use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::split::{CountTask, SplitPhase, SplitSpec, SplitTask, Stratum};
 use shardmill_common::manifest::Manifest;
+use shardmill_common::name::DatasetName;
 use shardmill_common::permutation::sizes;
 use shardmill_common::schema::DataType;
 use shardmill_common::shared::Shared;
+use shardmill_common::unfit::{OwnUnfit, Role, Unfit};
 
 use super::plan::{Draft, Next, ResolvedJob, ShardAt, StageView, find, output};
 use crate::jobs::Planner;
@@ -20,42 +22,53 @@ const MAX_STRATA: u64 = 10_000;
 /// Shares are decimal fractions that a person wrote: their sum is 1 but for the last digits of floating point.
 const TOLERANCE: f64 = 1e-9;
 
+/// What is wrong with a split alone.
+#[derive(Debug, thiserror::Error)]
+enum SplitUnfit {
+    #[error("a split needs at least two sides, such as train=0.8,test=0.2")]
+    OneSide,
+    #[error("the share of `{side}` is {share}: it must be more than 0")]
+    Share { side: DatasetName, share: f64 },
+    #[error("two sides are named `{0}`")]
+    TwoOfName(DatasetName),
+    #[error("the shares of a split sum to 1, these to {0}")]
+    Sum(f64),
+    #[error("column `{0}` is float64, which is no category: stratify by a column of another type, or round it first")]
+    NoCategory(String),
+}
+
+impl OwnUnfit for SplitUnfit {}
+
 impl Planner for SplitSpec {
-    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
-        let input = job.inputs.first().ok_or("the input is missing")?;
+    fn check(&self, job: &ResolvedJob) -> Result<(), Unfit> {
+        let input = job.input()?;
         if self.into.len() < 2 {
-            return Err("a split needs at least two sides, such as train=0.8,test=0.2".into());
+            return Err(SplitUnfit::OneSide.into());
         }
         for (n, side) in self.into.iter().enumerate() {
             if !(side.share.is_finite() && side.share > 0.0) {
-                return Err(format!("the share of `{}` is {}: it must be more than 0", side.output, side.share));
+                return Err(SplitUnfit::Share { side: side.output.clone(), share: side.share }.into());
             }
             if self.into[..n].iter().any(|other| other.output == side.output) {
-                return Err(format!("two sides are named `{}`", side.output));
+                return Err(SplitUnfit::TwoOfName(side.output.clone()).into());
             }
         }
         let sum: f64 = self.into.iter().map(|side| side.share).sum();
         if (sum - 1.0).abs() > TOLERANCE {
             // Shown without the noise of the addition.
             let sum = (sum * 1e9).round() / 1e9;
-            return Err(format!("the shares of a split sum to 1, these to {sum}"));
+            return Err(SplitUnfit::Sum(sum).into());
         }
         let Some(column) = &self.stratify else { return Ok(()) };
         match input.schema.get(column).map(|f| f.dtype) {
-            None => Err(format!(
-                "{} has no column `{column}`; its columns are {}",
-                input.reference(),
-                input.schema.names_joined()
-            )),
-            Some(DataType::Float64) => Err(format!(
-                "column `{column}` is float64, which is no category: stratify by a column of another type, or round it first"
-            )),
+            None => Err(Unfit::no_column(input.reference(), &input.schema, column, Role::Value)),
+            Some(DataType::Float64) => Err(SplitUnfit::NoCategory(column.clone()).into()),
             Some(_) => Ok(()),
         }
     }
 
     fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-        let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+        let input = job.input()?;
         let shards: Vec<ShardAt> = input.shards.iter().map(ShardAt::stored).collect();
         let Some(split) = find(stages, SplitPhase::Split) else {
             let strata = match &self.stratify {
@@ -87,13 +100,13 @@ impl Planner for SplitSpec {
             return counters;
         };
         for (n, side) in self.into.iter().enumerate() {
-            let name = format!("rows_out/{}", side.output);
-            counters.add(name.as_str(), 0);
+            let counter = Counter::RowsOutTo(side.output.to_string());
+            counters.add(counter.clone(), 0);
             for (shard, entry) in input.shards.iter().enumerate() {
                 let task = view.tasks.get(task_of(n, shard, input.shards.len()) as usize);
                 if let Some((_, Some(output))) = task {
-                    counters.add("rows_in", if n == 0 { entry.rows() } else { 0 });
-                    counters.add(name.as_str(), output.shard.as_ref().map_or(0, |s| s.rows()));
+                    counters.add(Counter::RowsIn, if n == 0 { entry.rows() } else { 0 });
+                    counters.add(counter.clone(), output.shard.as_ref().map_or(0, |s| s.rows()));
                 }
             }
         }

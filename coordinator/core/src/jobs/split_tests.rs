@@ -1,5 +1,6 @@
 //! Plans of splits, over inputs that exist on paper only.
 
+use shardmill_common::counters::Counter;
 use shardmill_common::ids::{JobId, ObjectId};
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::split::{Counts, SplitGroup, SplitSide};
@@ -71,7 +72,7 @@ fn mistakes_are_told() {
         (vec![("a", 0.7), ("b", 0.3)], Some("x"), "float64"),
     ] {
         let spec = spec(&sides, stratify);
-        let error = spec.check(&job(&spec, &[1])).unwrap_err();
+        let error = spec.check(&job(&spec, &[1])).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     }
     let thirds = spec(&[("a", 0.1), ("b", 0.2), ("c", 0.7)], Some("y"));
@@ -97,7 +98,14 @@ fn one_task_a_side_and_shard() {
     let drafts: Vec<_> = publication.drafts.iter().map(|d| (d.name.as_str(), d.shards.len())).collect();
     assert_eq!(drafts, [("train", 2), ("test", 1)]);
     let counters = spec.counters(&job, Counters::default(), &stages);
-    assert_eq!((counters.get("rows_in"), counters.get("rows_out/train"), counters.get("rows_out/test")), (15, 12, 2));
+    assert_eq!(
+        (
+            counters.get(&Counter::RowsIn),
+            counters.get(&Counter::RowsOutTo("train".into())),
+            counters.get(&Counter::RowsOutTo("test".into()))
+        ),
+        (15, 12, 2)
+    );
 }
 
 #[test]

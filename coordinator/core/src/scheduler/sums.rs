@@ -1,7 +1,7 @@
 //! What the tasks of a stage that are done add up to: kept as they end, for everybody who watches.
 
 use serde::{Deserialize, Serialize};
-use shardmill_common::counters::Counters;
+use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::task::{TaskKind, TaskOutput, TaskSpec};
 
 use super::job::{Done, Task, TaskState};
@@ -28,7 +28,7 @@ pub struct StageSums {
 }
 
 fn rows_of(output: &TaskOutput) -> u64 {
-    output.read.max(output.counters.get("rows_read")).max(output.counters.get("rows_in"))
+    output.read.max(output.counters.get(&Counter::RowsRead)).max(output.counters.get(&Counter::RowsIn))
 }
 
 fn shuffled_by(output: &TaskOutput) -> u64 {
@@ -65,7 +65,7 @@ impl StageSums {
     /// Whether these are the same sums, but for the dust of fractions and the sums that came to nothing.
     pub(super) fn agrees_with(&self, other: &StageSums) -> bool {
         let whole = |s: &StageSums| (s.rows, s.shuffled, s.spilled, s.bytes_total, s.bytes_done);
-        let counted = |s: &StageSums| -> Vec<(String, u64)> {
+        let counted = |s: &StageSums| -> Vec<(Counter, u64)> {
             s.counters.0.iter().filter(|(_, n)| **n > 0).map(|(name, n)| (name.clone(), *n)).collect()
         };
         let longest = |s: &StageSums| s.slowest.map_or(0.0, |(_, seconds)| seconds);

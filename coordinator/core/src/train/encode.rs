@@ -148,10 +148,13 @@ fn number(
         Imputation::Mode if boolean => Some(f64::from(u8::from(known.mean > 0.5))),
         Imputation::Median | Imputation::Mode => Some(learnt()?),
         Imputation::Constant(text) => Some(match constant_number(text, column.dtype) {
-            Ok(number) => number,
+            Some(number) => number,
             // What is said of all columns need not fit one that has nothing to fill.
-            Err(_) if profile.missing == 0 => known.mean,
-            Err(why) => return Err(Failure::bad_input(format!("`{}` cannot be filled: {why}", column.column))),
+            None if profile.missing == 0 => known.mean,
+            None => {
+                let column = &column.column;
+                return Err(Failure::bad_input(format!("`{column}` cannot be filled: `{text}` is not a number")));
+            }
         }),
     };
     if fill.is_none() && profile.missing > 0 {
@@ -266,13 +269,12 @@ fn share(n: u64, rows: u64) -> f64 {
 }
 
 /// A constant for a numeric feature.
-pub fn constant_number(text: &str, dtype: DataType) -> Result<f64, String> {
-    let number = match (dtype, text) {
+pub fn constant_number(text: &str, dtype: DataType) -> Option<f64> {
+    match (dtype, text) {
         (DataType::Boolean, "true") => Some(1.0),
         (DataType::Boolean, "false") => Some(0.0),
         _ => text.trim().parse::<f64>().ok().filter(|x| x.is_finite()),
-    };
-    number.ok_or_else(|| format!("`{text}` is not a number"))
+    }
 }
 
 #[cfg(test)]

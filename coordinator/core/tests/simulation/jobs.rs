@@ -96,6 +96,7 @@ fn map_reduce(output: &str, inputs: &[&Manifest], reduce: Option<Step>) -> MapRe
         then_by: vec![],
         combine: None,
         reduce,
+        per_shard: false,
         work: Work::default(),
         replicas: None,
     }

@@ -9,6 +9,7 @@
 )]
 
 mod disk;
+mod golden;
 mod jobs;
 mod people;
 mod training;

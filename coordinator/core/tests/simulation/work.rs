@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use rand::Rng;
 use serde_json::Value;
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::{AttemptId, ObjectId, WorkerId};
 use shardmill_common::kinds::clean::{MergeStatisticsTask, StatisticsTask};
@@ -195,7 +196,7 @@ impl Sim {
                 output.schema = Some(observed.clone());
                 let observed = Some(observed).filter(|observed| *observed != *task.schema);
                 output = output.and_reports::<ParseTask>(&ParseResult { observed, first_reject: None }).unwrap();
-                output.counters.add("rows_read", ROWS);
+                output.counters.add(Counter::RowsRead, ROWS);
                 output.shuffle = task.hash.as_ref().and_then(|h| sizes(h.partitions as usize));
             }
             TaskKind::Hash(task) => output.shuffle = sizes(task.plan.partitions as usize),
@@ -280,7 +281,7 @@ impl Sim {
                     output.shuffle = Some(vec![PartitionSize { rows: 10, bytes: 4 << 20 }; *partitions as usize]);
                     if task.work.skip_bad > 0 && launch.attempt.task.task == 1 {
                         output.rejects = Some(self.write(&mut output, digest((content, "rejects"))));
-                        output.counters.add("skipped", 1);
+                        output.counters.add(Counter::Skipped, 1);
                     }
                 }
             },

@@ -117,7 +117,7 @@ fn wide_schema() -> Schema {
     Schema::new(schema().fields.into_iter().chain(more).collect())
 }
 
-fn options() -> SchedulerOptions {
+pub fn options() -> SchedulerOptions {
     SchedulerOptions { starvation_ms: 300_000, max_lost_attempts: 400, ..Default::default() }
 }
 

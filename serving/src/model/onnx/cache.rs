@@ -6,6 +6,7 @@ use bytes::Bytes;
 use shardmill_common::model::OnnxGraph;
 
 use super::graph::Graph;
+use crate::model::onnx::OnnxError;
 
 /// Graphs that are kept.
 const KEPT: usize = 16;
@@ -13,7 +14,7 @@ const KEPT: usize = 16;
 const KEPT_BYTES: u64 = 512 << 20;
 
 /// Gets the file of a graph, or says why it cannot be had.
-type Read = Box<dyn Fn(&OnnxGraph) -> Result<Bytes, String> + Send + Sync>;
+type Read = Box<dyn Fn(&OnnxGraph) -> Result<Bytes, OnnxError> + Send + Sync>;
 
 /// The graphs of a process. A file may be imported twice in different ways, so all that is known of it tells graphs apart.
 pub struct Graphs {
@@ -27,12 +28,12 @@ pub struct Graphs {
 impl Default for Graphs {
     /// No graphs: nobody imports models here.
     fn default() -> Self {
-        Self::new(|wanted| Err(format!("the file of the imported model {} cannot be had here", wanted.file)))
+        Self::new(|wanted| Err(OnnxError::File { file: wanted.file.clone(), why: "nobody imports models here".into() }))
     }
 }
 
 impl Graphs {
-    pub fn new(read: impl Fn(&OnnxGraph) -> Result<Bytes, String> + Send + Sync + 'static) -> Self {
+    pub fn new(read: impl Fn(&OnnxGraph) -> Result<Bytes, OnnxError> + Send + Sync + 'static) -> Self {
         Self { read: Box::new(read), kept: Mutex::default(), making: Mutex::default() }
     }
 
@@ -46,7 +47,7 @@ impl Graphs {
     }
 
     /// The graph, made ready from its file if it is not here.
-    pub fn get(&self, wanted: &OnnxGraph) -> Result<Arc<Graph>, String> {
+    pub fn get(&self, wanted: &OnnxGraph) -> Result<Arc<Graph>, OnnxError> {
         if let Some(graph) = self.known(wanted) {
             return Ok(graph);
         }
@@ -57,10 +58,8 @@ impl Graphs {
         let bytes = (self.read)(wanted)?;
         let digest = super::digest(&bytes);
         if digest != wanted.digest {
-            let (file, should) = (&wanted.file, &wanted.digest);
-            return Err(format!(
-                "the file of the imported model {file} has the checksum {digest}, and should have {should}"
-            ));
+            let (file, wanted) = (wanted.file.clone(), wanted.digest.clone());
+            return Err(OnnxError::Checksum { file, found: digest, wanted });
         }
         let graph = Arc::new(Graph::prepare(&bytes, wanted)?);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

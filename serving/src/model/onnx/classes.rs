@@ -7,6 +7,7 @@ use super::inspect::{Options, metadata};
 use super::ml::Attributes;
 use super::outputs::Found;
 use super::read;
+use crate::model::onnx::OnnxError;
 
 /// The classes in the order of the probabilities, of which there are `columns`.
 pub fn find(
@@ -16,7 +17,7 @@ pub fn find(
     columns: usize,
     options: &Options,
     notices: &mut Vec<String>,
-) -> Result<Vec<ClassValue>, String> {
+) -> Result<Vec<ClassValue>, OnnxError> {
     let Found::Probabilities { name, label, zip_map } = found else { return Ok(Vec::new()) };
     let told = match &options.classes {
         Some(given) => Some(of_texts(given)),
@@ -31,7 +32,9 @@ pub fn find(
         Some(classes) if classes.len() == wanted => Ok(classes),
         Some(classes) => {
             let which = if options.classes.is_some() { "--classes names" } else { "it names" };
-            Err(format!("{which} {} classes, and the output `{name}` has {columns} numbers a row", classes.len()))
+            let named = classes.len();
+            let what = format!("{which} {named} classes, and the output `{name}` has {columns} numbers a row");
+            Err(OnnxError::Options(what))
         }
         None => {
             notices

@@ -11,6 +11,7 @@ use super::super::matrix::Matrix;
 use super::super::score::Scores;
 use super::simplify::{limit_constants, simplify};
 use super::{ml, read};
+use crate::model::onnx::OnnxError;
 
 /// Rows that are computed at a time.
 const BLOCK: usize = 4096;
@@ -72,20 +73,19 @@ impl std::fmt::Debug for Graph {
 }
 
 /// Runs what a library does with a file of other people's: a panic in it is an error.
-pub fn guarded<T>(what: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(what))
-        .unwrap_or_else(|_| Err("the graph cannot be run: it is not well formed".into()))
+pub fn guarded<T>(what: impl FnOnce() -> Result<T, OnnxError>) -> Result<T, OnnxError> {
+    catch_unwind(AssertUnwindSafe(what)).unwrap_or_else(|_| Err(OnnxError::Run("it is not well formed".into())))
 }
 
-fn shown(error: TractError) -> String {
+fn shown(error: TractError) -> OnnxError {
     // The innermost cause says most; the rest are places in the library.
     let cause = error.chain().last().map(ToString::to_string).unwrap_or_default();
-    format!("the graph cannot be run: {}", cause.lines().next().unwrap_or_default())
+    OnnxError::Run(cause.lines().next().unwrap_or_default().to_owned())
 }
 
 impl Graph {
     /// Makes the graph of a file ready.
-    pub fn prepare(bytes: &[u8], known: &OnnxGraph) -> Result<Self, String> {
+    pub fn prepare(bytes: &[u8], known: &OnnxGraph) -> Result<Self, OnnxError> {
         let (model, mut graph) = read::model(bytes)?;
         let name = match &known.output {
             OnnxOutput::Probabilities { name } | OnnxOutput::Number { name } => name,
@@ -96,23 +96,23 @@ impl Graph {
         guarded(move || Self::build(model, graph, known, name))
     }
 
-    fn build(model: ModelProto, mut graph: GraphProto, known: &OnnxGraph, output: &str) -> Result<Self, String> {
+    fn build(model: ModelProto, mut graph: GraphProto, known: &OnnxGraph, output: &str) -> Result<Self, OnnxError> {
         let mut inputs = Vec::with_capacity(known.inputs.len());
         let mut first = 0;
         let mut infos = Vec::with_capacity(known.inputs.len());
         for input in &known.inputs {
             let info = graph.input.iter().find(|i| i.name == input.name);
-            let info = info.ok_or_else(|| format!("the graph has no input `{}`", input.name))?;
+            let info = info.ok_or_else(|| OnnxError::input(&input.name, "is not there"))?;
             let (element, dims) = super::inspect::tensor_type(info)
                 .and_then(|(element, dims)| Some((Element::of(element)?, dims)))
-                .ok_or_else(|| format!("the input `{}` takes no numbers", input.name))?;
+                .ok_or_else(|| OnnxError::input(&input.name, "takes no numbers"))?;
             let columns = input.columns as usize;
             inputs.push(Input { element, first, columns, flat: dims.len() == 1 });
             infos.push(info.clone());
             first += columns;
         }
         if graph.input.len() != infos.len() {
-            return Err("the graph has inputs that no feature goes into".into());
+            return Err(OnnxError::Malformed("the graph has inputs that no feature goes into".into()));
         }
         graph.input = infos;
         let takes_missing = simplify(&mut graph, output)?;
@@ -123,7 +123,7 @@ impl Graph {
     }
 
     /// Predictions for the rows of a matrix; `classes` is how many there are.
-    pub fn score(&self, matrix: &Matrix, classes: usize) -> Result<Scores, String> {
+    pub fn score(&self, matrix: &Matrix, classes: usize) -> Result<Scores, OnnxError> {
         if matrix.rows == 0 {
             return self.scores(Vec::new(), if classes > 0 { classes } else { 1 }, 0, classes);
         }
@@ -132,11 +132,12 @@ impl Graph {
     }
 
     /// What the graph puts out for the rows of a matrix, and how many numbers a row.
-    pub fn numbers(&self, matrix: &Matrix) -> Result<(Vec<f64>, usize), String> {
+    pub fn numbers(&self, matrix: &Matrix) -> Result<(Vec<f64>, usize), OnnxError> {
         let (mut numbers, mut columns) = (Vec::new(), 1);
         let width = self.features;
         if matrix.dense.len() != width || !matrix.codes.is_empty() {
-            return Err(format!("the graph takes rows of {width} numbers, and is given {}", matrix.dense.len()));
+            let given = matrix.dense.len();
+            return Err(OnnxError::Width(format!("the graph takes rows of {width} numbers, and is given {given}")));
         }
         let mut row = 0;
         while row < matrix.rows {
@@ -182,11 +183,11 @@ impl Graph {
         }
     }
 
-    fn scores(&self, numbers: Vec<f64>, columns: usize, rows: usize, classes: usize) -> Result<Scores, String> {
+    fn scores(&self, numbers: Vec<f64>, columns: usize, rows: usize, classes: usize) -> Result<Scores, OnnxError> {
         match &self.output {
             OnnxOutput::Number { .. } if columns == 1 => Ok(Scores::Numbers(numbers)),
             OnnxOutput::Number { name } => {
-                Err(format!("the output `{name}` has {columns} numbers a row, and one is wanted"))
+                Err(OnnxError::Width(format!("the output `{name}` has {columns} numbers a row, and one is wanted")))
             }
             OnnxOutput::Probabilities { .. } if columns == classes => {
                 Ok(Scores::Classes { classes, probabilities: numbers })
@@ -195,7 +196,8 @@ impl Graph {
                 Ok(Scores::Classes { classes, probabilities: numbers.iter().flat_map(|p| [1.0 - p, *p]).collect() })
             }
             OnnxOutput::Probabilities { name } => {
-                Err(format!("the output `{name}` has {columns} numbers a row, and there are {classes} classes"))
+                let what = format!("the output `{name}` has {columns} numbers a row, and there are {classes} classes");
+                Err(OnnxError::Width(what))
             }
             OnnxOutput::Clusters { .. } => {
                 let (mut clusters, mut distances) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
@@ -216,7 +218,7 @@ impl Graph {
 }
 
 /// The plan, and how many rows it should be given at a time.
-fn plan(model: &ModelProto, inputs: &[Input]) -> TractResult<Result<(Arc<TypedSimplePlan>, usize), String>> {
+fn plan(model: &ModelProto, inputs: &[Input]) -> TractResult<Result<(Arc<TypedSimplePlan>, usize), OnnxError>> {
     let mut onnx = tract_onnx::onnx();
     ml::register(&mut onnx);
     let parsed = onnx.parse(model, None)?;
@@ -235,7 +237,7 @@ fn plan(model: &ModelProto, inputs: &[Input]) -> TractResult<Result<(Arc<TypedSi
     let typed = model.into_typed()?;
     let block = match block(&typed, &rows)? {
         Some(block) => block,
-        None => return Ok(Err("the graph needs too much memory for one row".into())),
+        None => return Ok(Err(OnnxError::Memory)),
     };
     Ok(Ok((typed.into_optimized()?.into_runnable()?, block)))
 }

@@ -4,14 +4,13 @@ use shardmill_common::model::{
     ClassValue, Encoder, Encoding, Feature, Filling, Label, MAX_GRAPH_BYTES, OnnxGraph, OnnxInput, Target,
 };
 use shardmill_common::schema::DataType;
-use shardmill_common::units::show_bytes;
 use tract_onnx::pb::type_proto::Value;
 use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto, tensor_shape_proto};
 
-use super::classes;
 use super::graph::{Element, Graph};
 use super::outputs::{self, Found};
-use super::read;
+use super::{classes, read};
+use crate::model::onnx::OnnxError;
 
 /// What the user says of a file besides what is in it.
 #[derive(Clone, Debug, Default)]
@@ -55,13 +54,9 @@ pub fn metadata<'a>(model: &'a ModelProto, key: &str) -> Option<&'a str> {
 }
 
 /// Reads a file, checks it, tries it out, and says what model it is.
-pub fn inspect(bytes: &[u8], options: &Options) -> Result<Inspected, String> {
+pub fn inspect(bytes: &[u8], options: &Options) -> Result<Inspected, OnnxError> {
     if bytes.len() as u64 > MAX_GRAPH_BYTES {
-        return Err(format!(
-            "the file has {}, and models of up to {} are imported",
-            show_bytes(bytes.len() as u64),
-            show_bytes(MAX_GRAPH_BYTES)
-        ));
+        return Err(OnnxError::TooLarge(bytes.len() as u64));
     }
     let (model, whole) = read::model(bytes)?;
     let output = outputs::find(&whole, options)?;
@@ -96,15 +91,15 @@ pub fn inspect(bytes: &[u8], options: &Options) -> Result<Inspected, String> {
             Target::Class { label: label(data_type(&classes)), classes }
         }
         Found::Number { name } if columns != 1 => {
-            return Err(format!(
+            return Err(OnnxError::Options(format!(
                 "its output `{name}` has {columns} numbers a row: if they are probabilities, name the classes with --classes"
-            ));
+            )));
         }
         Found::Number { .. } => Target::Number { label: label(DataType::Float64) },
         Found::Clusters { .. } => Target::Cluster { clusters: columns as u32 },
     };
     if options.classes.is_some() && target.classes().is_empty() {
-        return Err("it predicts no classes: leave --classes out".into());
+        return Err(OnnxError::Options("it predicts no classes: leave --classes out".into()));
     }
     let as_nan = options.missing_as_nan.unwrap_or(ready.takes_missing || boosted(&model));
     let feature = |column: String| Feature {
@@ -136,50 +131,49 @@ fn data_type(classes: &[ClassValue]) -> DataType {
 }
 
 /// The inputs of a pruned graph, with the number of features that each takes.
-fn inputs(graph: &GraphProto, options: &Options) -> Result<Vec<OnnxInput>, String> {
+fn inputs(graph: &GraphProto, options: &Options) -> Result<Vec<OnnxInput>, OnnxError> {
     const STRING: i32 = 8;
     let alone = graph.input.len() == 1;
     if graph.input.is_empty() {
-        return Err("its predictions depend on no input".into());
+        return Err(OnnxError::Malformed("its predictions depend on no input".into()));
     }
     let read = |info: &ValueInfoProto| {
-        let name = info.name.escape_debug();
-        let (element, dims) = tensor_type(info).ok_or_else(|| format!("its input `{name}` is no tensor"))?;
+        let wrong = |what: String| OnnxError::input(&info.name, what);
+        let (element, dims) = tensor_type(info).ok_or_else(|| wrong("is no tensor".into()))?;
         if element == STRING {
-            return Err(format!(
-                "its input `{name}` takes text, and graphs that take numbers are imported: encode the text before the model, and \
+            return Err(wrong(
+                "takes text, and graphs that take numbers are imported: encode the text before the model, and \
                  export the model alone"
+                    .into(),
             ));
         }
         if Element::of(element).is_none() {
-            return Err(format!(
-                "its input `{name}` is of the type number {element} (onnx.proto), and graphs that take float, double or int64 are \
-                 imported"
-            ));
+            return Err(wrong(format!(
+                "is of the type number {element} (onnx.proto), and graphs that take float, double or int64 are imported"
+            )));
         }
         let columns = match dims.as_slice() {
             [_] => 1,
             [_, Some(columns)] => *columns,
             [_, None] if alone && options.features.is_some() => options.features.as_ref().map_or(0, Vec::len),
             [_, None] => {
-                return Err(format!(
-                    "its input `{name}` does not say how many numbers it takes: name them with --features"
-                ));
+                return Err(wrong("does not say how many numbers it takes: name them with --features".into()));
             }
-            _ => return Err(format!("its input `{name}` is no table of rows and columns")),
+            _ => return Err(wrong("is no table of rows and columns".into())),
         };
-        let columns = u32::try_from(columns).map_err(|_| format!("its input `{name}` takes too many numbers"))?;
+        let columns = u32::try_from(columns).map_err(|_| wrong("takes too many numbers".into()))?;
         Ok(OnnxInput { name: info.name.clone(), columns })
     };
     graph.input.iter().map(read).collect()
 }
 
 /// The features' names: those that were given, or the inputs', numbered where one takes several.
-fn features(inputs: &[OnnxInput], options: &Options) -> Result<Vec<String>, String> {
+fn features(inputs: &[OnnxInput], options: &Options) -> Result<Vec<String>, OnnxError> {
     let width: usize = inputs.iter().map(|i| i.columns as usize).sum();
     if let Some(names) = &options.features {
         if names.len() != width {
-            return Err(format!("it takes {width} features, and --features names {}", names.len()));
+            let what = format!("it takes {width} features, and --features names {}", names.len());
+            return Err(OnnxError::Options(what));
         }
         return Ok(names.clone());
     }

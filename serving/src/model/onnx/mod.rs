@@ -3,6 +3,7 @@
 
 mod cache;
 mod classes;
+mod error;
 mod graph;
 mod inspect;
 mod ml;
@@ -15,6 +16,7 @@ mod testing;
 mod trial;
 
 pub use cache::Graphs;
+pub use error::OnnxError;
 pub use graph::Graph;
 pub use inspect::{Inspected, Options, inspect};
 

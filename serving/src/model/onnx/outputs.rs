@@ -5,6 +5,7 @@ use tract_onnx::pb::{GraphProto, NodeProto, ValueInfoProto};
 
 use super::inspect::{Options, tensor_type};
 use super::read;
+use crate::model::onnx::OnnxError;
 
 /// The prediction, as it is called in the graph.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,39 +60,35 @@ fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
     names.map(|n| format!("`{}`", n.escape_debug())).collect::<Vec<_>>().join(", ")
 }
 
-pub fn find(graph: &GraphProto, options: &Options) -> Result<Found, String> {
+pub fn find(graph: &GraphProto, options: &Options) -> Result<Found, OnnxError> {
     let zipped = |info: &ValueInfoProto| maker(graph, &info.name).filter(|n| is_zip_map(n));
     let label = graph.output.iter().find(|o| zipped(o).is_none() && tensor_type(o).is_some() && !is_float(o));
     let numbers: Vec<&ValueInfoProto> = graph.output.iter().filter(|o| is_float(o) || zipped(o).is_some()).collect();
     let chosen = match (&options.output, numbers.as_slice()) {
         (Some(wanted), _) => *numbers.iter().find(|o| o.name == *wanted).ok_or_else(|| {
-            format!(
-                "it has no output `{}` of numbers; it has {}",
-                wanted.escape_debug(),
-                listed(numbers.iter().map(|o| &o.name))
-            )
+            let there = listed(numbers.iter().map(|o| &o.name));
+            OnnxError::Options(format!("it has no output `{}` of numbers; it has {there}", wanted.escape_debug()))
         })?,
         (None, [one]) => one,
         (None, []) if label.is_some() => {
-            return Err(
-                "it puts out labels without probabilities: convert the model so that it puts out both, as converters do by default"
-                    .into(),
-            );
+            let what = "it puts out labels without probabilities: convert the model so that it puts out both, as converters do by default";
+            return Err(OnnxError::Unsupported(what.into()));
         }
-        (None, []) => return Err("it puts out no numbers".into()),
+        (None, []) => return Err(OnnxError::Unsupported("it puts out no numbers".into())),
         (None, several) => {
             let mut named = several.iter().filter(|o| o.name.contains("probabilit"));
             match (named.next(), named.next()) {
                 (Some(one), None) => one,
                 _ => {
                     let names = listed(several.iter().map(|o| &o.name));
-                    return Err(format!("it has several outputs: say which with --output, one of {names}"));
+                    let what = format!("it has several outputs: say which with --output, one of {names}");
+                    return Err(OnnxError::Options(what));
                 }
             }
         }
     };
     if let Some(node) = zipped(chosen) {
-        let name = node.input.first().cloned().ok_or("operator `ZipMap` has no input")?;
+        let name = node.input.first().cloned().ok_or_else(|| OnnxError::operator("ZipMap", "has no input"))?;
         let label = label.map(|l| l.name.clone());
         return Ok(Found::Probabilities { name, label, zip_map: Some(Box::new(node.clone())) });
     }

@@ -6,6 +6,7 @@ use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
 use super::ml;
+use crate::model::onnx::OnnxError;
 
 /// The domain of the operators for classical models.
 pub const ML: &str = "ai.onnx.ml";
@@ -89,20 +90,23 @@ const CORE: [&str; 70] = [
 ];
 
 /// The graph in a file.
-pub fn model(bytes: &[u8]) -> Result<(ModelProto, GraphProto), String> {
-    let mut model = ModelProto::decode(bytes).map_err(|e| format!("it is no ONNX model: {e}"))?;
-    let graph = model.graph.take().ok_or("it is no ONNX model: there is no graph in it")?;
+pub fn model(bytes: &[u8]) -> Result<(ModelProto, GraphProto), OnnxError> {
+    let mut model = ModelProto::decode(bytes).map_err(|e| OnnxError::NotOnnx(e.to_string()))?;
+    let graph = model.graph.take().ok_or_else(|| OnnxError::NotOnnx("there is no graph in it".into()))?;
     if graph.node.is_empty() && graph.output.is_empty() {
-        return Err("it is no ONNX model: its graph is empty".into());
+        return Err(OnnxError::NotOnnx("its graph is empty".into()));
     }
     if graph.node.len() > MOST_NODES {
-        return Err(format!("its graph has {} nodes, and {MOST_NODES} are the most", graph.node.len()));
+        return Err(OnnxError::Unsupported(format!(
+            "its graph has {} nodes, and {MOST_NODES} are the most",
+            graph.node.len()
+        )));
     }
     if !model.functions.is_empty() {
-        return Err("it defines functions of its own, which are not supported".into());
+        return Err(OnnxError::Unsupported("it defines functions of its own, which are not supported".into()));
     }
     if !graph.sparse_initializer.is_empty() {
-        return Err("it has sparse constants, which are not supported".into());
+        return Err(OnnxError::Unsupported("it has sparse constants, which are not supported".into()));
     }
     for tensor in &graph.initializer {
         check_tensor(tensor)?;
@@ -113,8 +117,8 @@ pub fn model(bytes: &[u8]) -> Result<(ModelProto, GraphProto), String> {
 }
 
 /// Whether a tensor's data are in the file, as many as its shape says.
-fn check_tensor(tensor: &TensorProto) -> Result<(), String> {
-    let fault = |what: String| format!("the constant `{}` {what}", tensor.name.escape_debug());
+fn check_tensor(tensor: &TensorProto) -> Result<(), OnnxError> {
+    let fault = |what: String| OnnxError::Constant { name: tensor.name.clone(), what };
     if tensor.data_location == Some(EXTERNAL) || !tensor.external_data.is_empty() {
         return Err(fault("lies in another file: save the model with its data in it (`onnx.save_model(..., save_as_external_data=False)`)".into()));
     }
@@ -144,7 +148,7 @@ fn check_tensor(tensor: &TensorProto) -> Result<(), String> {
 }
 
 /// Whether all operators of these nodes are supported.
-pub fn check_operators<'a>(nodes: impl Iterator<Item = &'a NodeProto>) -> Result<(), String> {
+pub fn check_operators<'a>(nodes: impl Iterator<Item = &'a NodeProto>) -> Result<(), OnnxError> {
     for node in nodes {
         let name = node.op_type.as_str();
         let (known, domain) = match node.domain.as_str() {
@@ -156,7 +160,7 @@ pub fn check_operators<'a>(nodes: impl Iterator<Item = &'a NodeProto>) -> Result
             return Err(unsupported(name, domain));
         }
         if node.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty() || !a.sparse_tensors.is_empty()) {
-            return Err(format!("operator `{name}` has a graph of its own, which is not supported"));
+            return Err(OnnxError::operator(name, "has a graph of its own, which is not supported"));
         }
         if node.domain == ML && ml::is_ours(name) {
             ml::operator(node)?;
@@ -165,27 +169,26 @@ pub fn check_operators<'a>(nodes: impl Iterator<Item = &'a NodeProto>) -> Result
     Ok(())
 }
 
-fn unsupported(name: &str, domain: &str) -> String {
-    let name = name.escape_debug();
-    match domain {
+fn unsupported(name: &str, domain: &str) -> OnnxError {
+    let what = match domain {
         "ai.onnx" => format!(
-            "operator `{name}` is not supported; supported are arithmetic, comparisons, sums and other reductions, matrix products, \
+            "is not supported; supported are arithmetic, comparisons, sums and other reductions, matrix products, \
              activations and changes of shape, and of the domain `{ML}` {}",
             ml::OPERATORS.join(", ")
         ),
-        ML => format!(
-            "operator `{name}` (domain `{ML}`) is not supported; supported are {} and core operators",
-            ml::OPERATORS.join(", ")
-        ),
+        ML => {
+            format!("(domain `{ML}`) is not supported; supported are {} and core operators", ml::OPERATORS.join(", "))
+        }
         other => format!(
-            "operator `{name}` (domain `{}`) is not supported; supported are those of ONNX itself and of `{ML}`",
+            "(domain `{}`) is not supported; supported are those of ONNX itself and of `{ML}`",
             other.escape_debug()
         ),
-    }
+    };
+    OnnxError::operator(name, what)
 }
 
 /// Leaves in a graph what `outputs` need: nodes, constants and inputs.
-pub fn prune(graph: &mut GraphProto, outputs: &[&str]) -> Result<(), String> {
+pub fn prune(graph: &mut GraphProto, outputs: &[&str]) -> Result<(), OnnxError> {
     let mut needed: HashSet<String> = outputs.iter().map(|name| (*name).to_owned()).collect();
     let nodes = std::mem::take(&mut graph.node);
     let mut kept = Vec::with_capacity(nodes.len());
@@ -206,17 +209,17 @@ pub fn prune(graph: &mut GraphProto, outputs: &[&str]) -> Result<(), String> {
     made.extend(graph.input.iter().map(|i| i.name.as_str()));
     for node in &graph.node {
         if let Some(missing) = node.input.iter().find(|i| !i.is_empty() && !made.contains(i.as_str())) {
-            let (op, missing) = (node.op_type.escape_debug(), missing.escape_debug());
-            return Err(format!("operator `{op}` reads `{missing}`, which nothing before it makes"));
+            let what = format!("reads `{}`, which nothing before it makes", missing.escape_debug());
+            return Err(OnnxError::operator(&node.op_type, what));
         }
         for output in node.output.iter().filter(|o| !o.is_empty()) {
             if !made.insert(output) {
-                return Err(format!("`{}` is made twice", output.escape_debug()));
+                return Err(OnnxError::Malformed(format!("`{}` is made twice", output.escape_debug())));
             }
         }
     }
     match outputs.iter().find(|o| !made.contains(**o)) {
         None => Ok(()),
-        Some(missing) => Err(format!("nothing makes its output `{}`", missing.escape_debug())),
+        Some(missing) => Err(OnnxError::Malformed(format!("nothing makes its output `{}`", missing.escape_debug()))),
     }
 }

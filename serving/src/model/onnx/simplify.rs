@@ -6,13 +6,14 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{GraphProto, TensorProto, ValueInfoProto};
 
 use super::{ml, read, rewrite};
+use crate::model::onnx::OnnxError;
 
 /// Elements that operators on constants may come to.
 const MOST_CONSTANT: usize = 1 << 26;
 
 /// Leaves one output of every operator on rows, gives all nodes names of their own and the graph its one output. True where an
 /// operator is made for missing values.
-pub fn simplify(graph: &mut GraphProto, output: &str) -> Result<bool, String> {
+pub fn simplify(graph: &mut GraphProto, output: &str) -> Result<bool, OnnxError> {
     let mut takes_missing = false;
     graph.node = rewrite::stable_sums(std::mem::take(&mut graph.node));
     for (n, node) in graph.node.iter_mut().enumerate() {
@@ -25,7 +26,8 @@ pub fn simplify(graph: &mut GraphProto, output: &str) -> Result<bool, String> {
         takes_missing |= operator.takes_missing();
         node.output = node.output.get(ml::numbers_output(&node.op_type)).cloned().into_iter().collect();
         if node.input.len() != 1 || node.output.len() != 1 {
-            return Err(format!("operator `{}` has not the inputs and outputs that it should have", node.op_type));
+            let what = "has not the inputs and outputs that it should have";
+            return Err(OnnxError::operator(&node.op_type, what));
         }
     }
     let name = |i: &ValueInfoProto| i.name == output;
@@ -38,7 +40,8 @@ pub fn simplify(graph: &mut GraphProto, output: &str) -> Result<bool, String> {
     let known: HashSet<&String> = made.chain(graph.input.iter().map(|i| &i.name)).collect();
     for node in &graph.node {
         if let Some(label) = node.input.iter().find(|i| !i.is_empty() && !known.contains(i)) {
-            return Err(format!("`{}` is computed from the label `{label}`, which is not supported", node.op_type));
+            let what = format!("`{}` is computed from the label `{label}`, which is not supported", node.op_type);
+            return Err(OnnxError::Unsupported(what));
         }
     }
     Ok(takes_missing)
@@ -50,7 +53,7 @@ fn elements_of(tensor: &TensorProto) -> usize {
 
 /// Refuses graphs that would compute something huge from small constants: what an operator makes of constants has at most as many
 /// elements as the product of theirs, or their sum.
-pub fn limit_constants(graph: &GraphProto) -> Result<(), String> {
+pub fn limit_constants(graph: &GraphProto) -> Result<(), OnnxError> {
     let mut elements: HashMap<&str, usize> = HashMap::new();
     for tensor in &graph.initializer {
         elements.insert(&tensor.name, elements_of(tensor));
@@ -64,7 +67,7 @@ pub fn limit_constants(graph: &GraphProto) -> Result<(), String> {
         let product = inputs.iter().fold(1usize, |all, n| all.saturating_mul((*n).max(1)));
         let most = product.max(inputs.iter().fold(own, |all, n| all.saturating_add(*n)));
         if most > MOST_CONSTANT {
-            return Err(format!("operator `{}` computes something too large from constants", node.op_type));
+            return Err(OnnxError::operator(&node.op_type, "computes something too large from constants"));
         }
         elements.extend(node.output.iter().map(|o| (o.as_str(), most)));
     }

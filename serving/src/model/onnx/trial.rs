@@ -3,6 +3,7 @@
 
 use super::super::matrix::Matrix;
 use super::graph::Graph;
+use crate::model::onnx::OnnxError;
 
 const ROWS: usize = 3;
 const MANY_ROWS: usize = 64;
@@ -24,13 +25,13 @@ fn same(a: f64, b: f64) -> bool {
 }
 
 /// How many numbers a row the graph puts out.
-pub fn columns(graph: &Graph, width: usize) -> Result<usize, String> {
+pub fn columns(graph: &Graph, width: usize) -> Result<usize, OnnxError> {
     let (all, columns) = graph.numbers(&rows(0, ROWS, width))?;
     for row in 0..ROWS {
         let (alone, wide) = graph.numbers(&rows(row, row + 1, width))?;
         let together = all.get(row * columns..(row + 1) * columns).unwrap_or_default();
         if wide != columns || alone.len() != together.len() || !alone.iter().zip(together).all(|(a, b)| same(*a, *b)) {
-            return Err("what it says of a row depends on the other rows".into());
+            return Err(OnnxError::Trial("what it says of a row depends on the other rows".into()));
         }
     }
     Ok(columns)
@@ -38,7 +39,7 @@ pub fn columns(graph: &Graph, width: usize) -> Result<usize, String> {
 
 /// Notes where what a graph puts out are no probabilities. A single number a row must be one: otherwise nobody knows where the
 /// second class begins.
-pub fn probabilities(graph: &Graph, width: usize, columns: usize, notices: &mut Vec<String>) -> Result<(), String> {
+pub fn probabilities(graph: &Graph, width: usize, columns: usize, notices: &mut Vec<String>) -> Result<(), OnnxError> {
     let (numbers, _) = graph.numbers(&rows(0, MANY_ROWS, width))?;
     let probable = |row: &[f64]| {
         let sum: f64 = row.iter().sum();
@@ -49,10 +50,9 @@ pub fn probabilities(graph: &Graph, width: usize, columns: usize, notices: &mut 
         return Ok(());
     }
     if columns == 1 {
-        return Err(
-            "it puts out one score a row that is no probability: convert the model so that it puts out probabilities"
-                .into(),
-        );
+        let what =
+            "it puts out one score a row that is no probability: convert the model so that it puts out probabilities";
+        return Err(OnnxError::Trial(what.into()));
     }
     notices.push("it puts out scores that are no probabilities: the class is the one with the highest score".into());
     Ok(())

@@ -40,17 +40,26 @@ pub struct Format {
     chrono: Option<Vec<ChronoItem<'static>>>,
 }
 
+/// Why a format of times cannot be read with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    #[error("the format `{0}` has no year")]
+    NoYear(String),
+    #[error("`{0}` is not a strftime format")]
+    NotStrftime(String),
+}
+
 impl Format {
-    pub fn compile(format: &str) -> Result<Format, String> {
+    pub fn compile(format: &str) -> Result<Format, FormatError> {
         let mut items = Vec::new();
         if compile_items(format, &mut items).is_some() {
             if !items.iter().any(|i| matches!(i, Item::Year | Item::ShortYear)) {
-                return Err(format!("the format `{format}` has no year"));
+                return Err(FormatError::NoYear(format.to_owned()));
             }
             return Ok(Format { items, chrono: None });
         }
-        let chrono =
-            StrftimeItems::new(format).parse_to_owned().map_err(|_| format!("`{format}` is not a strftime format"))?;
+        let chrono = StrftimeItems::new(format).parse_to_owned();
+        let chrono = chrono.map_err(|_| FormatError::NotStrftime(format.to_owned()))?;
         Ok(Format { items: Vec::new(), chrono: Some(chrono) })
     }
 
@@ -337,7 +346,7 @@ mod tests {
         ] {
             assert_eq!(read(format, text).as_deref(), want, "{format} {text}");
         }
-        assert_eq!(Format::compile("%H:%M").err(), Some("the format `%H:%M` has no year".into()));
+        assert_eq!(Format::compile("%H:%M").err(), Some(FormatError::NoYear("%H:%M".into())));
     }
 
     #[test]

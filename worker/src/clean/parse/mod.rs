@@ -5,7 +5,7 @@ mod number;
 mod time;
 
 use polars::prelude::{DataType as PolarsType, TimeUnit, TimeZone};
-use shardmill_common::rules::{Cast, CastTo, Rule};
+use shardmill_common::rules::{Cast, CastTo, Rule, RuleError};
 
 pub use number::{NumberForm, boolean};
 pub use time::{TimeReader, Zone};
@@ -30,9 +30,9 @@ pub enum Parser {
 
 impl Parser {
     /// The reader for `cast`; `None` for a cast to string, which reads nothing.
-    pub fn compile(rule: &Rule, cast: &Cast) -> Result<Option<Parser>, String> {
+    pub fn compile(rule: &Rule, cast: &Cast) -> Result<Option<Parser>, RuleError> {
         let form = NumberForm { thousands: cast.thousands, decimal: cast.decimal };
-        let reader = || TimeReader::compile(cast).map_err(|e| rule.error(&e));
+        let reader = || TimeReader::compile(cast).map_err(|e| rule.error(e.to_string()));
         Ok(Some(match cast.to {
             CastTo::Integer => Parser::Integer(form),
             CastTo::Float => Parser::Float(form),

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, MappedLocalTime, TimeZone};
 use chrono_tz::Tz;
+use shardmill_common::misread::Misread;
 use shardmill_common::rules::Cast;
 use shardmill_common::schema::DataType;
 
 use super::Parsed;
-use super::format::{Format, Moment};
+use super::format::{Format, FormatError, Moment};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -15,10 +16,9 @@ const MICROS_PER_DAY: i64 = 86_400_000_000;
 pub struct Zone(Tz);
 
 impl Zone {
-    pub fn named(name: &str) -> Result<Zone, String> {
-        let unknown =
-            |_| format!("`{name}` is not a time zone; use a name of the IANA database, such as Europe/Berlin or UTC");
-        name.parse().map(Zone).map_err(unknown)
+    pub fn named(name: &str) -> Result<Zone, Misread> {
+        let wanted = "not a time zone; use a name of the IANA database, such as Europe/Berlin or UTC";
+        name.parse().map(Zone).map_err(|_| Misread::new(name, wanted))
     }
 
     /// Local microseconds as microseconds of UTC; `None` if there was no such time that day, or it came twice.
@@ -47,8 +47,17 @@ const DATETIMES: [&str; 5] =
     ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"];
 const INSTANTS: [&str; 2] = ["%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f%z"];
 
+/// Why times cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TimeError {
+    #[error(transparent)]
+    Zone(#[from] Misread),
+    #[error(transparent)]
+    Format(#[from] FormatError),
+}
+
 impl TimeReader {
-    pub fn compile(cast: &Cast) -> Result<TimeReader, String> {
+    pub fn compile(cast: &Cast) -> Result<TimeReader, TimeError> {
         let zone = cast.timezone.as_deref().map(Zone::named).transpose()?;
         let is_utc = cast.result() == DataType::DatetimeUtc;
         let compile = |formats: &[&str]| formats.iter().map(|f| Format::compile(f)).collect::<Result<Vec<_>, _>>();
@@ -143,6 +152,6 @@ mod tests {
         assert_eq!(shown(&reader, "2024-03-31 02:30:00"), "Wrong", "skipped in spring");
         assert_eq!(shown(&reader, "2024-10-27 02:30:00"), "Wrong", "twice in autumn");
         assert_eq!(shown(&reader, "2024-10-27 02:30:00+02:00"), "2024-10-27 00:30:00", "an offset says which");
-        assert!(Zone::named("Europe/Berln").unwrap_err().starts_with("`Europe/Berln` is not a time zone"));
+        assert!(Zone::named("Europe/Berln").unwrap_err().to_string().starts_with("`Europe/Berln` is not a time zone"));
     }
 }

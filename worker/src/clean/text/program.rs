@@ -2,7 +2,7 @@
 
 use memchr::memmem::Finder;
 use regex::Regex;
-use shardmill_common::rules::{Case, NormalForm, Op, Rule, Scalar, Side};
+use shardmill_common::rules::{Case, NormalForm, Op, Rule, RuleError, Scalar, Side};
 
 use super::ops;
 
@@ -29,7 +29,7 @@ enum TextOp {
 
 impl Step {
     /// The step that does what `rule` does to a column of strings; `None` when it is no text rule.
-    pub fn compile(rule: &Rule, index: usize) -> Result<Option<Step>, String> {
+    pub fn compile(rule: &Rule, index: usize) -> Result<Option<Step>, RuleError> {
         let op = match &rule.op {
             Op::Trim { side } => TextOp::Trim(*side),
             Op::Collapse => TextOp::Collapse,
@@ -73,8 +73,8 @@ pub fn whole_cell(pattern: &str) -> String {
     format!(r"\A(?:{pattern})\z")
 }
 
-pub fn compile_regex(rule: &Rule, pattern: &str) -> Result<Regex, String> {
-    Regex::new(pattern).map_err(|e| rule.error(&format!("`{pattern}` is not a regular expression: {e}")))
+pub fn compile_regex(rule: &Rule, pattern: &str) -> Result<Regex, RuleError> {
+    Regex::new(pattern).map_err(|e| rule.error(format!("`{pattern}` is not a regular expression: {e}")))
 }
 
 /// Two buffers that take turns, reused for every cell.

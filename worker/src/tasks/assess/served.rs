@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 use polars::prelude::{Column, DataFrame, DataType as PolarsType, Float64Chunked, StringChunked};
 use shardmill_common::captured::{ENDPOINT, MODEL, VARIANT};
-use shardmill_common::counters::Counters;
+use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::evaluate::AssessTask;
 use shardmill_common::model::{Model, Served, Target};
@@ -35,7 +35,7 @@ pub fn answers(
     };
     let without = (rows_in - found.rows.len()) as u64;
     if without > 0 {
-        counters.add("rows_skipped/no prediction", without);
+        counters.add(Counter::RowsSkipped("no prediction".into()), without);
     }
     Ok(Answers { rows_in, ..found })
 }

@@ -178,7 +178,7 @@ fn rows_without_values_are_skipped_and_counted() {
     let y = [Some("yes"), Some("yes"), None, Some("no"), None];
     let found = bench.assess(1, &logistic(), 1, &[df!("x" => x, "y" => y).unwrap()]).unwrap();
     assert_eq!((found.all.rows, found.all.rows_skipped), (2, 3));
-    let counted = |name: &str| found.counters.get(name);
+    let counted = |name: &str| found.counters.get(&name.parse().unwrap());
     assert_eq!((counted("rows_in"), counted("rows_skipped/x missing"), counted("rows_skipped/no label")), (5, 2, 1));
     let Some(Sums::Classes(sums)) = found.all.sums else { panic!() };
     assert_eq!(sums.confusion, [[1, 0], [0, 1]]);
@@ -260,7 +260,7 @@ fn what_was_served_is_taken_from_the_rows_of_its_variant_and_version() {
     // The features are not there: nothing is predicted again.
     let found = bench.assess_served(1, &logistic(), Some(served.clone()), 4, &[first, second]).unwrap();
     assert_eq!((found.all.rows, found.all.rows_skipped), (2, 2));
-    let counted = |name: &str| found.counters.get(name);
+    let counted = |name: &str| found.counters.get(&name.parse().unwrap());
     let skipped = (counted("rows_skipped/no prediction"), counted("rows_skipped/no label"));
     assert_eq!((counted("rows_in"), skipped), (4, (1, 1)));
     let Some(Sums::Classes(sums)) = found.all.sums else { panic!() };

@@ -1,6 +1,7 @@
 //! Reducing by a program: it reads the rows of all partitions as one stream, grouped and sorted by key.
 
 use polars::prelude::DataFrame;
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::dedup::HashPlan;
 use shardmill_common::kinds::mapreduce::ReduceTask;
@@ -72,7 +73,7 @@ pub fn reduce<'a>(
     let mut sink = ShardSink::new(context);
     let mut left = (0..groups).filter(|group| !bad.iter().any(|b| b.unit == *group)).map(|g| Ok(slice(g..g + 1)));
     output.counters.merge(&run.over(&mut left, &mut |made| sink.push(made))?);
-    output.counters.add("skipped", rejects.len() as u64);
+    output.counters.add(Counter::Skipped, rejects.len() as u64);
     output.rejects = write_rejects(context, "the reduce", &rejects)?;
     Ok(sink)
 }

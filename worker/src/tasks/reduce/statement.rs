@@ -2,6 +2,7 @@
 
 use hashbrown::HashMap;
 use polars::prelude::{BooleanChunked, DataFrame, NewChunkedArray};
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::dedup::HashPlan;
 use shardmill_common::kinds::mapreduce::{ReduceSide, ReduceTask};
@@ -63,7 +64,7 @@ pub fn reduce(
         output.schema = Some(checked.schema);
     }
     if !reducer.rejects.is_empty() {
-        output.counters.add("skipped", reducer.rejects.len() as u64);
+        output.counters.add(Counter::Skipped, reducer.rejects.len() as u64);
         output.rejects = write_rejects(context, "the reduce", &reducer.rejects)?;
     }
     Ok(())

@@ -50,7 +50,7 @@ fn job(target: Target, asked: Option<&str>, columns: &[(&str, DataType)], rows: 
 
 fn refused(target: Target, asked: Option<&str>, columns: &[(&str, DataType)], rows: &[u64]) -> String {
     let (spec, job) = job(target, asked, columns, rows);
-    spec.check(&job).unwrap_err()
+    spec.check(&job).unwrap_err().to_string()
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn what_was_served_needs_the_columns_of_the_answer_and_no_others() {
         let (spec, job) = job(target, None, columns, &[3]);
         let served = Some(Served { endpoint: "churn".parse().unwrap(), variant: "a".into() });
         let spec = EvaluateSpec { served, ..spec };
-        spec.check(&job).map(|()| (spec, job))
+        spec.check(&job).map(|()| (spec, job)).map_err(|e| e.to_string())
     };
     let who = [("_endpoint", String), ("_variant", String), ("_model", String), ("y", Int64)];
     let answers = [("prediction", Int64), ("probability_0", Float64), ("probability_1", Float64)];

@@ -5,7 +5,7 @@ use shardmill_common::kinds::evaluate::RankTask;
 use shardmill_common::model::{ClassSums, Ranking};
 use shardmill_common::task::{TaskKind, TaskRange, TaskSpec};
 
-use crate::jobs::plan::{StageView, output, whole};
+use crate::jobs::plan::{READ_AHEAD, StageView, output, whole};
 
 /// Distinct scores of one task: worth a task, and few enough for its memory.
 const SCORES: u64 = 500_000;
@@ -60,7 +60,7 @@ pub fn tasks(
                     kind: task.into(),
                     reads: vec![runs],
                     objects: Vec::new(),
-                    memory: count * 64 + (4 << 20),
+                    memory: count * 64 + READ_AHEAD,
                 });
             }
         }

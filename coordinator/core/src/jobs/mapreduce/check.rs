@@ -2,25 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use shardmill_common::kinds::mapreduce::{MapReduceSpec, common_keys};
+use shardmill_common::kinds::mapreduce::{MapReduceSpec, MapReduceUnfit, common_keys};
 
 use crate::jobs::plan::ResolvedJob;
 
-pub fn check(spec: &MapReduceSpec, job: &ResolvedJob) -> Result<(), String> {
+pub fn check(spec: &MapReduceSpec, job: &ResolvedJob) -> Result<(), MapReduceUnfit> {
     spec.check_parts()?;
     let plain = spec.inputs.iter().zip(&job.inputs).filter(|(input, _)| input.map.is_none());
     let plain: Vec<_> = plain.map(|(input, manifest)| (input.name.as_str(), &manifest.schema)).collect();
     common_keys(&spec.keys, &plain)?;
     if !spec.runs_programs() && !spec.work.files.is_empty() {
-        return Err("files are for programs, and there is none".into());
+        return Err(MapReduceUnfit::FilesWithoutProgram);
     }
     let mut files = BTreeSet::new();
     for file in &spec.work.files {
         if file.name.is_empty() || file.name.contains(['/', '\0']) || matches!(file.name.as_str(), "." | "..") {
-            return Err(format!("`{}` is not the name of a file", file.name.escape_debug()));
+            return Err(MapReduceUnfit::FileName(file.name.clone()));
         }
         if !files.insert(&file.name) {
-            return Err(format!("two files are named `{}`: programs see them in one folder", file.name));
+            return Err(MapReduceUnfit::TwoFiles(file.name.clone()));
         }
     }
     Ok(())

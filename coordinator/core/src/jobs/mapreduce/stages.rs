@@ -11,7 +11,7 @@ use shardmill_common::shared::Shared;
 use shardmill_common::task::{TaskOutput, TaskRange, TaskSpec};
 
 use super::FAN_IN;
-use crate::jobs::plan::{Next, StageView, joined_schema, neighbours, outputs, partition_sums};
+use crate::jobs::plan::{Next, READ_AHEAD, StageView, joined_schema, neighbours, outputs, partition_sums};
 
 /// A reduce task takes an eighth of what there is, within these bytes of the shuffle.
 const LEAST_TASK_BYTES: u64 = 2 << 20;
@@ -111,7 +111,7 @@ fn shuffled(range: TaskRange, stages: &[StageView<'_>]) -> Result<u64, Failure> 
 
 /// Memory for rows that take so many bytes in the shuffle, where they are compressed.
 fn shuffle_memory(bytes: u64) -> u64 {
-    bytes.saturating_mul(8).saturating_add(16 << 20)
+    bytes.saturating_mul(8).saturating_add(READ_AHEAD)
 }
 
 /// Reduces the partitions that these tasks of every input wrote.

@@ -1,5 +1,6 @@
 //! Plans of users' jobs, over inputs that exist on paper only.
 
+use shardmill_common::counters::Counter;
 use shardmill_common::ids::{JobId, ObjectId};
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::dedup::HashColumn;
@@ -43,6 +44,7 @@ fn spec(inputs: &[&str], keys: &[&str], reduce: bool) -> MapReduceSpec {
         then_by: Vec::new(),
         combine: None,
         reduce: reduce.then(|| Step::Sql("SELECT user FROM input GROUP BY user".into())),
+        per_shard: false,
         work: Work::default(),
         replicas: None,
     }
@@ -208,7 +210,7 @@ fn skipped_records_are_limited_in_the_whole_job_and_published() {
             _ => {
                 let mut output = shard(&[("user", DataType::String)]);
                 output.rejects = Some(entry(n, 10));
-                output.counters.add("skipped", n);
+                output.counters.add(Counter::Skipped, n);
                 output
             }
         }
@@ -226,7 +228,7 @@ fn what_makes_no_sense_is_refused() {
         let mut spec = spec(&["a", "b"], &["user"], true);
         change(&mut spec);
         let job = job(&spec, &[1, 1], 10);
-        spec.check(&job).err().unwrap_or_default()
+        spec.check(&job).err().map(|e| e.to_string()).unwrap_or_default()
     };
     assert_eq!(told(&|_| {}), "");
     assert!(told(&|s| s.inputs.clear()).contains("--input"));

@@ -121,7 +121,7 @@ fn what_makes_no_sense_is_refused_before_anything_runs() {
     for (change, wanted) in cases {
         let mut spec = base();
         change(&mut spec);
-        let error = spec.check(&table.job(&spec, 1)).unwrap_err();
+        let error = spec.check(&table.job(&spec, 1)).unwrap_err().to_string();
         assert!(error.contains(wanted), "wanted: {wanted}\nfound: {error}");
     }
     base().check(&table.job(&base(), 1)).unwrap();
@@ -138,7 +138,7 @@ fn a_base_must_be_of_the_same_kind_and_know_what_is_needed() {
         spec.update = Some("m@1".parse().unwrap());
         change(&mut spec, &mut model);
         spec.base = Some(Box::new(model));
-        spec.check(&table.job(&spec, 1)).unwrap_err()
+        spec.check(&table.job(&spec, 1)).unwrap_err().to_string()
     };
     assert!(
         refused(&table, |_, m| m.curvature = None).contains("cannot be updated: that is kept by models of up to 500")

@@ -3,8 +3,10 @@
 use shardmill_common::kinds::train::LabelKind;
 use shardmill_common::model::{Categories, Imputation, Model, TrainSpec};
 use shardmill_common::schema::{DataType, Field, Schema};
+use shardmill_common::unfit::{Role, Unfit};
 
 use super::family::{Learns, family};
+use super::unfit::TrainUnfit;
 use crate::train::{Asked, constant_number};
 
 /// The label's column: of an update, if nothing else is said, the one the model learnt.
@@ -31,13 +33,12 @@ fn is_time(dtype: DataType) -> bool {
     matches!(dtype, DataType::Date | DataType::Datetime | DataType::DatetimeUtc)
 }
 
-/// `no column` in the words of every message about it.
-pub fn no_column(name: &str, schema: &Schema, what: &str) -> String {
-    format!("{what} has no column `{name}`; its columns are {}", schema.names_joined())
+pub fn no_column(name: &str, schema: &Schema, what: &str) -> Unfit {
+    Unfit::no_column(what, schema, name, Role::Feature)
 }
 
 /// The features of a training from scratch. Refuses names, types and fillings that do not fit.
-pub fn asked(spec: &TrainSpec, schema: &Schema, what: &str) -> Result<Vec<Asked>, String> {
+pub fn asked(spec: &TrainSpec, schema: &Schema, what: &str) -> Result<Vec<Asked>, Unfit> {
     let preparation = &spec.preparation;
     let taken = [label(spec), spec.weight_column.as_deref()];
     let fields: Vec<&Field> = match &preparation.features {
@@ -45,12 +46,12 @@ pub fn asked(spec: &TrainSpec, schema: &Schema, what: &str) -> Result<Vec<Asked>
         Some(names) => named(names, schema, what, &taken)?,
     };
     if fields.is_empty() {
-        return Err(format!("there are no features: {what} has no column but the label and the weights"));
+        return Err(TrainUnfit::NoFeatures { of: what.to_owned() }.into());
     }
-    let known = |names: &mut dyn Iterator<Item = &String>, option: &str| -> Result<(), String> {
+    let known = |names: &mut dyn Iterator<Item = &String>, option: &'static str| -> Result<(), TrainUnfit> {
         names.filter(|n| !fields.iter().any(|f| f.name == **n)).try_for_each(|n| {
             let features = fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", ");
-            Err(format!("{option} names `{n}`, which is not a feature; the features are {features}"))
+            Err(TrainUnfit::NotAFeature { option, column: n.clone(), features })
         })
     };
     let categorical: &[String] = match &preparation.categorical {
@@ -69,18 +70,7 @@ pub fn asked(spec: &TrainSpec, schema: &Schema, what: &str) -> Result<Vec<Asked>
         .map(|f| format!("{} ({})", f.name, f.dtype))
         .collect();
     if !times.is_empty() {
-        let times = times.join(", ");
-        return Err(if preparation.features.is_none() {
-            format!(
-                "points in time are no numbers: {times}; say with --features which columns to learn from, name these with \
-                 --categorical, or derive numbers from them (`shardmill clean`, rule `derive`)"
-            )
-        } else {
-            format!(
-                "points in time are no numbers: {times}; leave them out of --features, name them with --categorical, or \
-                 derive numbers from them (`shardmill clean`, rule `derive`)"
-            )
-        });
+        return Err(TrainUnfit::Times { columns: times.join(", "), chosen: preparation.features.is_some() }.into());
     }
     fields
         .iter()
@@ -92,7 +82,7 @@ pub fn asked(spec: &TrainSpec, schema: &Schema, what: &str) -> Result<Vec<Asked>
                 Some(names) => names.contains(&field.name),
             };
             if standardise && categorical {
-                return Err(format!("--standardise names `{}`, which is taken as categories", field.name));
+                return Err(TrainUnfit::StandardisedCategories(field.name.clone()).into());
             }
             let own = preparation.impute.get(&field.name);
             let imputation = own.unwrap_or(&preparation.impute_default).clone();
@@ -108,18 +98,18 @@ fn named<'a>(
     schema: &'a Schema,
     what: &str,
     taken: &[Option<&str>; 2],
-) -> Result<Vec<&'a Field>, String> {
+) -> Result<Vec<&'a Field>, Unfit> {
     let mut fields: Vec<&Field> = Vec::with_capacity(names.len());
     for name in names {
         let field = schema.get(name).ok_or_else(|| no_column(name, schema, what))?;
         if taken[0] == Some(name) {
-            return Err(format!("`{name}` is the label and cannot be a feature, too"));
+            return Err(TrainUnfit::LabelIsFeature(name.clone()).into());
         }
         if taken[1] == Some(name) {
-            return Err(format!("`{name}` holds the weights and cannot be a feature, too"));
+            return Err(TrainUnfit::WeightIsFeature(name.clone()).into());
         }
         if fields.iter().any(|f| f.name == *name) {
-            return Err(format!("the feature `{name}` is named twice"));
+            return Err(Unfit::Twice { column: name.clone(), role: Role::Feature });
         }
         fields.push(field);
     }
@@ -127,15 +117,16 @@ fn named<'a>(
 }
 
 /// Whether a filling fits the column. A default that does not is told of when there is something to fill.
-fn fits(imputation: &Imputation, field: &Field, categorical: bool, own: bool) -> Result<(), String> {
+fn fits(imputation: &Imputation, field: &Field, categorical: bool, own: bool) -> Result<(), TrainUnfit> {
     let (name, dtype) = (&field.name, field.dtype);
     match imputation {
         Imputation::Mean | Imputation::Median if own && (categorical || !dtype.is_numeric()) => {
             let why = if categorical { "is taken as categories".to_owned() } else { format!("is {dtype}") };
-            Err(format!("--impute: `{name}` {why} and has no mean or median; use mode, constant=VALUE or drop-row"))
+            Err(TrainUnfit::NoMean { column: name.clone(), why })
         }
         Imputation::Constant(text) if own && !categorical => {
-            constant_number(text, dtype).map(|_| ()).map_err(|why| format!("--impute {name}=constant={text}: {why}"))
+            let constant = constant_number(text, dtype).map(|_| ());
+            constant.ok_or_else(|| TrainUnfit::Constant { column: name.clone(), text: text.clone() })
         }
         _ => Ok(()),
     }

@@ -13,6 +13,7 @@ use shardmill_common::watch::Baseline;
 
 use super::families::{Linfa, NaiveBayes};
 use super::memo::Prepared;
+use super::unfit::TrainUnfit;
 use crate::train::{Built, Glm, KMeans, Whole};
 
 /// What a family learns of a row.
@@ -54,10 +55,10 @@ pub trait Family {
     fn course(&self) -> Course;
 
     /// Whether the options are in range and go together.
-    fn check(&self, spec: &TrainSpec) -> Result<(), String>;
+    fn check(&self, spec: &TrainSpec) -> Result<(), TrainUnfit>;
 
     /// Whether a training can go on from this version, which is of the same family: an update, or a warm start.
-    fn check_base(&self, spec: &TrainSpec, base: &Model) -> Result<(), String>;
+    fn check_base(&self, spec: &TrainSpec, base: &Model) -> Result<(), TrainUnfit>;
 
     /// Whether an update needs the curvature of the version it updates.
     fn needs_curvature(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::JobId;
 use shardmill_common::manifest::Manifest;
@@ -79,8 +80,8 @@ fn recorded(spec: &TrainSpec) -> TrainSpec {
 /// Categories that an update met and its model does not know.
 fn unknown_categories(outputs: &[&TaskOutput]) -> Vec<String> {
     let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
-    for (name, n) in outputs.iter().flat_map(|o| &o.counters.0) {
-        if let Some(column) = name.strip_prefix("unknown_categories/") {
+    for (counter, n) in outputs.iter().flat_map(|o| &o.counters.0) {
+        if let Counter::UnknownCategories(column) = counter {
             *sums.entry(column).or_default() += n;
         }
     }

@@ -17,12 +17,14 @@ mod profile;
 mod rounds;
 #[cfg(test)]
 mod tests;
+mod unfit;
 #[cfg(test)]
 mod update_tests;
 
 use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::kinds::train::TrainPhase;
 use shardmill_common::model::{ModelRef, Round, TrainSpec};
+use shardmill_common::unfit::Unfit;
 
 use self::family::{Course, family};
 use super::plan::{Next, ResolvedJob, ShardAt, StageView, find};
@@ -44,7 +46,7 @@ impl Planner for TrainSpec {
         Ok(())
     }
 
-    fn check(&self, job: &ResolvedJob) -> Result<(), String> {
+    fn check(&self, job: &ResolvedJob) -> Result<(), Unfit> {
         check::check(self, job)
     }
 
@@ -57,7 +59,7 @@ impl Planner for TrainSpec {
     }
 
     fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
-        let input = job.inputs.first().ok_or_else(|| Failure::internal("the input is missing"))?;
+        let input = job.input()?;
         if input.rows() == 0 {
             return Err(Failure::bad_input(format!(
                 "{} has no rows: there is nothing to learn from",

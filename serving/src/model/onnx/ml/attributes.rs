@@ -2,6 +2,8 @@
 
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
 
+use crate::model::onnx::OnnxError;
+
 /// A node whose attributes are read.
 #[derive(Clone, Copy)]
 pub struct Attributes<'a>(pub &'a NodeProto);
@@ -11,9 +13,9 @@ impl<'a> Attributes<'a> {
         self.0.attribute.iter().find(|a| a.name == name)
     }
 
-    /// A message about this node.
-    pub fn fault(self, what: impl std::fmt::Display) -> String {
-        format!("operator `{}`: {what}", self.0.op_type)
+    /// What is wrong with this node.
+    pub fn fault(self, what: impl std::fmt::Display) -> OnnxError {
+        OnnxError::Attributes { op: self.0.op_type.clone(), what: what.to_string() }
     }
 
     pub fn int(self, name: &str) -> Option<i64> {
@@ -37,7 +39,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// Numbers as a list of float32, or as the tensor `NAME_as_tensor` of float32 or float64.
-    pub fn numbers(self, name: &str) -> Result<Vec<f64>, String> {
+    pub fn numbers(self, name: &str) -> Result<Vec<f64>, OnnxError> {
         match self.get(&format!("{name}_as_tensor")).and_then(|a| a.t.as_ref()) {
             None => Ok(self.floats(name).iter().map(|x| f64::from(*x)).collect()),
             Some(tensor) => numbers_of(tensor)
@@ -51,7 +53,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// What becomes of the sums at the end.
-    pub fn post_transform(self) -> Result<PostTransform, String> {
+    pub fn post_transform(self) -> Result<PostTransform, OnnxError> {
         match self.text("post_transform").as_deref() {
             None | Some("" | "NONE") => Ok(PostTransform::None),
             Some("LOGISTIC") => Ok(PostTransform::Logistic),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::attributes::Attributes;
+use crate::model::onnx::OnnxError;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Test {
@@ -71,7 +72,7 @@ pub struct Nodes<'a> {
 }
 
 impl<'a> Nodes<'a> {
-    pub fn read(node: Attributes<'a>) -> Result<Self, String> {
+    pub fn read(node: Attributes<'a>) -> Result<Self, OnnxError> {
         let (trees, numbers) = (node.ints("nodes_treeids"), node.ints("nodes_nodeids"));
         let of_each =
             [numbers, node.ints("nodes_featureids"), node.ints("nodes_truenodeids"), node.ints("nodes_falsenodeids")];
@@ -91,7 +92,7 @@ impl<'a> Nodes<'a> {
     }
 
     /// The weights of all leaves, leaf by leaf, and the part of each node.
-    pub fn weights(&self, leaf: &str, sums: usize) -> Result<Weights, String> {
+    pub fn weights(&self, leaf: &str, sums: usize) -> Result<Weights, OnnxError> {
         let node = self.node;
         let list = |what: &str| node.ints(&format!("{leaf}_{what}"));
         let (trees, numbers, ids) = (list("treeids"), list("nodeids"), list("ids"));
@@ -122,7 +123,7 @@ impl<'a> Nodes<'a> {
 
     /// The nodes with places for numbers, the root of each tree, and how many features they look at. Every tree is one: each of
     /// its nodes but the root has one parent, so that a walk from the root ends.
-    pub fn link(&self, of_leaf: &[(u32, u32)]) -> Result<Linked, String> {
+    pub fn link(&self, of_leaf: &[(u32, u32)]) -> Result<Linked, OnnxError> {
         let node = self.node;
         let count = self.trees.len();
         let values = node.numbers("nodes_values")?;

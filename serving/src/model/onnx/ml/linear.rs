@@ -2,6 +2,7 @@
 
 use super::attributes::{Attributes, PostTransform, logistic};
 use super::operator::RowOperator;
+use crate::model::onnx::OnnxError;
 
 #[derive(Debug)]
 pub struct Linear {
@@ -14,7 +15,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    pub fn classifier(node: Attributes<'_>) -> Result<Self, String> {
+    pub fn classifier(node: Attributes<'_>) -> Result<Self, OnnxError> {
         let ints = node.ints("classlabels_ints").len();
         let classes = if ints > 0 { ints } else { node.texts("classlabels_strings").len() };
         let intercepts = node.floats("intercepts").len();
@@ -27,12 +28,12 @@ impl Linear {
         }
     }
 
-    pub fn regressor(node: Attributes<'_>) -> Result<Self, String> {
+    pub fn regressor(node: Attributes<'_>) -> Result<Self, OnnxError> {
         let targets = usize::try_from(node.int("targets").unwrap_or(1));
         Self::read(node, targets.map_err(|_| node.fault("`targets` is negative"))?)
     }
 
-    fn read(node: Attributes<'_>, sums: usize) -> Result<Self, String> {
+    fn read(node: Attributes<'_>, sums: usize) -> Result<Self, OnnxError> {
         let all = node.floats("coefficients");
         if sums == 0 || all.is_empty() || !all.len().is_multiple_of(sums) {
             return Err(node.fault(format!("{} coefficients cannot make {sums} sums", all.len())));
@@ -52,10 +53,11 @@ impl Linear {
 }
 
 impl RowOperator for Linear {
-    fn outputs(&self, width: usize) -> Result<usize, String> {
+    fn outputs(&self, width: usize) -> Result<usize, OnnxError> {
         let wanted = self.coefficients.first().map_or(0, Vec::len);
         if wanted != width {
-            return Err(format!("a linear operator is made for rows of {wanted} numbers, and is given {width}"));
+            let what = format!("a linear operator is made for rows of {wanted} numbers, and is given {width}");
+            return Err(OnnxError::Width(what));
         }
         Ok(if self.two_of_one { 2 } else { self.coefficients.len() })
     }

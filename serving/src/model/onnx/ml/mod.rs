@@ -12,6 +12,8 @@ mod unary;
 use tract_onnx::Onnx;
 use tract_onnx::pb::NodeProto;
 
+use crate::model::onnx::OnnxError;
+
 pub use attributes::Attributes;
 pub use operator::RowOperator;
 
@@ -45,7 +47,7 @@ pub fn numbers_output(op_type: &str) -> usize {
 }
 
 /// The operator of a node, ready to run; or what is wrong with it.
-pub fn operator(node: &NodeProto) -> Result<Box<dyn RowOperator>, String> {
+pub fn operator(node: &NodeProto) -> Result<Box<dyn RowOperator>, OnnxError> {
     let attributes = Attributes(node);
     match node.op_type.as_str() {
         "Imputer" => scale::Imputer::read(attributes).map(boxed),
@@ -55,7 +57,7 @@ pub fn operator(node: &NodeProto) -> Result<Box<dyn RowOperator>, String> {
         "Scaler" => scale::Scaler::read(attributes).map(boxed),
         "TreeEnsembleClassifier" => trees::Trees::classifier(attributes).map(boxed),
         "TreeEnsembleRegressor" => trees::Trees::regressor(attributes).map(boxed),
-        other => Err(format!("operator `{other}` is not supported")),
+        other => Err(OnnxError::operator(other, "is not supported")),
     }
 }
 

@@ -8,10 +8,12 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+use crate::model::onnx::OnnxError;
+
 /// Makes a row of numbers of a row of numbers.
 pub trait RowOperator: Debug + Send + Sync + 'static {
     /// How many numbers it makes of a row of `width`, or why it cannot take such rows.
-    fn outputs(&self, width: usize) -> Result<usize, String>;
+    fn outputs(&self, width: usize) -> Result<usize, OnnxError>;
 
     /// Computes one row; `out` is as long as [`RowOperator::outputs`] said. `single`: the numbers are float32, and rounded as
     /// onnxruntime would round them.

@@ -2,13 +2,14 @@
 
 use super::attributes::Attributes;
 use super::operator::RowOperator;
+use crate::model::onnx::OnnxError;
 
 /// One for all columns, or one of each.
-fn fits(of: &str, have: usize, width: usize) -> Result<(), String> {
+fn fits(of: &str, have: usize, width: usize) -> Result<(), OnnxError> {
     if have == 1 || have == width {
         Ok(())
     } else {
-        Err(format!("operator `{of}` is made for rows of {have} numbers, and is given {width}"))
+        Err(OnnxError::operator(of, format!("is made for rows of {have} numbers, and is given {width}")))
     }
 }
 
@@ -24,7 +25,7 @@ pub struct Scaler {
 }
 
 impl Scaler {
-    pub fn read(node: Attributes<'_>) -> Result<Self, String> {
+    pub fn read(node: Attributes<'_>) -> Result<Self, OnnxError> {
         let (offset, scale) = (node.floats("offset").to_vec(), node.floats("scale").to_vec());
         if offset.is_empty() || scale.is_empty() {
             return Err(node.fault("`offset` or `scale` is missing"));
@@ -34,7 +35,7 @@ impl Scaler {
 }
 
 impl RowOperator for Scaler {
-    fn outputs(&self, width: usize) -> Result<usize, String> {
+    fn outputs(&self, width: usize) -> Result<usize, OnnxError> {
         fits("Scaler", self.offset.len(), width)?;
         fits("Scaler", self.scale.len(), width)?;
         Ok(width)
@@ -57,7 +58,7 @@ pub struct Imputer {
 }
 
 impl Imputer {
-    pub fn read(node: Attributes<'_>) -> Result<Self, String> {
+    pub fn read(node: Attributes<'_>) -> Result<Self, OnnxError> {
         let values = node.floats("imputed_value_floats").to_vec();
         if values.is_empty() {
             return Err(node.fault("`imputed_value_floats` is missing: only floating-point numbers are imputed"));
@@ -67,7 +68,7 @@ impl Imputer {
 }
 
 impl RowOperator for Imputer {
-    fn outputs(&self, width: usize) -> Result<usize, String> {
+    fn outputs(&self, width: usize) -> Result<usize, OnnxError> {
         fits("Imputer", self.values.len(), width).map(|()| width)
     }
 
@@ -96,7 +97,7 @@ enum Norm {
 pub struct Normalizer(Norm);
 
 impl Normalizer {
-    pub fn read(node: Attributes<'_>) -> Result<Self, String> {
+    pub fn read(node: Attributes<'_>) -> Result<Self, OnnxError> {
         match node.text("norm").as_deref() {
             None | Some("MAX") => Ok(Self(Norm::Max)),
             Some("L1") => Ok(Self(Norm::L1)),
@@ -110,7 +111,7 @@ impl Normalizer {
 }
 
 impl RowOperator for Normalizer {
-    fn outputs(&self, width: usize) -> Result<usize, String> {
+    fn outputs(&self, width: usize) -> Result<usize, OnnxError> {
         Ok(width)
     }
 

@@ -4,6 +4,7 @@
 use super::attributes::{Attributes, PostTransform, logistic};
 use super::forest::{Linked, Node, Nodes, Weights};
 use super::operator::RowOperator;
+use crate::model::onnx::OnnxError;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Aggregate {
@@ -31,7 +32,7 @@ pub struct Trees {
 }
 
 impl Trees {
-    pub fn classifier(node: Attributes<'_>) -> Result<Self, String> {
+    pub fn classifier(node: Attributes<'_>) -> Result<Self, OnnxError> {
         let ints = node.ints("classlabels_int64s").len();
         let classes = if ints > 0 { ints } else { node.texts("classlabels_strings").len() };
         let mut trees = Self::read(node, "class", classes, Aggregate::Sum)?;
@@ -49,7 +50,7 @@ impl Trees {
         Ok(trees)
     }
 
-    pub fn regressor(node: Attributes<'_>) -> Result<Self, String> {
+    pub fn regressor(node: Attributes<'_>) -> Result<Self, OnnxError> {
         let targets = usize::try_from(node.int("n_targets").unwrap_or(1)).unwrap_or(0);
         let aggregate = match node.text("aggregate_function").as_deref() {
             None | Some("SUM") => Aggregate::Sum,
@@ -67,7 +68,7 @@ impl Trees {
         Ok(trees)
     }
 
-    fn read(node: Attributes<'_>, leaf: &str, sums: usize, aggregate: Aggregate) -> Result<Self, String> {
+    fn read(node: Attributes<'_>, leaf: &str, sums: usize, aggregate: Aggregate) -> Result<Self, OnnxError> {
         let nodes = Nodes::read(node)?;
         let Weights { all: weights, of_leaf } = nodes.weights(leaf, sums)?;
         let Linked { nodes, roots, features } = nodes.link(&of_leaf)?;
@@ -103,9 +104,10 @@ impl Trees {
 }
 
 impl RowOperator for Trees {
-    fn outputs(&self, width: usize) -> Result<usize, String> {
+    fn outputs(&self, width: usize) -> Result<usize, OnnxError> {
         if width < self.features {
-            return Err(format!("the trees look at {} numbers, and are given {width}", self.features));
+            let what = format!("the trees look at {} numbers, and are given {width}", self.features);
+            return Err(OnnxError::Width(what));
         }
         Ok(if self.two_of_one.is_some() { 2 } else { self.sums })
     }

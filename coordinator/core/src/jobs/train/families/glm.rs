@@ -10,6 +10,7 @@ use super::glm_base;
 use crate::jobs::train::columns;
 use crate::jobs::train::family::{Accepted, Answers, Ask, Learning, Ready, Trained};
 use crate::jobs::train::memo::Prepared;
+use crate::jobs::train::unfit::{TrainUnfit, share};
 use crate::train::{
     Fitted, Glm, Labels, Method, NEWTON_PARAMETERS, Outcome, Problem, Separated, Space, add_up, conditioning, triangle,
 };
@@ -19,21 +20,14 @@ const HESSIAN_PARAMETERS: usize = 2000;
 /// Bytes of all shards' Hessians up to which they are made without being asked for.
 const HESSIAN_BYTES: usize = 128 << 20;
 
-pub fn check_penalty(penalty: Penalty) -> Result<(), String> {
-    match penalty.l1_ratio() {
-        Some(ratio) if !(0.0..=1.0).contains(&ratio) => Err(format!("--l1-ratio must be from 0 to 1, not {ratio}")),
-        _ => Ok(()),
-    }
+pub fn check_penalty(penalty: Penalty) -> Result<(), TrainUnfit> {
+    penalty.l1_ratio().map_or(Ok(()), |ratio| share("--l1-ratio", ratio))
 }
 
 /// An update knows of the old rows what their model's curvature says.
-pub fn check_curvature(spec: &TrainSpec, base: &Model) -> Result<(), String> {
+pub fn check_curvature(spec: &TrainSpec, base: &Model) -> Result<(), TrainUnfit> {
     if spec.update.is_some() && base.curvature.is_none() {
-        let reference = base.reference();
-        return Err(format!(
-            "{reference} does not know the curvature of its objective and cannot be updated: that is kept by models of up \
-             to 500 parameters trained with the solver newton (the default)"
-        ));
+        return Err(TrainUnfit::NoCurvature(base.reference()));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use shardmill_common::model::{Encoder, KMeansOptions, KMeansParameters, Model, P
 
 use crate::jobs::train::base::{misfit, places};
 use crate::jobs::train::family::{Accepted, Answers, Ask, Course, Family, Learning, Learns, Ready, State, Trained};
+use crate::jobs::train::unfit::{TrainUnfit, not_negative, not_zero};
 use crate::train::{Clustered, KMeans, scalings};
 
 impl Family for KMeansOptions {
@@ -20,26 +21,16 @@ impl Family for KMeansOptions {
         Course::Rounds(self.max_iter)
     }
 
-    fn check(&self, _spec: &TrainSpec) -> Result<(), String> {
-        if self.clusters == 0 {
-            return Err("--clusters must be at least 1".into());
-        }
-        if self.seeding_rounds == 0 {
-            return Err("--seeding-rounds must be at least 1".into());
-        }
-        if self.max_iter == 0 {
-            return Err("--max-iter must be at least 1".into());
-        }
-        if !(self.tol >= 0.0 && self.tol.is_finite()) {
-            return Err(format!("--tol must be 0 or more, not {}", self.tol));
-        }
-        Ok(())
+    fn check(&self, _spec: &TrainSpec) -> Result<(), TrainUnfit> {
+        not_zero("--clusters", self.clusters)?;
+        not_zero("--seeding-rounds", self.seeding_rounds)?;
+        not_zero("--max-iter", self.max_iter)?;
+        not_negative("--tol", self.tol)
     }
 
-    fn check_base(&self, spec: &TrainSpec, _base: &Model) -> Result<(), String> {
+    fn check_base(&self, spec: &TrainSpec, _base: &Model) -> Result<(), TrainUnfit> {
         if spec.update.is_some() {
-            let why = "a k-means model cannot be updated: train it anew (with --warm-start from it, if you like)";
-            return Err(why.into());
+            return Err(TrainUnfit::KMeansUpdate);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use shardmill_common::model::{Algorithm, LinearOptions, Model, Penalty, Solver, 
 use super::check_ends;
 use super::glm::{Objective, check_curvature, check_penalty};
 use crate::jobs::train::family::{Course, Family, Learns, Ready, State};
+use crate::jobs::train::unfit::{TrainUnfit, not_negative};
 
 impl Family for LinearOptions {
     fn title(&self) -> &'static str {
@@ -20,15 +21,13 @@ impl Family for LinearOptions {
         Course::Rounds(self.max_iter)
     }
 
-    fn check(&self, _spec: &TrainSpec) -> Result<(), String> {
-        if !(self.alpha >= 0.0 && self.alpha.is_finite()) {
-            return Err(format!("--alpha must be 0 or more, not {}", self.alpha));
-        }
+    fn check(&self, _spec: &TrainSpec) -> Result<(), TrainUnfit> {
+        not_negative("--alpha", self.alpha)?;
         check_penalty(self.penalty)?;
         check_ends(self.tol, self.max_iter)
     }
 
-    fn check_base(&self, spec: &TrainSpec, base: &Model) -> Result<(), String> {
+    fn check_base(&self, spec: &TrainSpec, base: &Model) -> Result<(), TrainUnfit> {
         check_curvature(spec, base)
     }
 

@@ -7,6 +7,7 @@ use super::check_ends;
 use super::glm::{Objective, check_curvature, check_penalty};
 use super::linfa::Linfa;
 use crate::jobs::train::family::{Course, Family, Learns, Ready, State};
+use crate::jobs::train::unfit::{TrainUnfit, above_zero};
 
 impl Family for LogisticOptions {
     fn title(&self) -> &'static str {
@@ -21,16 +22,14 @@ impl Family for LogisticOptions {
         if self.solver == Solver::Linfa { Course::OneWorker } else { Course::Rounds(self.max_iter) }
     }
 
-    fn check(&self, spec: &TrainSpec) -> Result<(), String> {
-        if !(self.c > 0.0 && self.c.is_finite()) {
-            return Err(format!("--c must be above 0, not {}", self.c));
-        }
+    fn check(&self, spec: &TrainSpec) -> Result<(), TrainUnfit> {
+        above_zero("--c", self.c)?;
         if let ClassWeight::Of(weights) = &self.class_weight {
             if let Some((class, weight)) = weights.iter().find(|(_, w)| !(w.is_finite() && **w >= 0.0)) {
-                return Err(format!("--class-weight: the weight of `{class}` must be 0 or more, not {weight}"));
+                return Err(TrainUnfit::ClassWeight { class: class.clone(), weight: *weight });
             }
             if weights.is_empty() {
-                return Err("--class-weight names no class".into());
+                return Err(TrainUnfit::NoClassWeights);
             }
         }
         check_penalty(self.penalty)?;
@@ -38,7 +37,7 @@ impl Family for LogisticOptions {
         solver(self, spec)
     }
 
-    fn check_base(&self, spec: &TrainSpec, base: &Model) -> Result<(), String> {
+    fn check_base(&self, spec: &TrainSpec, base: &Model) -> Result<(), TrainUnfit> {
         check_curvature(spec, base)
     }
 
@@ -84,13 +83,11 @@ fn of_algorithm(algorithm: &Algorithm) -> Option<Objective> {
 }
 
 /// What a solver cannot do.
-fn solver(options: &LogisticOptions, spec: &TrainSpec) -> Result<(), String> {
+fn solver(options: &LogisticOptions, spec: &TrainSpec) -> Result<(), TrainUnfit> {
     let l1 = options.penalty.l1_ratio().is_some_and(|ratio| ratio > 0.0);
     match options.solver {
         Solver::Auto | Solver::Newton | Solver::Owlqn => Ok(()),
-        Solver::Lbfgs if l1 => {
-            Err("the solver lbfgs cannot take an L1 penalty: use --solver owlqn, or --solver newton".into())
-        }
+        Solver::Lbfgs if l1 => Err(TrainUnfit::LbfgsWithL1),
         Solver::Lbfgs => Ok(()),
         Solver::Linfa => {
             let cannot = [
@@ -102,7 +99,7 @@ fn solver(options: &LogisticOptions, spec: &TrainSpec) -> Result<(), String> {
                 (spec.update.is_some(), "an update"),
             ];
             match cannot.iter().find(|(asked, _)| *asked) {
-                Some((_, what)) => Err(format!("the solver linfa cannot take {what}: leave --solver out")),
+                Some((_, what)) => Err(TrainUnfit::Linfa(what)),
                 None => Ok(()),
             }
         }

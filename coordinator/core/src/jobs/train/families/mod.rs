@@ -1,5 +1,6 @@
 //! The homes of the model families, a file each; what two of them share has files of its own.
 
+use crate::jobs::train::unfit::{TrainUnfit, above_zero, not_zero};
 mod glm;
 mod glm_base;
 mod kmeans;
@@ -12,12 +13,7 @@ pub use linfa::Linfa;
 pub use naive_bayes::NaiveBayes;
 
 /// Whether these end a search.
-fn check_ends(tol: f64, max_iter: u32) -> Result<(), String> {
-    if !(tol > 0.0 && tol.is_finite()) {
-        return Err(format!("--tol must be above 0, not {tol}"));
-    }
-    if max_iter == 0 {
-        return Err("--max-iter must be at least 1".into());
-    }
-    Ok(())
+fn check_ends(tol: f64, max_iter: u32) -> Result<(), TrainUnfit> {
+    above_zero("--tol", tol)?;
+    not_zero("--max-iter", max_iter)
 }

@@ -9,6 +9,7 @@ use shardmill_common::model::{
 
 use crate::jobs::train::family::{Accepted, Answers, Ask, Course, Family, Learning, Learns, Ready, State, Trained};
 use crate::jobs::train::memo::Prepared;
+use crate::jobs::train::unfit::{TrainUnfit, not_negative};
 use crate::jobs::train::{columns, labels};
 use crate::train::{Bayes, naive_bayes};
 
@@ -25,26 +26,23 @@ impl Family for NaiveBayesOptions {
         Course::Once
     }
 
-    fn check(&self, _spec: &TrainSpec) -> Result<(), String> {
-        if !(self.var_smoothing >= 0.0 && self.var_smoothing.is_finite()) {
-            return Err(format!("--var-smoothing must be 0 or more, not {}", self.var_smoothing));
-        }
+    fn check(&self, _spec: &TrainSpec) -> Result<(), TrainUnfit> {
+        not_negative("--var-smoothing", self.var_smoothing)?;
         let Some(priors) = &self.priors else { return Ok(()) };
         if let Some((class, prior)) = priors.iter().find(|(_, p)| !(0.0..=1.0).contains(*p)) {
-            return Err(format!("--priors: the prior of `{class}` must be from 0 to 1, not {prior}"));
+            return Err(TrainUnfit::Prior { class: class.clone(), prior: *prior });
         }
         let sum: f64 = priors.values().sum();
         if (sum - 1.0).abs() > 1e-6 {
-            return Err(format!("--priors must add up to 1, not {sum}"));
+            return Err(TrainUnfit::Priors(sum));
         }
         Ok(())
     }
 
     /// An update has all it needs in the parameters.
-    fn check_base(&self, spec: &TrainSpec, _base: &Model) -> Result<(), String> {
+    fn check_base(&self, spec: &TrainSpec, _base: &Model) -> Result<(), TrainUnfit> {
         if spec.warm_start.is_some() {
-            let why = "naive Bayes takes no warm start: it needs one round; to learn on from a model use --update";
-            return Err(why.into());
+            return Err(TrainUnfit::BayesWarmStart);
         }
         Ok(())
     }

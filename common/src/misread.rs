@@ -1,0 +1,17 @@
+//! Text that is not what it should be: a number of bytes, an identity, a type.
+
+/// Why a text could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is {wanted}", text.escape_debug())]
+pub struct Misread {
+    pub text: String,
+    /// What it is not, and how that is written: `not a job id: job ids look like j12`.
+    wanted: &'static str,
+}
+
+impl Misread {
+    /// `text` is `wanted`, which begins with "no" or "not".
+    pub fn new(text: &str, wanted: &'static str) -> Self {
+        Self { text: text.to_owned(), wanted }
+    }
+}
