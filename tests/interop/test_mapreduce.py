@@ -257,6 +257,29 @@ def test_statements_that_are_refused(mill):
         assert said in refused(mill, *args), said
 
 
+def test_maps_that_look_at_many_rows(mill):
+    keys = [f"k{n % 7}" for n in range(3000)]
+    ingest(mill, "t", {"k": keys, "n": list(range(3000))}, shard_size=4096)
+    count = "SELECT k, COUNT(*) AS c FROM input GROUP BY k"
+    for statement, what in [
+        (count, "GROUP BY"),
+        ("SELECT COUNT(*) AS c FROM input", "COUNT"),
+        ("SELECT k FROM input ORDER BY n LIMIT 5", "LIMIT"),
+        ("SELECT DISTINCT k FROM input", "DISTINCT"),
+        ("SELECT k, n - LAG(n) OVER (ORDER BY n) AS d FROM input", "LAG OVER"),
+    ]:
+        told = refused(mill, "--input", "t", "--map", statement)
+        assert f"{what} looks at many rows" in told and "--per-shard" in told, told
+    assert "without a reduce" in refused(mill, "--input", "t", "--key", "k", "--reduce", count, "--per-shard")
+    # Where it is meant, there is an answer a shard; in front of a reduce it is an ordinary thing to do.
+    mill.run("mapreduce", "each", "--input", "t", "--map", count, "--per-shard")
+    each, wanted = dicts(mill, "each"), dict(collections.Counter(keys))
+    assert len(each) > len(wanted)
+    assert {k: sum(row["c"] for row in each if row["k"] == k) for k in wanted} == wanted
+    mill.run("mapreduce", "all", "--input", "t", "--map", count, "--key", "k", "--reduce", "SELECT k, SUM(c) AS c FROM input GROUP BY k")
+    assert {row["k"]: row["c"] for row in dicts(mill, "all")} == wanted
+
+
 def test_keys_that_do_not_fit_together(mill):
     ingest(mill, "a", {"k": ["x"], "n": [1], "day": [dt.date(2024, 1, 1)]})
     ingest(mill, "b", {"k": [5], "m": [1.5], "day": [dt.datetime(2024, 1, 1)]})

@@ -5,9 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use polars::prelude::{Column, DataFrame, Expr, IntoLazy, PlSmallStr, PolarsResult};
 use polars::sql::sql_expr;
 use shardmill_common::failure::Failure;
-use shardmill_common::rules::Rule;
+use shardmill_common::rules::{Rule, RuleError};
 
 use crate::frame::to_stored;
+use crate::sql::check_expression;
 
 /// Functions that look at one row at a time. Any other would see one shard where the user means the dataset.
 const FUNCTIONS: [&str; 63] = [
@@ -76,29 +77,18 @@ const FUNCTIONS: [&str; 63] = [
     "timestamp",
 ];
 
-/// Words of SQL that may stand before a parenthesis without being functions.
-const WORDS: [&str; 28] = [
-    "and", "or", "not", "in", "is", "case", "when", "then", "else", "between", "like", "ilike", "rlike", "regexp",
-    "cast", "try_cast", "extract", "similar", "to", "xor", "from", "for", "as", "distinct",
-    // Types with a length.
-    "decimal", "numeric", "varchar", "char",
-];
-
-/// Words that would begin something other than an expression of one row.
-const FORBIDDEN: [&str; 9] = ["select", "over", "exists", "with", "union", "table", "values", "any", "all"];
-
 /// The expression, or what is wrong with it.
-pub fn compile(rule: &Rule, sql: &str) -> Result<Expr, String> {
-    check_words(sql).map_err(|e| rule.error(&e))?;
+pub fn compile(rule: &Rule, sql: &str) -> Result<Expr, RuleError> {
+    check_expression(sql, &FUNCTIONS).map_err(|e| rule.error(e))?;
     let parsed = guarded(|| sql_expr(sql));
-    let expr = parsed.map_err(|e| rule.error(&format!("`{sql}` is not a SQL expression: {e}")))?;
-    // The words above leave no way to write these; the parser's own view of the expression is the last word.
+    let expr = parsed.map_err(|e| rule.error(format!("`{sql}` is not a SQL expression: {e}")))?;
+    // What was parsed leaves no way to write these; the engine's own view of the expression is the last word.
     let row_wise = expr.into_iter().all(is_row_wise);
     if row_wise {
         Ok(expr)
     } else {
         Err(rule
-            .error(&format!("`{sql}` must look at one row at a time: no aggregates, windows, subqueries or wildcards")))
+            .error(format!("`{sql}` must look at one row at a time: no aggregates, windows, subqueries or wildcards")))
     }
 }
 
@@ -129,85 +119,6 @@ fn is_row_wise(expr: &Expr) -> bool {
     )
 }
 
-/// Longer expressions are refused: parser and engine walk them recursively.
-const LONGEST: usize = 10_000;
-
-/// Goes over the words of the expression, outside of strings and quoted names.
-fn check_words(sql: &str) -> Result<(), String> {
-    if sql.len() > LONGEST {
-        return Err(format!("the expression is longer than {LONGEST} bytes"));
-    }
-    let mut rest = sql;
-    let mut before_paren = false;
-    while let Some(c) = rest.chars().next() {
-        match c {
-            '\'' | '"' => {
-                rest = skip_quoted(rest, c).ok_or_else(|| format!("`{sql}` has a {c} that is not closed"))?;
-                // A quoted name would hide a function from the list of those that are allowed.
-                if rest.trim_start().starts_with('(') {
-                    return Err("a function cannot be called by a quoted name".to_owned());
-                }
-                before_paren = false;
-            }
-            _ if c.is_alphabetic() || c == '_' => {
-                let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-                let (word, after) = rest.split_at(end);
-                check_word(word, after, before_paren)?;
-                rest = after;
-                before_paren = false;
-            }
-            '$' | '`' | ';' | '\\' | '{' | '[' | '@' | '#' => {
-                return Err(format!("`{c}` has no place in an expression; write names that need it in double quotes"));
-            }
-            _ if rest.starts_with("--") || rest.starts_with("/*") => {
-                return Err("comments have no place in an expression".to_owned());
-            }
-            _ => {
-                if !c.is_whitespace() {
-                    before_paren = c == '(';
-                }
-                rest = &rest[c.len_utf8()..];
-            }
-        }
-    }
-    Ok(())
-}
-
-fn check_word(word: &str, after: &str, is_first_in_paren: bool) -> Result<(), String> {
-    if after.starts_with(['\'', '"']) {
-        return Err(format!("`{word}` stands directly before a quote; put a space between"));
-    }
-    let lower = word.to_lowercase();
-    let calls = after.trim_start().starts_with('(');
-    if FORBIDDEN.contains(&lower.as_str()) || (is_first_in_paren && lower == "from") {
-        return Err(format!(
-            "`{word}` is not allowed in an expression, which sees one row at a time; a column of that name is written \"{word}\""
-        ));
-    }
-    if calls && !WORDS.contains(&lower.as_str()) && !FUNCTIONS.contains(&lower.as_str()) {
-        let mut known = FUNCTIONS.to_vec();
-        known.sort_unstable();
-        return Err(format!(
-            "the function `{word}` is not allowed in a rule, which sees one row at a time; allowed: {}",
-            known.join(", ")
-        ));
-    }
-    Ok(())
-}
-
-/// What follows a quoted piece; a doubled quote means itself.
-fn skip_quoted(text: &str, quote: char) -> Option<&str> {
-    let mut rest = text.get(1..)?;
-    loop {
-        let end = rest.find(quote)?;
-        rest = rest.get(end + 1..)?;
-        if !rest.starts_with(quote) {
-            return Some(rest);
-        }
-        rest = rest.get(1..)?;
-    }
-}
-
 /// The value of the expression for every row of the frame, as a stored type.
 pub fn evaluate(rule: &Rule, sql: &str, frame: &DataFrame, name: &str) -> Result<Column, Failure> {
     let expr = compile(rule, sql).map_err(Failure::bad_input)?;
@@ -217,23 +128,23 @@ pub fn evaluate(rule: &Rule, sql: &str, frame: &DataFrame, name: &str) -> Result
         {
             let columns = frame.get_column_names().iter().map(|n| n.as_str()).collect::<Vec<_>>().join(", ");
             return Err(Failure::bad_input(
-                rule.error(&format!("there is no column `{column}`; the columns are {columns}")),
+                rule.error(format!("there is no column `{column}`; the columns are {columns}")),
             ));
         }
     }
     let name = PlSmallStr::from_str(name);
-    let failed = |e| Failure::bad_input(rule.error(&format!("`{sql}` cannot be computed: {e}")));
+    let failed = |e| Failure::bad_input(rule.error(format!("`{sql}` cannot be computed: {e}")));
     let made = guarded(|| frame.clone().lazy().select([expr.alias(name.clone())]).collect()).map_err(failed)?;
     let column = made.column(&name).map_err(Failure::internal)?.clone();
     // A constant has one value, for all rows.
     let column =
         if column.len() == 1 && frame.height() != 1 { column.new_from_index(0, frame.height()) } else { column };
     if column.len() != frame.height() {
-        return Err(Failure::bad_input(rule.error(&format!("`{sql}` must look at one row at a time"))));
+        return Err(Failure::bad_input(rule.error(format!("`{sql}` must look at one row at a time"))));
     }
     to_stored(&column).ok_or_else(|| {
         let what = format!("`{sql}` gives {}, which is not stored; cast it to one of BIGINT, DOUBLE, BOOLEAN, DATE, TIMESTAMP or VARCHAR", column.dtype());
-        Failure::bad_input(rule.error(&what))
+        Failure::bad_input(rule.error(what))
     })
 }
 
@@ -328,8 +239,6 @@ mod tests {
             "read_csv('/etc/passwd')",
             "read_parquet ('/etc/passwd')",
             "a > ANY (SELECT 1)",
-            "E'\\' OR a IN (SELECT 1)'",
-            "$$x$$ = t",
             "a IN (TABLE x)",
             "a IN (VALUES (1))",
             "a IN (WITH x AS (SELECT 1) SELECT 1)",
@@ -342,7 +251,6 @@ mod tests {
             "*",
             "COLUMNS('a')",
             "a; DROP TABLE x",
-            "a -- comment",
             "a FROM x",
             "RANDOM()",
             "\"sum\"(a)",
@@ -359,8 +267,8 @@ mod tests {
             run("amount > 0").unwrap_err(),
             "rules.toml:2: filter: there is no column `amount`; the columns are a, b, t"
         );
-        assert!(run("a >").unwrap_err().starts_with("rules.toml:2: filter: `a >` is not a SQL expression"));
-        assert!(run("t = 'x").unwrap_err().ends_with("has a ' that is not closed"));
+        assert!(run("a >").unwrap_err().starts_with("rules.toml:2: filter: this is not a SQL expression"));
+        assert!(run("t = 'x").unwrap_err().contains("unterminated string literal (line 1, column 5)"));
         assert!(run("a + t = 1").unwrap_err().contains("cannot be computed"), "{:?}", run("a + t = 1"));
         let error = run("CAST(a AS DECIMAL(10, 2))").unwrap_err();
         assert!(error.contains("is not a SQL expression") && error.contains("Decimal"), "{error}");

@@ -1,0 +1,283 @@
+//! What looks at one row at a time: the expressions of rules always do; a map without a reduce had better, since it is given one
+//! shard at a time, and what it says of several rows would be said once a shard.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    Expr, Function, GroupByExpr, LimitClause, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor,
+    Visit, Visitor,
+};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Span, Token};
+
+use super::check::{parse, parser_options, told};
+use super::guard::on_large_stack;
+use super::place::mark_span;
+use super::reach::DEEPEST;
+
+/// Longer expressions are refused: parser and engine walk them recursively.
+const LONGEST_EXPRESSION: usize = 10_000;
+
+/// Functions of several rows, in all spellings that the engine knows.
+const AGGREGATES: [&str; 36] = [
+    "any_value",
+    "approx_count_distinct",
+    "array_agg",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "covar",
+    "covar_pop",
+    "covar_samp",
+    "every",
+    "first",
+    "first_value",
+    "last",
+    "last_value",
+    "list",
+    "listagg",
+    "max",
+    "mean",
+    "median",
+    "min",
+    "mode",
+    "quantile_cont",
+    "quantile_disc",
+    "stdev",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "sum",
+    "var",
+    "variance",
+];
+
+/// Refuses a statement of which the answer for a row depends on other rows.
+pub fn one_row_at_a_time(statement: &str) -> Result<(), String> {
+    on_large_stack(|| {
+        let ControlFlow::Break((what, span)) = parse(statement)?.visit(&mut AcrossRows) else { return Ok(()) };
+        let told = format!(
+            "{what} looks at many rows, and a map without a reduce is given one shard at a time: there would be an answer a shard. \
+             Let a --reduce do it (with --key, or --key \"\" for all rows together), or say --per-shard if that is meant"
+        );
+        Err(mark_span(&told, statement, span))
+    })
+}
+
+/// Finds what looks at several rows, and where it is.
+struct AcrossRows;
+
+type Found = (String, Span);
+
+fn found(what: impl Into<String>, span: Span) -> ControlFlow<Found> {
+    ControlFlow::Break((what.into(), span))
+}
+
+fn set_operation(body: &SetExpr) -> ControlFlow<Found> {
+    match body {
+        SetExpr::SetOperation { op, set_quantifier, left, right } => {
+            if *op != SetOperator::Union || *set_quantifier != SetQuantifier::All {
+                return found(op.to_string(), body.span());
+            }
+            set_operation(left)?;
+            set_operation(right)
+        }
+        _ => ControlFlow::Continue(()),
+    }
+}
+
+/// Whether a function is of several rows by its name.
+fn is_aggregate(function: &Function) -> bool {
+    AGGREGATES.contains(&function.name.to_string().to_lowercase().as_str())
+}
+
+impl Visitor for AcrossRows {
+    type Break = Found;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Found> {
+        let limit = match &query.limit_clause {
+            Some(LimitClause::LimitOffset { limit, offset, limit_by }) => {
+                let first = limit.as_ref().or(limit_by.first()).or(offset.as_ref().map(|offset| &offset.value));
+                Some(first.map_or_else(|| query.span(), Spanned::span))
+            }
+            Some(LimitClause::OffsetCommaLimit { limit, .. }) => Some(limit.span()),
+            None => query.fetch.as_ref().map(|_| query.span()),
+        };
+        match limit {
+            Some(span) => found("LIMIT", span),
+            None => set_operation(&query.body),
+        }
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Found> {
+        let is_grouped = match &select.group_by {
+            GroupByExpr::All(_) => true,
+            GroupByExpr::Expressions(by, modifiers) => !by.is_empty() || !modifiers.is_empty(),
+        };
+        if is_grouped {
+            return found("GROUP BY", select.group_by.span());
+        }
+        if select.distinct.is_some() {
+            return found("DISTINCT", select.span());
+        }
+        if select.top.is_some() {
+            return found("TOP", select.span());
+        }
+        let is_table = |factor: &TableFactor| !matches!(factor, TableFactor::UNNEST { .. });
+        let tables = select
+            .from
+            .iter()
+            .flat_map(|table| std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation)));
+        match tables.filter(|factor| is_table(factor)).nth(1) {
+            Some(second) => found("a join", second.span()),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Found> {
+        match expr {
+            Expr::Function(function) if function.over.is_some() => {
+                found(format!("{} OVER", function.name), function.name.span())
+            }
+            Expr::Function(function) if is_aggregate(function) => {
+                found(function.name.to_string(), function.name.span())
+            }
+            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
+                found("a query within it", expr.span())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Checks an expression of a rule: it sees one row, and calls none but these functions. The error says where it does not.
+pub fn check_expression(text: &str, functions: &[&str]) -> Result<(), String> {
+    if text.len() > LONGEST_EXPRESSION {
+        return Err(format!("the expression is longer than {LONGEST_EXPRESSION} bytes"));
+    }
+    on_large_stack(|| {
+        let parsed =
+            Parser::new(&GenericDialect {}).with_options(parser_options()).try_with_sql(text).and_then(|mut parser| {
+                let expr = parser.parse_expr()?;
+                parser.expect_token(&Token::EOF)?;
+                Ok(expr)
+            });
+        let expr = parsed.map_err(|e| told(&e, "this is not a SQL expression", text))?;
+        match expr.visit(&mut OneRow { text, functions, depth: 0 }) {
+            ControlFlow::Break(why) => Err(why),
+            ControlFlow::Continue(()) => Ok(()),
+        }
+    })
+}
+
+/// Looks at every part of an expression for what it could reach.
+struct OneRow<'a> {
+    text: &'a str,
+    functions: &'a [&'a str],
+    depth: usize,
+}
+
+impl OneRow<'_> {
+    fn no(&self, what: &str, span: Span) -> ControlFlow<String> {
+        ControlFlow::Break(mark_span(what, self.text, span))
+    }
+}
+
+impl Visitor for OneRow<'_> {
+    type Break = String;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
+        self.no("a query has no place in an expression, which sees one row at a time", query.span())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<String> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return ControlFlow::Break(format!("the expression is nested more than {DEEPEST} deep"));
+        }
+        match expr {
+            Expr::Function(function) => {
+                let name = function.name.to_string();
+                if function.over.is_some() {
+                    return self.no(
+                        "OVER looks at other rows, and an expression sees one row at a time",
+                        function.name.span(),
+                    );
+                }
+                if !self.functions.contains(&name.to_lowercase().as_str()) {
+                    let mut known = self.functions.to_vec();
+                    known.sort_unstable();
+                    let known = known.join(", ");
+                    return self.no(
+                        &format!(
+                            "the function `{name}` is not allowed in a rule, which sees one row at a time; allowed: {known}"
+                        ),
+                        function.name.span(),
+                    );
+                }
+                ControlFlow::Continue(())
+            }
+            Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => {
+                self.no("`*` has no place in an expression: name a column", expr.span())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<String> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_at_one_row_is_a_map() {
+        for statement in [
+            "SELECT * FROM input",
+            "SELECT a + 1 AS b, UPPER(t) AS t FROM input WHERE a > 1 ORDER BY a",
+            "SELECT UNNEST(WORDS(line)) AS word FROM input",
+            "WITH x AS (SELECT a FROM input) SELECT a FROM x",
+            "SELECT a FROM (SELECT a, b FROM input) AS t WHERE b",
+            "SELECT a FROM input UNION ALL SELECT b AS a FROM input",
+            "SELECT GREATEST(a, b) AS m, COALESCE(a, 0) AS a FROM input",
+        ] {
+            assert_eq!(one_row_at_a_time(statement), Ok(()), "{statement}");
+        }
+    }
+
+    #[test]
+    fn what_looks_at_more_is_not() {
+        for (statement, what) in [
+            ("SELECT origin, COUNT(*) AS n FROM input GROUP BY origin", "GROUP BY"),
+            ("SELECT COUNT(*) AS n FROM input", "COUNT"),
+            ("SELECT a - AVG(a) OVER () AS d FROM input", "AVG OVER"),
+            ("SELECT LAG(a) OVER (ORDER BY b) AS d FROM input", "LAG OVER"),
+            ("SELECT DISTINCT a FROM input", "DISTINCT"),
+            ("SELECT a FROM input ORDER BY a LIMIT 3", "LIMIT"),
+            ("SELECT a FROM input OFFSET 3", "LIMIT"),
+            ("SELECT a FROM input UNION SELECT a FROM input", "UNION"),
+            ("SELECT a FROM input EXCEPT SELECT b FROM input", "EXCEPT"),
+            ("SELECT x.a FROM input AS x JOIN input AS y ON x.a = y.b", "a join"),
+            ("SELECT x.a FROM input AS x, input AS y", "a join"),
+            ("SELECT a FROM input WHERE a IN (SELECT b FROM input)", "a query within it"),
+            ("SELECT a FROM input WHERE EXISTS (SELECT 1 FROM input)", "a query within it"),
+            ("WITH x AS (SELECT a FROM input LIMIT 1) SELECT a FROM x", "LIMIT"),
+            ("SELECT a FROM (SELECT DISTINCT a FROM input) AS t", "DISTINCT"),
+        ] {
+            let error = one_row_at_a_time(statement).expect_err(statement);
+            assert!(error.starts_with(&format!("{what} looks at many rows")), "{statement}: {error}");
+            assert!(error.contains("(line 1, column"), "{statement}: {error}");
+        }
+    }
+}
