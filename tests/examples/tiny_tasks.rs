@@ -39,7 +39,7 @@ use tonic::transport::{Channel, Endpoint};
 
 const ROWS: u64 = 10;
 /// So large that every shard has a task of its own.
-const SHARD_BYTES: u64 = 4 << 20;
+const SHARD_BYTES: u64 = 16 << 20;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 struct Arguments {
@@ -210,6 +210,19 @@ async fn longest_wait(url: String, stop: tokio::sync::watch::Receiver<bool>) -> 
     longest
 }
 
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let copy = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &copy);
+        } else {
+            std::fs::copy(entry.path(), copy).unwrap();
+        }
+    }
+}
+
 /// Jobs that are over as soon as they are accepted, many at a time; then the start of another coordinator over their journal.
 async fn history(arguments: &Arguments, coordinator: Running, config: Config) -> serde_json::Value {
     let url = format!("http://{}", coordinator.grpc);
@@ -242,7 +255,15 @@ async fn history(arguments: &Arguments, coordinator: Running, config: Config) ->
     }
     let submitted = begun.elapsed().as_secs_f64();
     drop(client);
+    // What a coordinator leaves that is killed now.
+    let killed = config.data_dir.with_extension("killed");
+    copy_folder(&config.data_dir, &killed);
     coordinator.stop().await;
+    let begun = Instant::now();
+    let after_kill = start(Config { data_dir: killed.clone(), ..config.clone() }).await.unwrap();
+    let started_after_kill = begun.elapsed().as_secs_f64();
+    after_kill.stop().await;
+    std::fs::remove_dir_all(killed).unwrap();
     let begun = Instant::now();
     let coordinator = start(config).await.unwrap();
     let started = begun.elapsed().as_secs_f64();
@@ -258,6 +279,7 @@ async fn history(arguments: &Arguments, coordinator: Running, config: Config) ->
         "jobs": arguments.tasks,
         "submitted_per_second": (arguments.tasks as f64 / submitted).round(),
         "start_seconds": (started * 1000.0).round() / 1000.0,
+        "start_after_kill_seconds": (started_after_kill * 1000.0).round() / 1000.0,
         "page_of_1000_seconds": (listed * 1000.0).round() / 1000.0,
     })
 }

@@ -28,6 +28,8 @@ const COMPACT_BYTES: u64 = 8 << 20;
 const MANY_SHARDS: usize = 64;
 /// ... and would have this many times fewer.
 const WORTH_IT: usize = 4;
+/// What a job has just written is written once more only where its shards are smaller than what tasks read together anyway.
+const OUTPUTS_WORTH_IT: usize = 16;
 
 impl Planner for CompactSpec {
     fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
@@ -82,7 +84,11 @@ fn ends_of(shards: &[ShardAt]) -> Vec<u32> {
 
 /// Whether there are so many small ones among these shards that whoever adds to them had better compact them.
 pub fn is_worth_it(shards: &[ShardAt]) -> bool {
-    shards.len() >= MANY_SHARDS && ends_of(shards).len() * WORTH_IT <= shards.len()
+    has_times_too_many(shards, WORTH_IT)
+}
+
+fn has_times_too_many(shards: &[ShardAt], times: usize) -> bool {
+    shards.len() >= MANY_SHARDS && ends_of(shards).len() * times <= shards.len()
 }
 
 /// The stage that compacts these shards; in the end the shards that there are.
@@ -140,7 +146,7 @@ pub fn compacts_first(mut publication: Box<Publication>, stages: &[StageView<'_>
     for draft in &mut publication.drafts {
         let shards: Vec<ShardAt> = draft.shards.iter().map(|entry| made.find(entry)).collect();
         let written = shards.iter().filter(|shard| made.wrote.contains(&shard.entry.object.id)).count();
-        if written < MANY_SHARDS || !is_worth_it(&shards) {
+        if written < MANY_SHARDS || !has_times_too_many(&shards, OUTPUTS_WORTH_IT) {
             continue;
         }
         match stage {

@@ -97,7 +97,7 @@ fn drafts(outputs: &[&TaskOutput]) -> Box<Publication> {
 
 #[test]
 fn what_was_written_small_is_put_together_draft_after_draft() {
-    let (some, large, many) = (left(80, 100_000), left(80, 5 << 20), left(64, 1));
+    let (some, large, many) = (left(80, 100_000), left(80, 1 << 20), left(64, 1));
     let kind = TaskKind::from(CompactTask { inputs: Vec::new(), schema: Schema::default().into() });
     let made = || StageView {
         name: "split",
