@@ -184,7 +184,7 @@ impl Counters {
     }
 
     /// The counters as people and programs see them: `{"rows": 3, "cells_changed": {"1 trim": 2}}`. A group that has the name of
-    /// a counter takes its place.
+    /// a counter, as one of a user's program may, has no place beside it, and is among the counters for people only.
     pub fn to_json(&self) -> serde_json::Value {
         let mut out = serde_json::Map::new();
         for (counter, n) in &self.0 {

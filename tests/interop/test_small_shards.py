@@ -117,3 +117,23 @@ def test_prediction(mixed, truth):
     a = np.column_stack([truth.k, truth.i, np.ones(len(truth))]).astype(float)
     best = a @ np.linalg.lstsq(a, truth.n.to_numpy(float), rcond=None)[0]
     np.testing.assert_allclose(got.prediction, best, rtol=1e-6)
+
+
+def test_what_a_job_writes_in_very_small_pieces_is_put_together(mill, tmp_path):
+    truth = pd.DataFrame({"i": range(6000), "t": [f"text {n % 97}" for n in range(6000)]})
+    truth.to_csv(tmp_path / "t.csv", index=False)
+    mill.ingest("t", tmp_path / "t.csv", shard_size="1KiB")
+    assert mill.shards("t") >= 64, "an ingest keeps the size that was asked for"
+    done = mill.run("split", "t", "--into", "most=0.9,few=0.1")
+    stages = [stage["name"] for stage in mill.run("job", "show", done["job"])["stages"]]
+    assert stages[-1] == "compact outputs", stages
+    most, few = frame(mill, "most"), frame(mill, "few")
+    assert (len(most), len(few), mill.shards("few")) == (5400, 600, 1)
+    assert most.i.is_monotonic_increasing and few.i.is_monotonic_increasing
+    pd.testing.assert_frame_equal(pd.concat([most, few]).sort_values("i").reset_index(drop=True), truth)
+    # What only lost some rows shares its shards with the dataset it came from.
+    assert mill.shards("most") == mill.shards("t")
+    mill.run("mapreduce", "m", "--input", "t", "--map", "SELECT i * 2 AS i, UPPER(t) AS t FROM input WHERE i % 10 = 0")
+    assert mill.shards("m") == 1
+    wanted = truth[truth.i % 10 == 0].assign(i=truth.i * 2, t=truth.t.str.upper()).reset_index(drop=True)
+    pd.testing.assert_frame_equal(frame(mill, "m"), wanted)

@@ -1,11 +1,11 @@
 //! Models: what a trained version is, how raw columns become its numbers, and what its parameters mean.
 
 mod assessment;
-#[cfg(any(test, feature = "example"))]
+// For tests of every crate. Behind a feature they would make two builds of all crates above: the program and its tests share one.
+#[doc(hidden)]
 pub mod conformance;
 mod encoder;
 mod evaluation;
-#[cfg(any(test, feature = "example"))]
 mod example;
 mod families;
 mod learn;
@@ -20,7 +20,7 @@ pub use assessment::{
 };
 pub use encoder::{Encoder, Encoding, Feature, Filling, OutputColumn, Scaling};
 pub use evaluation::{CalibrationBin, Curve, Evaluation, Served};
-#[cfg(any(test, feature = "example"))]
+#[doc(hidden)]
 pub use example::example;
 pub use families::{
     Algorithm, ClassWeight, KMeansOptions, KMeansParameters, LinearOptions, LinearParameters, LogisticOptions,

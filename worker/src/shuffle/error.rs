@@ -38,8 +38,10 @@ pub enum Damage {
     Outside,
     #[error("it has no partition {0}")]
     NoPartition(u32),
-    #[error("partition {0}")]
-    Partition(u32),
+    #[error("a partition is missing")]
+    Missing,
+    #[error("a partition")]
+    Partition,
 }
 
 impl PartitionError {

@@ -4,8 +4,8 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, Function, GroupByExpr, LimitClause, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor,
-    Visit, Visitor,
+    Distinct, Expr, Function, GroupByExpr, LimitClause, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned,
+    TableFactor, Visit, Visitor,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
@@ -19,15 +19,12 @@ use super::reach::DEEPEST;
 /// Longer expressions are refused: parser and engine walk them recursively.
 const LONGEST_EXPRESSION: usize = 10_000;
 
-/// Functions of several rows, in all spellings that the engine knows.
-const AGGREGATES: [&str; 36] = [
+/// Functions of several rows, in the engine's spellings and in those of others.
+const ACROSS_ROWS: [&str; 50] = [
     "any_value",
     "approx_count_distinct",
     "array_agg",
     "avg",
-    "bit_and",
-    "bit_or",
-    "bit_xor",
     "bool_and",
     "bool_or",
     "corr",
@@ -35,11 +32,16 @@ const AGGREGATES: [&str; 36] = [
     "covar",
     "covar_pop",
     "covar_samp",
+    "cume_dist",
+    "dense_rank",
     "every",
     "first",
     "first_value",
+    "group_concat",
+    "lag",
     "last",
     "last_value",
+    "lead",
     "list",
     "listagg",
     "max",
@@ -47,15 +49,27 @@ const AGGREGATES: [&str; 36] = [
     "median",
     "min",
     "mode",
+    "nth_value",
+    "ntile",
+    "percent_rank",
+    "percentile_cont",
+    "percentile_disc",
+    "quantile",
     "quantile_cont",
     "quantile_disc",
+    "rank",
+    "row_number",
     "stdev",
+    "stdev_samp",
     "stddev",
     "stddev_pop",
     "stddev_samp",
     "string_agg",
     "sum",
+    "total",
     "var",
+    "var_pop",
+    "var_samp",
     "variance",
 ];
 
@@ -83,7 +97,8 @@ fn found(what: impl Into<String>, span: Span) -> ControlFlow<Found> {
 fn set_operation(body: &SetExpr) -> ControlFlow<Found> {
     match body {
         SetExpr::SetOperation { op, set_quantifier, left, right } => {
-            if *op != SetOperator::Union || *set_quantifier != SetQuantifier::All {
+            let is_all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+            if *op != SetOperator::Union || !is_all {
                 return found(op.to_string(), body.span());
             }
             set_operation(left)?;
@@ -93,9 +108,10 @@ fn set_operation(body: &SetExpr) -> ControlFlow<Found> {
     }
 }
 
-/// Whether a function is of several rows by its name.
-fn is_aggregate(function: &Function) -> bool {
-    AGGREGATES.contains(&function.name.to_string().to_lowercase().as_str())
+/// Whether a function is of several rows by its name, of which the engine takes the first part.
+fn is_across_rows(function: &Function) -> bool {
+    let name = function.name.0.first().and_then(|part| part.as_ident());
+    name.is_some_and(|name| ACROSS_ROWS.contains(&name.value.to_lowercase().as_str()))
 }
 
 impl Visitor for AcrossRows {
@@ -124,11 +140,14 @@ impl Visitor for AcrossRows {
         if is_grouped {
             return found("GROUP BY", select.group_by.span());
         }
-        if select.distinct.is_some() {
+        if select.distinct.as_ref().is_some_and(|distinct| !matches!(distinct, Distinct::All)) {
             return found("DISTINCT", select.span());
         }
         if select.top.is_some() {
             return found("TOP", select.span());
+        }
+        if select.from.is_empty() {
+            return found("a SELECT without FROM", select.span());
         }
         let is_table = |factor: &TableFactor| !matches!(factor, TableFactor::UNNEST { .. });
         let tables = select
@@ -141,12 +160,19 @@ impl Visitor for AcrossRows {
         }
     }
 
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Found> {
+        match factor {
+            TableFactor::NestedJoin { .. } => found("a join", factor.span()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Found> {
         match expr {
             Expr::Function(function) if function.over.is_some() => {
                 found(format!("{} OVER", function.name), function.name.span())
             }
-            Expr::Function(function) if is_aggregate(function) => {
+            Expr::Function(function) if is_across_rows(function) => {
                 found(function.name.to_string(), function.name.span())
             }
             Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
@@ -250,7 +276,8 @@ mod tests {
             "WITH x AS (SELECT a FROM input) SELECT a FROM x",
             "SELECT a FROM (SELECT a, b FROM input) AS t WHERE b",
             "SELECT a FROM input UNION ALL SELECT b AS a FROM input",
-            "SELECT GREATEST(a, b) AS m, COALESCE(a, 0) AS a FROM input",
+            "SELECT GREATEST(a, b) AS m, COALESCE(a, 0) AS a, BIT_AND(a, 4) AS f FROM input",
+            "SELECT ALL a FROM input",
         ] {
             assert_eq!(one_row_at_a_time(statement), Ok(()), "{statement}");
         }
@@ -274,6 +301,11 @@ mod tests {
             ("SELECT a FROM input WHERE EXISTS (SELECT 1 FROM input)", "a query within it"),
             ("WITH x AS (SELECT a FROM input LIMIT 1) SELECT a FROM x", "LIMIT"),
             ("SELECT a FROM (SELECT DISTINCT a FROM input) AS t", "DISTINCT"),
+            ("SELECT ROW_NUMBER() AS id, a FROM input", "ROW_NUMBER"),
+            ("SELECT \"count\"(*) AS n FROM input", "\"count\""),
+            ("SELECT a FROM (input AS x JOIN input AS y ON x.k = y.k)", "a join"),
+            ("SELECT 1 AS n", "a SELECT without FROM"),
+            ("SELECT a FROM input UNION ALL SELECT 0 AS a", "a SELECT without FROM"),
         ] {
             let error = one_row_at_a_time(statement).expect_err(statement);
             assert!(error.starts_with(&format!("{what} looks at many rows")), "{statement}: {error}");

@@ -4,10 +4,17 @@ use shardmill_common::failure::Failure;
 use shardmill_common::kinds::compact::CompactTask;
 use shardmill_common::task::TaskOutput;
 
-use super::Context;
+use super::{Context, ShardSink};
 
+/// Small files may hold much: what comes of them is one shard unless that takes too much memory.
 pub fn run(context: &Context, task: &CompactTask) -> Result<TaskOutput, Failure> {
-    let mut frame = context.open_all(&task.inputs, &task.schema, None)?;
-    let shard = context.write_shard(&mut frame)?;
-    Ok(TaskOutput { shard: Some(shard), ..Default::default() })
+    let mut sink = ShardSink::new(context);
+    for input in &task.inputs {
+        context.check()?;
+        sink.push(context.open(input, &task.schema)?)?;
+    }
+    let mut output = TaskOutput::default();
+    sink.finish(&mut output)?;
+    // The rows were counted by those who made them, and the schema is known.
+    Ok(TaskOutput { shard: output.shard, more: output.more, ..Default::default() })
 }

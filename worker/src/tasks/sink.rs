@@ -11,13 +11,13 @@ use super::Context;
 use crate::frame::schema_of;
 use crate::spill::{held_bytes, pieces};
 
-/// Rows are gathered up to so many bytes in memory before they become a shard.
-const SHARD_BYTES: u64 = 64 << 20;
+/// Rows are gathered up to so many bytes in memory before they become a shard. The same on every worker, whatever memory it has:
+/// tasks that were planned to read a task's shards must find the same ones when it was run again elsewhere.
+const SHARD_BYTES: u64 = 16 << 20;
 
 /// Gathers rows into shards, in order.
 pub struct ShardSink<'a> {
     context: &'a Context,
-    shard_bytes: u64,
     gathered: Option<DataFrame>,
     gathered_bytes: u64,
     schema: Option<Schema>,
@@ -27,8 +27,7 @@ pub struct ShardSink<'a> {
 
 impl<'a> ShardSink<'a> {
     pub fn new(context: &'a Context) -> Self {
-        let shard_bytes = SHARD_BYTES.min((context.budget / 4).max(1 << 20));
-        Self { context, shard_bytes, gathered: None, gathered_bytes: 0, schema: None, shards: Vec::new(), rows: 0 }
+        Self { context, gathered: None, gathered_bytes: 0, schema: None, shards: Vec::new(), rows: 0 }
     }
 
     /// Adds rows, all of the same columns and types.
@@ -39,7 +38,7 @@ impl<'a> ShardSink<'a> {
         if frame.height() == 0 {
             return self.gather(frame);
         }
-        pieces(&frame, self.shard_bytes).try_for_each(|piece| self.gather(piece))
+        pieces(&frame, SHARD_BYTES).try_for_each(|piece| self.gather(piece))
     }
 
     fn gather(&mut self, frame: DataFrame) -> Result<(), Failure> {
@@ -51,7 +50,7 @@ impl<'a> ShardSink<'a> {
                 gathered.vstack_mut(&frame).map_err(|e| Failure::internal(format!("rows of one task differ: {e}")))?;
             }
         }
-        if self.gathered_bytes >= self.shard_bytes {
+        if self.gathered_bytes >= SHARD_BYTES {
             self.write()?;
         }
         Ok(())

@@ -12,7 +12,8 @@ mod onnx;
 mod pfa;
 mod plain;
 mod pmml;
-#[cfg(any(test, feature = "samples"))]
+// For tests, not behind a feature: the program and its tests share one build.
+#[doc(hidden)]
 pub mod samples;
 
 use std::path::Path;

@@ -11,7 +11,7 @@ use shardmill_common::kinds::compact::{CompactPhase, CompactSpec, CompactTask};
 use shardmill_common::manifest::{ShardEntry, ShardIdentity};
 use shardmill_common::schema::Schema;
 use shardmill_common::shared::Shared;
-use shardmill_common::task::TaskSpec;
+use shardmill_common::task::{TaskKind, TaskSpec};
 use shardmill_common::units::show_bytes;
 
 use super::Planner;
@@ -19,7 +19,7 @@ use super::dedup::Progress;
 use super::outline::{Outline, number, read_all};
 use super::plan::{
     Draft, Next, Publication, ResolvedJob, ShardAt, StageView, each_group, find, groups_up_to, inputs_of, output,
-    task_of,
+    rows_of, task_of,
 };
 
 /// Neighbours are written together up to so many bytes.
@@ -61,14 +61,20 @@ impl Planner for CompactSpec {
     }
 
     /// `rows_in` and `rows_out`, which are the same, and how many shards there were and are.
-    fn counters<'a>(&self, job: &ResolvedJob, _sum: Counters, _stages: &dyn Fn() -> Vec<StageView<'a>>) -> Counters {
+    fn counters<'a>(&self, job: &ResolvedJob, _sum: Counters, stages: &dyn Fn() -> Vec<StageView<'a>>) -> Counters {
+        let (shards, schema) = (stored(job), job.inputs.first().map(|input| &input.schema));
+        let done = schema.and_then(|schema| compact_stages(&shards, schema, &stages()).ok());
+        let shards_out = match done {
+            Some(Progress::Finished(shards)) => shards.len() as u64,
+            Some(Progress::Next(_)) | None => ends_of(&shards).len() as u64,
+        };
         let rows = job.inputs.iter().map(|m| m.rows()).sum();
         let shards = job.inputs.iter().map(|m| m.shards.len() as u64).sum();
         let mut counters = Counters::default();
         counters.add(Counter::RowsIn, rows);
         counters.add(Counter::RowsOut, rows);
         counters.add(Counter::ShardsIn, shards);
-        counters.add(Counter::ShardsOut, ends_of(&stored(job)).len() as u64);
+        counters.add(Counter::ShardsOut, shards_out);
         counters
     }
 }
@@ -100,7 +106,8 @@ pub fn compact_stages(shards: &[ShardAt], schema: &Schema, stages: &[StageView<'
         }
         return Ok(Progress::Next(Next::stage(CompactPhase::Compact, tasks, Vec::new())));
     };
-    Ok(Progress::Finished(compacted(shards, stage, &mut (0..), stages)?))
+    let compacted = compacted(shards, stage, &mut (0..), stages)?;
+    Ok(Progress::Finished(compacted.unwrap_or_else(|| shards.to_vec())))
 }
 
 fn is_several((_, group): &(usize, &[ShardAt])) -> bool {
@@ -116,22 +123,33 @@ fn compact_tasks(shards: &[ShardAt], schema: &Schema) -> Vec<TaskSpec> {
     each_group(shards, &ends).filter(is_several).map(task).collect()
 }
 
-/// What these shards have become by the next of the tasks of `stage`.
+/// What these shards have become by the next of the tasks of `stage`. `None` where these are not the shards that its tasks were
+/// planned for: a task that was run again may have left others.
 fn compacted(
     shards: &[ShardAt],
     stage: u32,
     tasks: &mut RangeFrom<u32>,
     stages: &[StageView<'_>],
-) -> Result<Vec<ShardAt>, Failure> {
+) -> Result<Option<Vec<ShardAt>>, Failure> {
     let ends = ends_of(shards);
     let mut kept = Vec::with_capacity(ends.len());
-    for group in each_group(shards, &ends) {
-        match is_several(&group).then(|| tasks.next()).flatten() {
-            Some(task) => kept.extend(ShardAt::all_made(stage, task, output(stages, stage, task)?)),
-            None => kept.extend(group.1.iter().cloned()),
+    for (first, group) in each_group(shards, &ends) {
+        let Some(task) = is_several(&(first, group)).then(|| tasks.next()).flatten() else {
+            kept.extend(group.iter().cloned());
+            continue;
+        };
+        let planned = stages.get(stage as usize).and_then(|view| view.tasks.get(task as usize));
+        let fits = |kind: &TaskKind| matches!(kind, TaskKind::Compact(task) if task.inputs == inputs_of(first, group));
+        if !planned.is_some_and(|(kind, _)| fits(kind)) {
+            return Ok(None);
         }
+        let made: Vec<ShardAt> = ShardAt::all_made(stage, task, output(stages, stage, task)?).collect();
+        if rows_of(&made) != rows_of(group) {
+            return Ok(None);
+        }
+        kept.extend(made);
     }
-    Ok(kept)
+    Ok(Some(kept))
 }
 
 /// Puts together what a job wrote as many small shards, before it is published: a filter that leaves little of each shard, a map
@@ -142,25 +160,30 @@ pub fn compacts_first(mut publication: Box<Publication>, stages: &[StageView<'_>
     }
     let made = Made::by(stages);
     let stage = find(stages, CompactPhase::Outputs);
-    let (mut planned, mut done) = (Vec::new(), 0..);
-    for draft in &mut publication.drafts {
+    let (mut planned, mut done, mut compact) = (Vec::new(), 0.., Vec::new());
+    for draft in &publication.drafts {
         let shards: Vec<ShardAt> = draft.shards.iter().map(|entry| made.find(entry)).collect();
         let written = shards.iter().filter(|shard| made.wrote.contains(&shard.entry.object.id)).count();
-        if written < MANY_SHARDS || !has_times_too_many(&shards, OUTPUTS_WORTH_IT) {
-            continue;
-        }
-        match stage {
-            None => planned.extend(compact_tasks(&shards, &draft.schema)),
-            Some(stage) => {
-                let shards = compacted(&shards, stage, &mut done, stages)?;
-                draft.shards = shards.into_iter().map(|shard| shard.entry).collect();
+        let mut entries = draft.shards.clone();
+        if written >= MANY_SHARDS && has_times_too_many(&shards, OUTPUTS_WORTH_IT) {
+            match stage {
+                None => planned.extend(compact_tasks(&shards, &draft.schema)),
+                Some(stage) => match compacted(&shards, stage, &mut done, stages)? {
+                    Some(shards) => entries = shards.into_iter().map(|shard| shard.entry).collect(),
+                    // What was written small is published as it is: no row depends on what was planned for others.
+                    None => return Ok(Next::Publish(publication)),
+                },
             }
         }
+        compact.push(entries);
     }
-    if planned.is_empty() {
-        return Ok(Next::Publish(publication));
+    if !planned.is_empty() {
+        return Ok(Next::stage(CompactPhase::Outputs, planned, Vec::new()));
     }
-    Ok(Next::stage(CompactPhase::Outputs, planned, Vec::new()))
+    for (draft, shards) in publication.drafts.iter_mut().zip(compact) {
+        draft.shards = shards;
+    }
+    Ok(Next::Publish(publication))
 }
 
 /// What the tasks of a job left.

@@ -46,12 +46,12 @@ fn neighbours_become_one_and_the_others_stay_in_their_places() {
     assert_eq!(read, [2, 2], "a large shard, one alone, and one without rows are not read");
     assert!(planned.tasks.iter().all(|t| matches!(t.kind, TaskKind::Compact(_))));
     let made = |rows| TaskOutput { shard: Some(entry(rows, M)), ..Default::default() };
-    let outputs = [made(12), made(45)];
+    let outputs = [made(3), made(9)];
     let Next::Publish(publication) = spec.next(&job, &[view(&planned.tasks, &outputs)]).unwrap() else {
         panic!("nothing is published")
     };
     let rows: Vec<u64> = publication.drafts[0].shards.iter().map(|s| s.stored_rows).collect();
-    assert_eq!(rows, [12, 3, 45, 6]);
+    assert_eq!(rows, [3, 3, 9, 6]);
     let counters = spec.counters(&job, Counters::default(), &Vec::new);
     assert_eq!(
         (counters.get(&Counter::RowsIn), counters.get(&Counter::ShardsIn), counters.get(&Counter::ShardsOut)),
@@ -86,6 +86,12 @@ fn left(shards: usize, bytes: u64) -> TaskOutput {
     TaskOutput { wrote, ..TaskOutput::default() }.and_shards(made)
 }
 
+/// All of these rows in one shard.
+fn whole_of(output: &TaskOutput) -> TaskOutput {
+    let shard = entry(output.shards().map(ShardEntry::rows).sum(), 7);
+    TaskOutput { shard: Some(shard), ..Default::default() }
+}
+
 fn drafts(outputs: &[&TaskOutput]) -> Box<Publication> {
     let draft = |output: &&TaskOutput| Draft {
         name: "a".parse().unwrap(),
@@ -112,7 +118,7 @@ fn what_was_written_small_is_put_together_draft_after_draft() {
         planned.tasks.iter().map(|t| (t.kind.opens().len(), t.reads[0].from)).collect::<Vec<_>>(),
         [(80, 0), (64, 2)]
     );
-    let outputs = [left(1, 7), left(1, 9)];
+    let outputs = [&some, &many].map(whole_of);
     let tasks = planned.tasks.iter().map(|t| &t.kind).zip(outputs.iter().map(Some)).collect();
     let compacted = StageView { name: "compact outputs", memo: None, seconds: 0.0, tasks };
     let Next::Publish(publication) = compacts_first(published, &[made(), compacted]).unwrap() else {
@@ -129,4 +135,39 @@ fn what_was_there_before_is_not_written_again() {
     let published = drafts(&[&small]);
     let Next::Publish(publication) = compacts_first(published.clone(), &[]).unwrap() else { panic!("compacted") };
     assert_eq!(publication, published);
+}
+
+fn made<'a>(kind: &'a TaskKind, output: &'a TaskOutput) -> StageView<'a> {
+    StageView { name: "map", memo: None, seconds: 0.0, tasks: vec![(kind, Some(output))] }
+}
+
+fn put_together<'a>(tasks: &'a [TaskSpec], outputs: &'a [TaskOutput]) -> StageView<'a> {
+    StageView { name: "compact outputs", ..view(tasks, outputs) }
+}
+
+fn published(next: Next) -> Vec<ShardEntry> {
+    match next {
+        Next::Publish(publication) => publication.drafts[0].shards.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn shards_that_a_repeated_task_left_otherwise_are_published_as_they_are() {
+    let (some, other) = (left(80, 100_000), left(82, 100_000));
+    let kind = TaskKind::from(CompactTask { inputs: Vec::new(), schema: Schema::default().into() });
+    let Next::Stage(planned) = compacts_first(drafts(&[&some]), &[made(&kind, &some)]).unwrap() else {
+        panic!("not compacted")
+    };
+    let compacted = [whole_of(&some)];
+    let whole = compacted[0].shards().next().unwrap().clone();
+    let fewer = [TaskOutput { shard: Some(ShardEntry { stored_rows: 1, ..whole.clone() }), ..Default::default() }];
+    let run = |output: &TaskOutput, outputs: &[TaskOutput]| {
+        let stages = [made(&kind, output), put_together(&planned.tasks, outputs)];
+        published(compacts_first(drafts(&[output]), &stages).unwrap())
+    };
+    let all = |output: &TaskOutput| output.shards().cloned().collect::<Vec<_>>();
+    assert_eq!(run(&some, &compacted), [whole]);
+    assert_eq!(run(&other, &compacted), all(&other), "other shards than those that were read");
+    assert_eq!(run(&some, &fewer), all(&some), "rows are missing");
 }

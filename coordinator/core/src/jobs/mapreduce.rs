@@ -69,7 +69,7 @@ impl Planner for MapReduceSpec {
             ShardRef::Stored(_) => false,
         };
         let differing: Vec<usize> = (0..shards.len()).filter(|n| shards.get(*n).is_some_and(differs)).collect();
-        let mut entries: Vec<ShardEntry> = shards.iter().map(|shard| shard.entry.clone()).collect();
+        let mut entries: Vec<Vec<ShardEntry>> = shards.iter().map(|shard| vec![shard.entry.clone()]).collect();
         match find(stages, MapReducePhase::Conform) {
             None if differing.is_empty() => {}
             None => {
@@ -82,14 +82,22 @@ impl Planner for MapReduceSpec {
                 return Ok(Next::stage(MapReducePhase::Conform, tasks.collect(), Vec::new()));
             }
             Some(stage) => {
-                for ((s, t), n) in whole(stages, stage).tasks().zip(differing) {
-                    let shard = output(stages, s, t)?.shard.clone();
-                    entries[n] = shard.ok_or_else(|| Failure::internal("a conform task put out no shard"))?;
+                let range = whole(stages, stage);
+                let mut fits = (range.to - range.from) as usize == differing.len();
+                for ((s, t), n) in range.tasks().zip(differing) {
+                    let made: Vec<ShardEntry> = output(stages, s, t)?.shards().cloned().collect();
+                    let rows = |shards: &[ShardEntry]| shards.iter().map(ShardEntry::rows).sum::<u64>();
+                    fits &= rows(&made) == rows(&entries[n]);
+                    entries[n] = made;
+                }
+                if !fits {
+                    // A program that was run again wrote other rows than those that were read.
+                    return Err(Failure::internal("a step gave other rows when it was repeated: start the job again"));
                 }
             }
         }
         let rejects = stages.iter().flat_map(StageView::outputs).filter_map(|o| o.rejects.clone());
-        let draft = Draft { name: self.output.clone(), schema, shards: entries };
+        let draft = Draft { name: self.output.clone(), schema, shards: entries.concat() };
         Ok(Next::versions(draft.and_rejects(rejects)))
     }
 

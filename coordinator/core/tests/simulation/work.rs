@@ -21,7 +21,7 @@ use shardmill_common::manifest::{DeletionVector, ShardEntry};
 use shardmill_common::model::{Assessment, ClassSums, Ranking, Sums};
 use shardmill_common::rules::RuleStatistics;
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::task::{PartitionSize, ShardRef, TaskKind, TaskOutput, TaskPlace};
+use shardmill_common::task::{PartitionSize, ShardInput, ShardRef, TaskKind, TaskOutput, TaskPlace};
 
 use super::world::{Launched, ROWS, Sim, schema};
 use crate::training;
@@ -227,8 +227,21 @@ impl Sim {
                 output.shuffle = sizes(shards * 2);
             }
             TaskKind::Deliver(task) => output.shuffle = sizes(task.targets as usize),
-            TaskKind::Emit(_) | TaskKind::Lookup(_) | TaskKind::Split(_) | TaskKind::Compact(_) => {
+            TaskKind::Emit(_) | TaskKind::Lookup(_) | TaskKind::Split(_) => {
                 self.write_shards(&mut output, 1, content);
+            }
+            TaskKind::Compact(task) => {
+                let rows = |input: &ShardInput| match &input.shard {
+                    ShardRef::Stored(entry) => entry.rows(),
+                    ShardRef::Made { stage, task, part } => {
+                        let of = |p: &&TaskPlace| (p.attempt.task.stage, p.attempt.task.task) == (*stage, *task);
+                        let place = launch.places.iter().find(of).unwrap();
+                        place.shards[*part as usize].rows()
+                    }
+                };
+                let stored_rows = task.inputs.iter().map(rows).sum();
+                let entry = self.write(&mut output, content);
+                output.shard = Some(ShardEntry { stored_rows, ..entry });
             }
             TaskKind::Clean(_) | TaskKind::Predict(_) => {
                 self.write_shards(&mut output, 1, content);
