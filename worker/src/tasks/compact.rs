@@ -6,9 +6,12 @@ use shardmill_common::task::TaskOutput;
 
 use super::{Context, ShardSink};
 
-/// Small files may hold much: what comes of them is one shard unless that takes too much memory.
+/// Small files may hold much: what comes of them is one shard unless it takes more memory than this, which is about what the task
+/// was planned with.
+const SHARD_BYTES: u64 = 96 << 20;
+
 pub fn run(context: &Context, task: &CompactTask) -> Result<TaskOutput, Failure> {
-    let mut sink = ShardSink::new(context);
+    let mut sink = ShardSink::of(context, SHARD_BYTES);
     for input in &task.inputs {
         context.check()?;
         sink.push(context.open(input, &task.schema)?)?;

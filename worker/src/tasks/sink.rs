@@ -18,6 +18,8 @@ const SHARD_BYTES: u64 = 16 << 20;
 /// Gathers rows into shards, in order.
 pub struct ShardSink<'a> {
     context: &'a Context,
+    /// Of one shard, in memory.
+    shard_bytes: u64,
     gathered: Option<DataFrame>,
     gathered_bytes: u64,
     schema: Option<Schema>,
@@ -27,7 +29,12 @@ pub struct ShardSink<'a> {
 
 impl<'a> ShardSink<'a> {
     pub fn new(context: &'a Context) -> Self {
-        Self { context, gathered: None, gathered_bytes: 0, schema: None, shards: Vec::new(), rows: 0 }
+        Self::of(context, SHARD_BYTES)
+    }
+
+    /// With shards of so many bytes in memory.
+    pub fn of(context: &'a Context, shard_bytes: u64) -> Self {
+        Self { context, shard_bytes, gathered: None, gathered_bytes: 0, schema: None, shards: Vec::new(), rows: 0 }
     }
 
     /// Adds rows, all of the same columns and types.
@@ -38,7 +45,7 @@ impl<'a> ShardSink<'a> {
         if frame.height() == 0 {
             return self.gather(frame);
         }
-        pieces(&frame, SHARD_BYTES).try_for_each(|piece| self.gather(piece))
+        pieces(&frame, self.shard_bytes).try_for_each(|piece| self.gather(piece))
     }
 
     fn gather(&mut self, frame: DataFrame) -> Result<(), Failure> {
@@ -50,7 +57,7 @@ impl<'a> ShardSink<'a> {
                 gathered.vstack_mut(&frame).map_err(|e| Failure::internal(format!("rows of one task differ: {e}")))?;
             }
         }
-        if self.gathered_bytes >= SHARD_BYTES {
+        if self.gathered_bytes >= self.shard_bytes {
             self.write()?;
         }
         Ok(())
