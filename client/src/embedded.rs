@@ -73,7 +73,7 @@ impl Embedded {
             capture: capture.as_ref().map(Capture::sink),
         })
         .await
-        .map_err(|e| CliError::failed(e.to_string()))?;
+        .map_err(CliError::failed)?;
         let url = format!("http://{}", coordinator.grpc);
         if let Some(capture) = &mut capture {
             capture.publish_to(url.clone(), setup.token.clone());
@@ -110,7 +110,7 @@ impl Embedded {
                 Ok(running) => cluster.workers.push(running),
                 Err(e) => {
                     cluster.stop().await;
-                    return Err(CliError::failed(e.to_string()));
+                    return Err(CliError::failed(e));
                 }
             }
         }

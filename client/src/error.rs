@@ -38,8 +38,8 @@ impl CliError {
         CliError::Usage(why.to_string())
     }
 
-    pub fn failed(message: impl Into<String>) -> Self {
-        CliError::Failed(message.into())
+    pub fn failed(message: impl Display) -> Self {
+        CliError::Failed(message.to_string())
     }
 
     pub const fn exit_status(&self) -> u8 {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::misread::Misread;
+use crate::misread::{Misread, kept_as_text};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $counter:ident = $name:literal,)+; $($(#[$group_doc:meta])* $group:ident = $group_name:literal,)+) => {
@@ -124,18 +124,7 @@ impl FromStr for Counter {
     }
 }
 
-impl TryFrom<String> for Counter {
-    type Error = Misread;
-    fn try_from(text: String) -> Result<Self, Misread> {
-        text.parse()
-    }
-}
-
-impl From<Counter> for String {
-    fn from(counter: Counter) -> String {
-        counter.name().into_owned()
-    }
-}
+kept_as_text!(Counter);
 
 /// Sums by counter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

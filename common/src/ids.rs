@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::misread::Misread;
+use crate::misread::{Misread, kept_as_text};
 
 /// A job's number, counted up by the coordinator's journal; shown as `j12`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -27,18 +27,7 @@ impl FromStr for JobId {
     }
 }
 
-impl TryFrom<String> for JobId {
-    type Error = Misread;
-    fn try_from(text: String) -> Result<Self, Misread> {
-        text.parse()
-    }
-}
-
-impl From<JobId> for String {
-    fn from(id: JobId) -> String {
-        id.to_string()
-    }
-}
+kept_as_text!(JobId);
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {

@@ -15,3 +15,24 @@ impl Misread {
         Self { text: text.to_owned(), wanted }
     }
 }
+
+/// For types that are kept and sent as the text that people write: what `#[serde(try_from = "String", into = "String")]` asks for,
+/// by their `FromStr` and `Display`.
+macro_rules! kept_as_text {
+    ($type:ty) => {
+        impl TryFrom<String> for $type {
+            type Error = <$type as std::str::FromStr>::Err;
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> String {
+                value.to_string()
+            }
+        }
+    };
+}
+
+pub(crate) use kept_as_text;

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::misread::kept_as_text;
+
 const MAX_LEN: usize = 200;
 
 /// A dataset's name: letters, digits, `_`, `-` and single dots; never a path.
@@ -156,18 +158,7 @@ impl FromStr for DatasetRef {
     }
 }
 
-impl TryFrom<String> for DatasetRef {
-    type Error = ReferenceError;
-    fn try_from(text: String) -> Result<Self, ReferenceError> {
-        text.parse()
-    }
-}
-
-impl From<DatasetRef> for String {
-    fn from(r: DatasetRef) -> String {
-        r.to_string()
-    }
-}
+kept_as_text!(DatasetRef);
 
 impl fmt::Display for DatasetRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -151,6 +151,15 @@ impl Schema {
     pub fn names_joined(&self) -> String {
         self.names().collect::<Vec<_>>().join(", ")
     }
+
+    /// `its columns are a, b, c`, or how many there are where a message cannot hold them.
+    pub fn listed(&self) -> String {
+        const MOST: usize = 30;
+        match self.len() {
+            ..=MOST => format!("its columns are {}", self.names_joined()),
+            many => format!("it has {many} columns"),
+        }
+    }
 }
 
 #[cfg(test)]

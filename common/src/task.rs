@@ -92,7 +92,7 @@ pub trait Task {
         false
     }
 
-    /// The schema of the shards that it puts out, where it is known before.
+    /// The schema of the rows that it puts out, where it is known before.
     fn expects(&self) -> Option<&Schema> {
         None
     }
@@ -217,7 +217,7 @@ pub struct TaskOutput {
     /// The shard of rejected rows, if there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejects: Option<ShardEntry>,
-    /// The schema of its shards, where it is another than the task [`expects`](Task::expects).
+    /// The schema of its rows, where it is another than the task [`expects`](Task::expects).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Schema>,
     /// Sizes of the partitions it wrote to the shuffle, if it did.
@@ -261,9 +261,9 @@ impl TaskOutput {
         Self { shard: shards.next(), more: shards.collect(), ..self }
     }
 
-    /// The schema of its shards, if this is what a task of this kind left.
-    pub fn schema_of<'a>(&'a self, kind: &'a TaskKind) -> Option<&'a Schema> {
-        self.schema.as_ref().or_else(|| kind.expects())
+    /// The schema of its rows, if this is what that task left.
+    pub fn schema_of<'a>(&'a self, task: &'a dyn Task) -> Option<&'a Schema> {
+        self.schema.as_ref().or_else(|| task.expects())
     }
 
     /// Leaves the schema out if it is the expected one: thousands of outputs would repeat it.

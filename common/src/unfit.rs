@@ -24,8 +24,8 @@ pub enum Unfit {
     Inputs { kind: &'static str, wanted: usize, found: usize },
     #[error("the model was not looked up")]
     ModelMissing,
-    #[error("{} has no column `{column}`{}; its columns are {columns}", of, purpose(*role))]
-    NoColumn { of: String, column: String, role: Role, columns: String },
+    #[error("{} has no column `{column}`{}; {listed}", of, purpose(*role))]
+    NoColumn { of: String, column: String, role: Role, listed: String },
     #[error("{} is named twice", shown(*role, column))]
     Twice { column: String, role: Role },
     #[error("no {} is named", if *.0 == Role::SortKey { "column to sort by" } else { "key column" })]
@@ -51,7 +51,7 @@ pub struct TypedColumn {
 impl Unfit {
     /// `of` has no such column.
     pub fn no_column(of: impl fmt::Display, schema: &Schema, column: &str, role: Role) -> Self {
-        Unfit::NoColumn { of: of.to_string(), column: column.to_owned(), role, columns: schema.names_joined() }
+        Unfit::NoColumn { of: of.to_string(), column: column.to_owned(), role, listed: schema.listed() }
     }
 }
 

@@ -11,7 +11,7 @@ use shardmill_proto::MAX_MESSAGE_BYTES;
 use shardmill_proto::auth::{CheckProtocol, CheckToken};
 use shardmill_proto::v1::coordinator_server::CoordinatorServer;
 use shardmill_serving::live::Live;
-use shardmill_serving::model::onnx::{Graphs, OnnxError};
+use shardmill_serving::model::onnx::Graphs;
 use shardmill_serving::node::Node;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -93,10 +93,7 @@ async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError>
 
 /// The graphs of imported models, from their files.
 fn graphs(files: GraphFiles) -> Graphs {
-    Graphs::new(move |wanted| {
-        let file = files.read(&wanted.digest);
-        file.map_err(|why| OnnxError::File { file: wanted.file.clone(), why: why.to_string() })
-    })
+    Graphs::new(move |wanted| files.read(&wanted.digest))
 }
 
 /// Starts a coordinator; it serves until [`Running::stop`].

@@ -254,13 +254,13 @@ def wait_until(condition, seconds: float, what: str, pause: float = 0.05):
     raise TimeoutError(f"no {what} within {seconds} s")
 
 
-# --------------------------------------------------------------------------------------------------------------- cells
-
-
 def sleep_amid(rng, length, low, high, misses):
     """Sleeps until a random moment of a command of this length. Every miss comes nearer to the start: the command may have been
     quicker than the first one."""
     time.sleep(length * rng.uniform(low, high) * 0.6**misses)
+
+
+# --------------------------------------------------------------------------------------------------------------- cells
 
 
 def cell(value):

@@ -269,7 +269,7 @@ def test_maps_that_look_at_many_rows(mill):
         ("SELECT k, n - LAG(n) OVER (ORDER BY n) AS d FROM input", "LAG OVER"),
     ]:
         told = refused(mill, "--input", "t", "--map", statement)
-        assert f"{what} looks at many rows" in told and "--per-shard" in told, told
+        assert f"{what} does not go row by row" in told and "--per-shard" in told, told
     assert "without a reduce" in refused(mill, "--input", "t", "--key", "k", "--reduce", count, "--per-shard")
     # Where it is meant, there is an answer a shard; in front of a reduce it is an ordinary thing to do.
     mill.run("mapreduce", "each", "--input", "t", "--map", count, "--per-shard")

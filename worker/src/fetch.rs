@@ -20,7 +20,7 @@ use shardmill_proto::encode;
 use shardmill_proto::v1::Bytes as Piece;
 use shardmill_proto::v1::coordinator_client::CoordinatorClient;
 use shardmill_proto::v1::worker_client::WorkerClient;
-use shardmill_serving::model::onnx::{Graphs, OnnxError};
+use shardmill_serving::model::onnx::Graphs;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic::{Code, Streaming};
@@ -74,10 +74,7 @@ impl Fetcher {
     /// Gets the files of imported models from this coordinator.
     pub fn with_coordinator(self, url: String) -> Self {
         let (token, runtime) = (self.token.clone(), self.runtime.clone());
-        let read = move |wanted: &OnnxGraph| {
-            let file = runtime.block_on(graph_file(&url, token.clone(), wanted));
-            file.map_err(|why| OnnxError::File { file: wanted.file.clone(), why: why.to_string() })
-        };
+        let read = move |wanted: &OnnxGraph| runtime.block_on(graph_file(&url, token.clone(), wanted));
         Self { graphs: Arc::new(Graphs::new(read)), ..self }
     }
 
@@ -98,13 +95,13 @@ impl Fetcher {
     }
 
     /// Opens the stream of what a peer sends for a request.
-    async fn open(&self, url: &str, request: &FetchRequest) -> Result<PartitionStream, PeerError> {
-        let channel = self.channel(url).map_err(|e| PeerError::Unreachable(e.to_string()))?;
+    async fn open(&self, url: &str, request: &FetchRequest) -> Result<PieceStream, PeerError> {
+        let channel = self.channel(url)?;
         let mut client =
             WorkerClient::with_interceptor(channel, self.token.clone()).max_decoding_message_size(64 << 20);
         let request = encode(request).map_err(PeerError::of)?;
         let answer = tokio::time::timeout(STALL, client.fetch(request)).await.map_err(|_| stalled(url))?;
-        Ok(PartitionStream { url: url.to_owned(), stream: answer.map_err(PeerError::of)?.into_inner() })
+        Ok(PieceStream { url: url.to_owned(), stream: answer.map_err(PeerError::of)?.into_inner() })
     }
 
     /// All that a peer sends for a request.
@@ -203,66 +200,47 @@ impl Fetcher {
         attempts: Vec<AttemptId>,
         from: u32,
         to: u32,
-    ) -> JoinHandle<Result<PartitionStream, PeerError>> {
+    ) -> JoinHandle<Result<PieceStream, PeerError>> {
         let (me, url) = (self.clone(), url.to_owned());
         self.runtime.spawn(async move { me.open(&url, &FetchRequest::Partitions { attempts, from, to }).await })
     }
 
     /// Waits until a stream is open.
-    pub fn wait(&self, opening: JoinHandle<Result<PartitionStream, PeerError>>) -> Result<PartitionStream, PeerError> {
+    pub fn wait(&self, opening: JoinHandle<Result<PieceStream, PeerError>>) -> Result<PieceStream, PeerError> {
         let opened = self.runtime.block_on(opening);
         opened.unwrap_or_else(|e| Err(PeerError::Unreachable(e.to_string())))
     }
 
     /// The next bytes of a stream; `None` at its end.
-    pub fn more(&self, stream: &mut PartitionStream) -> Result<Option<Vec<u8>>, PeerError> {
+    pub fn more(&self, stream: &mut PieceStream) -> Result<Option<Vec<u8>>, PeerError> {
         self.runtime.block_on(stream.next())
     }
 }
 
-/// Why the file of an imported model cannot be had.
-#[derive(Debug, thiserror::Error)]
-enum GraphFault {
-    #[error(transparent)]
-    Dial(#[from] DialError),
-    #[error("{}", .0.message())]
-    Asked(Box<tonic::Status>),
-    #[error("{0} sent nothing for {s} s", s = STALL.as_secs())]
-    Stalled(String),
-    #[error("it is larger than it should be")]
-    TooLarge,
-}
-
-impl From<tonic::Status> for GraphFault {
-    fn from(status: tonic::Status) -> Self {
-        GraphFault::Asked(Box::new(status))
-    }
-}
-
 /// The file of an imported model.
-async fn graph_file(coordinator: &str, token: AddToken, wanted: &OnnxGraph) -> Result<Bytes, GraphFault> {
+async fn graph_file(coordinator: &str, token: AddToken, wanted: &OnnxGraph) -> Result<Bytes, PeerError> {
     let channel = dial(coordinator).await?;
     let mut client = CoordinatorClient::with_interceptor(channel, token).max_decoding_message_size(64 << 20);
-    let stalled = |_| GraphFault::Stalled(coordinator.to_owned());
-    let request = encode(&wanted.digest)?;
-    let mut stream = tokio::time::timeout(STALL, client.graph(request)).await.map_err(stalled)??.into_inner();
+    let request = encode(&wanted.digest).map_err(PeerError::of)?;
+    let answer = tokio::time::timeout(STALL, client.graph(request)).await.map_err(|_| stalled(coordinator))?;
+    let mut stream = PieceStream { url: coordinator.to_owned(), stream: answer.map_err(PeerError::of)?.into_inner() };
     let mut data = BytesMut::new();
-    while let Some(piece) = tokio::time::timeout(STALL, stream.message()).await.map_err(stalled)?? {
-        if (data.len() + piece.data.len()) as u64 > wanted.bytes {
-            return Err(GraphFault::TooLarge);
+    while let Some(piece) = stream.next().await? {
+        if (data.len() + piece.len()) as u64 > wanted.bytes {
+            return Err(PeerError::Damaged("it is larger than it should be".to_owned()));
         }
-        data.extend_from_slice(&piece.data);
+        data.extend_from_slice(&piece);
     }
     Ok(data.freeze())
 }
 
 /// What a peer sends, as it comes.
-pub struct PartitionStream {
+pub struct PieceStream {
     url: String,
     stream: Streaming<Piece>,
 }
 
-impl PartitionStream {
+impl PieceStream {
     async fn next(&mut self) -> Result<Option<Vec<u8>>, PeerError> {
         let next = tokio::time::timeout(STALL, self.stream.message()).await.map_err(|_| stalled(&self.url))?;
         Ok(next.map_err(PeerError::of)?.map(|piece| piece.data))
@@ -283,6 +261,12 @@ pub enum PeerError {
     Unreachable(String),
     #[error(transparent)]
     NotIt(#[from] NotIt),
+}
+
+impl From<DialError> for PeerError {
+    fn from(error: DialError) -> Self {
+        PeerError::Unreachable(error.to_string())
+    }
 }
 
 impl PeerError {

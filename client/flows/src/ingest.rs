@@ -38,24 +38,24 @@ pub enum Ingested {
 
 /// Opens the sources as far as it takes to know what they are. A host that stops stops the reader.
 pub async fn inspect(host: &dyn Host, sources: Vec<String>, options: &ReadOptions) -> Result<Looked, FlowError> {
-    let (options, pulse) = (options.clone(), Pulse::default());
-    let looking = tokio::task::spawn_blocking({
-        let pulse = pulse.clone();
-        move || look(&sources, &options, &pulse)
-    });
-    let looked = reading(host, &pulse, looking).await?;
+    let options = options.clone();
+    let looked = reading(host, move |pulse| look(&sources, &options, pulse)).await?;
     for name in &looked.twice {
         host.notice(&format!("{name} was named twice; it is taken once"));
     }
     Ok(looked)
 }
 
-/// Waits for what reads sources on a thread of its own, and makes it give up where the host stops.
-pub(crate) async fn reading<T>(
+/// Reads sources on a thread of its own, and makes it give up where the host stops.
+pub(crate) async fn reading<T: Send + 'static>(
     host: &dyn Host,
-    pulse: &Pulse,
-    work: tokio::task::JoinHandle<Result<T, FlowError>>,
+    read: impl FnOnce(&Pulse) -> Result<T, FlowError> + Send + 'static,
 ) -> Result<T, FlowError> {
+    let pulse = Pulse::default();
+    let work = tokio::task::spawn_blocking({
+        let pulse = pulse.clone();
+        move || read(&pulse)
+    });
     let read = or_stopped(host, async { joined(work.await) }).await;
     if matches!(read, Err(FlowError::Stopped)) {
         pulse.stop.store(true, Ordering::Relaxed);

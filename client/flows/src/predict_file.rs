@@ -242,7 +242,7 @@ async fn work(
     Ok(Done { model: model.reference(), format, exported: result?, rejected, rejects: place })
 }
 
-/// The file as a dataset.
+/// The file as a dataset. What the spec says of the schema and of nulls comes from the options.
 async fn ingest_file(
     host: &dyn Host,
     s: &Session,
@@ -256,8 +256,8 @@ async fn ingest_file(
         sources: Vec::new(),
         chunks: Vec::new(),
         schema: Schema::default(),
-        schema_is_fixed: true,
-        nulls: job.nulls.clone(),
+        schema_is_fixed: false,
+        nulls: Vec::new(),
         max_rejects: job.max_rejects,
         append: false,
         refuse_taken: false,

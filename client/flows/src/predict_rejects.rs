@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, LargeStringArray};
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
+use shardmill_client::Client;
 use shardmill_common::name::{DatasetName, DatasetRef};
 use tokio::sync::mpsc;
 
@@ -15,8 +16,7 @@ use crate::export::{Compression, Format, Settings, Step, Target, write_all};
 use crate::host::{Host, or_stopped};
 use crate::ingest::reading;
 use crate::read::Reader;
-use crate::sources::{Pulse, RowFinder};
-use shardmill_client::Client;
+use crate::sources::RowFinder;
 
 /// `PATH.rejects.csv`.
 pub fn rejects_path(to: &str) -> PathBuf {
@@ -65,12 +65,7 @@ impl Rejects {
         found.sort_by_key(|r| r.line);
         let numbers: Vec<u64> = found.iter().map(|r| r.line).collect();
         let unread: HashSet<u64> = self.rejects.iter().map(|r| r.line).collect();
-        let pulse = Pulse::default();
-        let finding = tokio::task::spawn_blocking({
-            let pulse = pulse.clone();
-            move || finder.find(&numbers, &unread, &pulse)
-        });
-        let rows = reading(host, &pulse, finding).await?;
+        let rows = reading(host, move |pulse| finder.find(&numbers, &unread, pulse)).await?;
         for (reject, row) in found.iter_mut().zip(rows) {
             reject.line = row.line;
             if let Some(raw) = row.raw {

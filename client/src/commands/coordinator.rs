@@ -67,7 +67,7 @@ pub async fn run(context: &Context, args: CoordinatorArgs) -> Result<(), CliErro
         capture: Some(capture.sink()),
     })
     .await
-    .map_err(|e| CliError::failed(e.to_string()))?;
+    .map_err(CliError::failed)?;
     // Whoever listens everywhere is reached here, too.
     let own = if args.listen.ip().is_unspecified() { any_loopback(running.grpc) } else { running.grpc };
     capture.publish_to(format!("http://{own}"), global.token.clone());

@@ -169,8 +169,8 @@ impl IngestArgs {
         })
     }
 
-    /// Everything of the job but what the sources tell.
-    fn spec(&self, options: &ReadOptions) -> Result<IngestSpec, CliError> {
+    /// Everything of the job but what the sources and the options of reading tell.
+    fn spec(&self) -> Result<IngestSpec, CliError> {
         if !self.dedup && self.dedup_options.keys.is_some() {
             return Err(CliError::usage("--keys says how to find duplicates: add --dedup"));
         }
@@ -179,8 +179,8 @@ impl IngestArgs {
             sources: Vec::new(),
             chunks: Vec::new(),
             schema: Default::default(),
-            schema_is_fixed: options.schema.is_some(),
-            nulls: self.null.clone(),
+            schema_is_fixed: false,
+            nulls: Vec::new(),
             max_rejects: self.max_rejects,
             append: self.append,
             refuse_taken: false,
@@ -194,7 +194,7 @@ impl IngestArgs {
 
 pub async fn run(context: &Context, args: IngestArgs) -> Result<(), CliError> {
     let options = args.read_options()?;
-    let spec = args.spec(&options)?;
+    let spec = args.spec()?;
     let looked = ingest::inspect(context, args.sources.clone(), &options).await?;
     session::with_own_interrupt(context, async |s| {
         let way = Way { options, shard_size: args.shard_size, new_only: args.new_only };

@@ -77,7 +77,7 @@ pub async fn run(context: &Context, args: WorkerArgs) -> Result<(), CliError> {
         capture: capture.as_ref().map(Capture::sink),
     })
     .await
-    .map_err(|e| CliError::failed(e.to_string()))?;
+    .map_err(CliError::failed)?;
     if let Some(capture) = &mut capture {
         capture.publish_to(args.coordinator, global.token.clone());
     }

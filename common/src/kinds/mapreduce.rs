@@ -361,10 +361,6 @@ impl Task for CombineTask {
     fn opens(&self) -> Vec<&ShardInput> {
         Vec::new()
     }
-
-    fn expects(&self) -> Option<&Schema> {
-        Some(&self.schema)
-    }
 }
 
 impl Task for ReduceTask {

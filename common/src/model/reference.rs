@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::misread::kept_as_text;
 use crate::name::{DatasetName, Named, ReferenceError};
 
 /// A model's name follows the rules of a dataset's; models and datasets are named apart.
@@ -55,18 +56,7 @@ pub fn alias(text: &str) -> Result<String, ReferenceError> {
     Ok(DatasetName::of(Named::Alias, text)?.into())
 }
 
-impl TryFrom<String> for ModelRef {
-    type Error = ReferenceError;
-    fn try_from(text: String) -> Result<Self, ReferenceError> {
-        text.parse()
-    }
-}
-
-impl From<ModelRef> for String {
-    fn from(r: ModelRef) -> String {
-        r.to_string()
-    }
-}
+kept_as_text!(ModelRef);
 
 impl fmt::Display for ModelRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,14 +10,14 @@ use shardmill_common::task::TaskPlace;
 use tokio::task::JoinHandle;
 
 use super::{LocalFile, LocalPartitions, PartitionError, RemotePartitions, WINDOW};
-use crate::fetch::{Fetcher, PartitionStream, PeerError, Where};
+use crate::fetch::{Fetcher, PeerError, PieceStream, Where};
 
 /// Where pieces come from.
 enum Source {
     Here(LocalPartitions),
     There {
-        opening: Option<JoinHandle<Result<PartitionStream, PeerError>>>,
-        stream: Option<PartitionStream>,
+        opening: Option<JoinHandle<Result<PieceStream, PeerError>>>,
+        stream: Option<PieceStream>,
         pieces: RemotePartitions,
     },
     /// Nobody can be asked.

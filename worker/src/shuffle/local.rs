@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::read::{Index, IndexEntry};
 use super::{Damage, PartitionError};
 
-/// Bytes of neighbouring partitions that a task reads ahead, over all files.
+/// Bytes of neighbouring partitions that one input of a task reads ahead, over all its files.
 pub const WINDOW: u64 = 8 << 20;
 /// Bytes of indexes that are kept.
 const INDEXES: usize = 64 << 20;

@@ -50,21 +50,13 @@ pub fn check_job(spec: &MapReduceSpec, schemas: &[Schema]) -> Result<Checked, Jo
     if schemas.len() != spec.inputs.len() {
         return Err(JobError::InputMissing);
     }
-    let reduced = spec.reduce.is_some();
     let mut maps = spec
         .inputs
         .iter()
         .zip(schemas)
-        .map(|(input, schema)| map_schema(input, schema, reduced, &spec.keys))
+        .map(|(input, schema)| map_schema(spec, input, schema))
         .collect::<Result<Vec<_>, _>>()?;
     let Some(reduce) = &spec.reduce else {
-        if !spec.per_shard {
-            for (what, step) in spec.steps() {
-                if let Step::Sql(statement) = step {
-                    one_row_at_a_time(statement).map_err(in_step(&what))?;
-                }
-            }
-        }
         let output = maps.first().cloned().flatten();
         return Ok(Checked { maps, keys: Vec::new(), output });
     };
@@ -92,14 +84,20 @@ pub fn check_job(spec: &MapReduceSpec, schemas: &[Schema]) -> Result<Checked, Jo
 }
 
 /// What a map puts out, where that is known.
-fn map_schema(input: &MapInput, schema: &Schema, reduced: bool, keys: &[String]) -> Result<Option<Schema>, JobError> {
+fn map_schema(spec: &MapReduceSpec, input: &MapInput, schema: &Schema) -> Result<Option<Schema>, JobError> {
+    let reduced = spec.reduce.is_some();
     match &input.map {
         None => Ok(Some(schema.clone())),
         Some(Step::Sql(statement)) => {
-            let checked = check(statement, &[(INPUT, schema)]);
-            Ok(Some(checked.map_err(in_step(&format!("the map of {}", input.name)))?.schema))
+            let step = format!("the map of {}", input.name);
+            let in_step = in_step(&step);
+            let checked = check(statement, &[(INPUT, schema)]).map_err(&in_step)?;
+            if !reduced && !spec.per_shard {
+                one_row_at_a_time(statement).map_err(in_step)?;
+            }
+            Ok(Some(checked.schema))
         }
-        Some(Step::Program(program)) => Ok(produced_schema(program, Role::Map { reduced }, keys)),
+        Some(Step::Program(program)) => Ok(produced_schema(program, Role::Map { reduced }, &spec.keys)),
     }
 }
 

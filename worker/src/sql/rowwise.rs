@@ -78,7 +78,7 @@ pub fn one_row_at_a_time(statement: &str) -> Result<(), String> {
     on_large_stack(|| {
         let ControlFlow::Break((what, span)) = parse(statement)?.visit(&mut AcrossRows) else { return Ok(()) };
         let told = format!(
-            "{what} looks at many rows, and a map without a reduce is given one shard at a time: there would be an answer a shard. \
+            "{what} does not go row by row, and a map without a reduce is given one shard at a time: there would be an answer a shard. \
              Let a --reduce do it (with --key, or --key \"\" for all rows together), or say --per-shard if that is meant"
         );
         Err(mark_span(&told, statement, span))
@@ -104,6 +104,7 @@ fn set_operation(body: &SetExpr) -> ControlFlow<Found> {
             set_operation(left)?;
             set_operation(right)
         }
+        SetExpr::Values(_) => found("VALUES", body.span()),
         _ => ControlFlow::Continue(()),
     }
 }
@@ -146,17 +147,16 @@ impl Visitor for AcrossRows {
         if select.top.is_some() {
             return found("TOP", select.span());
         }
-        if select.from.is_empty() {
-            return found("a SELECT without FROM", select.span());
-        }
         let is_table = |factor: &TableFactor| !matches!(factor, TableFactor::UNNEST { .. });
         let tables = select
             .from
             .iter()
             .flat_map(|table| std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation)));
-        match tables.filter(|factor| is_table(factor)).nth(1) {
-            Some(second) => found("a join", second.span()),
-            None => ControlFlow::Continue(()),
+        let mut tables = tables.filter(|factor| is_table(factor));
+        match (tables.next(), tables.next()) {
+            (None, _) => found("a SELECT without FROM", select.span()),
+            (Some(_), Some(second)) => found("a join", second.span()),
+            (Some(_), None) => ControlFlow::Continue(()),
         }
     }
 
@@ -306,9 +306,17 @@ mod tests {
             ("SELECT a FROM (input AS x JOIN input AS y ON x.k = y.k)", "a join"),
             ("SELECT 1 AS n", "a SELECT without FROM"),
             ("SELECT a FROM input UNION ALL SELECT 0 AS a", "a SELECT without FROM"),
+            ("SELECT x FROM UNNEST(ARRAY[1, 2]) AS t(x)", "a SELECT without FROM"),
+            ("VALUES (1)", "VALUES"),
+            ("SELECT a FROM input UNION ALL VALUES (1)", "VALUES"),
+            ("SELECT column_0 FROM (VALUES (1)) AS t", "VALUES"),
+            ("WITH q AS (VALUES (1)) SELECT * FROM q", "VALUES"),
         ] {
             let error = one_row_at_a_time(statement).expect_err(statement);
-            assert!(error.starts_with(&format!("{what} looks at many rows")), "{statement}: {error}");
+            assert!(
+                error.starts_with(&format!("{what} does not go row by row, and a map without a reduce")),
+                "{statement}: {error}"
+            );
             assert!(error.contains("(line 1, column"), "{statement}: {error}");
         }
     }

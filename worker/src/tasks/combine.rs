@@ -16,7 +16,6 @@ pub fn run(context: &Context, task: &CombineTask) -> Result<TaskOutput, Failure>
             frames.push(conform(frame?, &task.schema, None)?);
         }
     }
-    let mut output = TaskOutput::default();
     let mut writer = context.shuffle_writer(true)?;
     match concat(frames)? {
         None => writer.partition(&mut [])?,
@@ -27,7 +26,5 @@ pub fn run(context: &Context, task: &CombineTask) -> Result<TaskOutput, Failure>
             writer.partition(&mut [conform(combined, &task.schema, None)?])?;
         }
     }
-    output.shuffle = Some(writer.finish()?);
-    output.schema = Some((*task.schema).clone());
-    Ok(output)
+    Ok(TaskOutput { shuffle: Some(writer.finish()?), ..Default::default() })
 }

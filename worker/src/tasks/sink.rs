@@ -11,8 +11,9 @@ use super::Context;
 use crate::frame::schema_of;
 use crate::spill::{held_bytes, pieces};
 
-/// Rows are gathered up to so many bytes in memory before they become a shard. The same on every worker, whatever memory it has:
-/// tasks that were planned to read a task's shards must find the same ones when it was run again elsewhere.
+/// Rows are gathered up to so many bytes in memory before they become a shard, on every worker. Where it ends depends on the pieces
+/// in which the rows come all the same, and some tasks cut these by the memory that they have: who was planned to read shards of a
+/// task that may be run again must see whether they still are what they were.
 const SHARD_BYTES: u64 = 16 << 20;
 
 /// Gathers rows into shards, in order.
@@ -72,19 +73,17 @@ impl<'a> ShardSink<'a> {
         Ok(())
     }
 
-    /// Rows so far.
-    pub fn rows(&self) -> u64 {
-        self.rows
+    /// Writes what is left: the shards.
+    pub fn into_shards(mut self) -> Result<Vec<ShardEntry>, Failure> {
+        self.write()?;
+        Ok(self.shards)
     }
 
-    /// Writes what is left; the shards, the schema (if there were rows) and `rows_out` become part of `output`.
+    /// Writes what is left; the shards, the schema (if anything was pushed) and `rows_out` become part of `output`.
     pub fn finish(mut self, output: &mut TaskOutput) -> Result<(), Failure> {
-        self.write()?;
         output.counters.add(Counter::RowsOut, self.rows);
-        let mut shards = self.shards.into_iter();
-        output.shard = shards.next();
-        output.more = shards.collect();
-        output.schema = self.schema.or(output.schema.take());
+        output.schema = self.schema.take().or(output.schema.take());
+        *output = std::mem::take(output).and_shards(self.into_shards()?);
         Ok(())
     }
 }

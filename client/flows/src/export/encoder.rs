@@ -16,7 +16,7 @@ use super::error::WriteError;
 use super::stream::{Compression, Stream};
 use super::{json, lines};
 
-/// The formats of exports.
+/// The formats of sources and of exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Comma-separated; null is an empty cell, an empty string is ""

@@ -5,14 +5,8 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    #[error("cannot write {}: {error}", path.display())]
-    File { path: PathBuf, error: io::Error },
-    #[error("cannot make the folder {}: {error}", path.display())]
-    Folder { path: PathBuf, error: io::Error },
-    #[error("cannot read {}: {error}", path.display())]
-    Listing { path: PathBuf, error: io::Error },
-    #[error("cannot remove {}: {error}", path.display())]
-    Removal { path: PathBuf, error: io::Error },
+    #[error("cannot {what} {}: {error}", path.display())]
+    File { what: &'static str, path: PathBuf, error: io::Error },
     /// Where the name of the file is not known any more.
     #[error(transparent)]
     Stream(#[from] io::Error),
@@ -31,7 +25,8 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    pub fn file(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
-        |error| WriteError::File { path: path.to_owned(), error }
+    /// `what` cannot be done to this file or folder.
+    pub fn cannot(what: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
+        move |error| WriteError::File { what, path: path.to_owned(), error }
     }
 }

@@ -12,5 +12,5 @@ mod target;
 pub use cells::Cells;
 pub use encoder::{Format, Settings};
 pub use stream::Compression;
-pub(crate) use target::folder_of;
 pub use target::{Exported, Step, Target, write_all};
+pub(crate) use target::{beside, folder_of, sync_folder_of};

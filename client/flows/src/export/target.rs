@@ -89,6 +89,17 @@ pub(crate) fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
+/// A new hidden name beside `place`.
+pub(crate) fn beside(place: &Path, suffix: &str) -> PathBuf {
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    folder_of(place).join(format!(".{name}.{}.{suffix}", uuid::Uuid::new_v4().simple()))
+}
+
+/// Makes a rename to `place` last: it is on disk once the folder is. A folder that cannot be synced is no reason to fail.
+pub(crate) fn sync_folder_of(place: &Path) {
+    let _ = File::open(folder_of(place)).and_then(|folder| folder.sync_all());
+}
+
 /// A file under a name of its own until it is complete; removed if it never is.
 struct Pending {
     temporary: PathBuf,
@@ -97,16 +108,14 @@ struct Pending {
 
 impl Pending {
     fn create(place: &Path) -> Result<(Self, File), WriteError> {
-        let name = place.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = folder_of(place).join(format!(".{name}.{}.tmp", uuid::Uuid::new_v4().simple()));
-        let file = File::create(&temporary).map_err(WriteError::file(&temporary))?;
+        let temporary = beside(place, "tmp");
+        let file = File::create(&temporary).map_err(WriteError::cannot("write", &temporary))?;
         Ok((Self { temporary, place: place.to_owned() }, file))
     }
 
     fn publish(self) -> Result<(), WriteError> {
-        std::fs::rename(&self.temporary, &self.place).map_err(WriteError::file(&self.place))?;
-        // The rename itself is on disk once the folder is. A folder that cannot be synced is no reason to fail.
-        let _ = File::open(folder_of(&self.place)).and_then(|folder| folder.sync_all());
+        std::fs::rename(&self.temporary, &self.place).map_err(WriteError::cannot("write", &self.place))?;
+        sync_folder_of(&self.place);
         Ok(())
     }
 }
@@ -156,8 +165,7 @@ impl Writer<'_> {
     fn run(&mut self, steps: &mut mpsc::Receiver<Step>) -> Result<(), WriteError> {
         let parts = matches!(self.target, Target::Folder(_));
         if let Target::Folder(folder) = &self.target {
-            let failed = |error| WriteError::Folder { path: folder.clone(), error };
-            std::fs::create_dir_all(folder).map_err(failed)?;
+            std::fs::create_dir_all(folder).map_err(WriteError::cannot("make the folder", folder))?;
         }
         let mut scratch = Vec::new();
         while let Some(step) = steps.blocking_recv() {
@@ -196,17 +204,17 @@ impl Writer<'_> {
                 None => return Err(WriteError::OneFile),
             },
             Target::Device(path) => {
-                let file = File::options().write(true).open(path).map_err(WriteError::file(path))?;
-                (Sink::to_file(file).map_err(WriteError::file(path))?, None)
+                let file = File::options().write(true).open(path).map_err(WriteError::cannot("write", path))?;
+                (Sink::to_file(file).map_err(WriteError::cannot("write", path))?, None)
             }
             Target::File(path) => {
                 let (pending, file) = Pending::create(path)?;
-                (Sink::to_file(file).map_err(WriteError::file(path))?, Some(pending))
+                (Sink::to_file(file).map_err(WriteError::cannot("write", path))?, Some(pending))
             }
             Target::Folder(folder) => {
                 let path = folder.join(part_name(self.exported.files, self.settings));
                 let (pending, file) = Pending::create(&path)?;
-                (Sink::to_file(file).map_err(WriteError::file(&path))?, Some(pending))
+                (Sink::to_file(file).map_err(WriteError::cannot("write", &path))?, Some(pending))
             }
         };
         let stream = Stream::new(sink, self.settings.compression)?;
@@ -242,12 +250,12 @@ fn part_name(number: u64, settings: &Settings) -> String {
 
 /// With --force, parts of an earlier and longer export would be read together with the new ones.
 fn remove_parts_from(folder: &Path, first: u64) -> Result<(), WriteError> {
-    let entries = std::fs::read_dir(folder).map_err(|error| WriteError::Listing { path: folder.to_owned(), error })?;
+    let entries = std::fs::read_dir(folder).map_err(WriteError::cannot("read", folder))?;
     for entry in entries.flatten() {
         let name = entry.file_name();
         let number = name.to_str().and_then(|n| n.strip_prefix("part-")?.split_once('.')?.0.parse::<u64>().ok());
         if number.is_some_and(|n| n >= first) {
-            std::fs::remove_file(entry.path()).map_err(|error| WriteError::Removal { path: entry.path(), error })?;
+            std::fs::remove_file(entry.path()).map_err(WriteError::cannot("remove", &entry.path()))?;
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::error::FlowError;
-use crate::export::folder_of;
+use crate::export::{beside, folder_of, sync_folder_of};
 
 /// What an export writes: one file, or the files of a folder by name.
 pub enum FileTree {
@@ -86,9 +86,7 @@ impl FileTree {
 
     /// Writes everything and then gives it its name.
     pub fn write(&self, to: &Path) -> Result<(), FlowError> {
-        let name = to.file_name().unwrap_or_default().to_string_lossy();
-        let beside = |suffix| folder_of(to).join(format!(".{name}.{}.{suffix}", uuid::Uuid::new_v4().simple()));
-        let pending = Pending { temporary: beside("tmp") };
+        let pending = Pending { temporary: beside(to, "tmp") };
         let cannot = |e: std::io::Error| FlowError::failed(format!("cannot write {}: {e}", to.display()));
         match self {
             FileTree::One(bytes) => write_file(&pending.temporary, bytes).map_err(cannot)?,
@@ -101,7 +99,7 @@ impl FileTree {
         }
         if matches!(self, FileTree::Folder(_)) && to.is_dir() {
             // A folder cannot be renamed over another one: the old one steps aside for a moment.
-            let old = Pending { temporary: beside("old") };
+            let old = Pending { temporary: beside(to, "old") };
             std::fs::rename(to, &old.temporary).map_err(cannot)?;
             if let Err(e) = std::fs::rename(&pending.temporary, to) {
                 let _ = std::fs::rename(&old.temporary, to);
@@ -110,8 +108,7 @@ impl FileTree {
         } else {
             std::fs::rename(&pending.temporary, to).map_err(cannot)?;
         }
-        // The rename itself is on disk once the folder is. A folder that cannot be synced is no reason to fail.
-        let _ = File::open(folder_of(to)).and_then(|folder| folder.sync_all());
+        sync_folder_of(to);
         Ok(())
     }
 }

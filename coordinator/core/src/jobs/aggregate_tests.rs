@@ -91,7 +91,8 @@ fn output_of(kind: &TaskKind, bytes: u64) -> TaskOutput {
         TaskKind::MergeGroups(_) | TaskKind::Merge(_) => {
             output.counters.add(Counter::RowsIn, 7);
             output.counters.add(Counter::RowsOut, 7);
-            output.shard = Some(entry(7, 10));
+            let rows = if matches!(kind, TaskKind::Merge(_)) { 64 * 7 } else { 7 };
+            output.shard = Some(entry(rows, 10));
         }
         other => panic!("{other:?}"),
     }

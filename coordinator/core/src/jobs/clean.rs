@@ -57,7 +57,7 @@ impl Planner for CleanSpec {
         let schema = if shards.is_empty() {
             schema_after(rules, &input.schema)?
         } else {
-            joined_schema(stages.get(clean as usize).iter().flat_map(|view| view.schemas()))
+            joined_schema(stages.get(clean as usize).iter().flat_map(|view| view.schemas().flatten()))
         };
         let shards = outputs.iter().flat_map(|o| o.shards()).filter(|s| s.rows() > 0).cloned().collect();
         let draft = Draft { name: self.output.clone(), schema: schema.published(), shards };

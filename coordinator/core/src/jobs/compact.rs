@@ -1,12 +1,10 @@
 //! Compaction: groups of small neighbouring shards are written as one each; larger shards stay as they are. A kind of job, and
 //! the end of any other that wrote many small ones.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeFrom;
+use std::collections::BTreeMap;
 
 use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::Failure;
-use shardmill_common::ids::ObjectId;
 use shardmill_common::kinds::compact::{CompactPhase, CompactSpec, CompactTask};
 use shardmill_common::manifest::{ShardEntry, ShardIdentity};
 use shardmill_common::schema::Schema;
@@ -62,12 +60,10 @@ impl Planner for CompactSpec {
 
     /// `rows_in` and `rows_out`, which are the same, and how many shards there were and are.
     fn counters<'a>(&self, job: &ResolvedJob, _sum: Counters, stages: &dyn Fn() -> Vec<StageView<'a>>) -> Counters {
-        let (shards, schema) = (stored(job), job.inputs.first().map(|input| &input.schema));
-        let done = schema.and_then(|schema| compact_stages(&shards, schema, &stages()).ok());
-        let shards_out = match done {
-            Some(Progress::Finished(shards)) => shards.len() as u64,
-            Some(Progress::Next(_)) | None => ends_of(&shards).len() as u64,
-        };
+        let (shards, stages) = (stored(job), &stages());
+        let done = find(stages, CompactPhase::Compact).and_then(|stage| compacted(&shards, stage, &mut 0, stages).ok());
+        // As planned, until it is known.
+        let shards_out = done.flatten().map_or_else(|| ends_of(&shards).len(), |shards| shards.len()) as u64;
         let rows = job.inputs.iter().map(|m| m.rows()).sum();
         let shards = job.inputs.iter().map(|m| m.shards.len() as u64).sum();
         let mut counters = Counters::default();
@@ -106,45 +102,63 @@ pub fn compact_stages(shards: &[ShardAt], schema: &Schema, stages: &[StageView<'
         }
         return Ok(Progress::Next(Next::stage(CompactPhase::Compact, tasks, Vec::new())));
     };
-    let compacted = compacted(shards, stage, &mut (0..), stages)?;
+    let compacted = compacted(shards, stage, &mut 0, stages)?;
     Ok(Progress::Finished(compacted.unwrap_or_else(|| shards.to_vec())))
 }
 
-fn is_several((_, group): &(usize, &[ShardAt])) -> bool {
+/// Neighbouring shards, and the number of the first.
+type Group<'a> = (usize, &'a [ShardAt]);
+
+fn is_several((_, group): &Group<'_>) -> bool {
     group.len() > 1
 }
 
 /// A task for each group of several.
 fn compact_tasks(shards: &[ShardAt], schema: &Schema) -> Vec<TaskSpec> {
-    let (ends, schema) = (ends_of(shards), Shared::new(schema.clone()));
-    let task = |(first, group): (usize, &[ShardAt])| {
-        task_of(group, CompactTask { inputs: inputs_of(first, group), schema: schema.clone() }, Vec::new())
-    };
-    each_group(shards, &ends).filter(is_several).map(task).collect()
+    rewrite(each_group(shards, &ends_of(shards)).filter(is_several), schema)
 }
 
-/// What these shards have become by the next of the tasks of `stage`. `None` where these are not the shards that its tasks were
-/// planned for: a task that was run again may have left others.
+/// A task for each of these groups, which writes its rows anew, in this schema.
+pub fn rewrite<'a>(groups: impl Iterator<Item = Group<'a>>, schema: &Schema) -> Vec<TaskSpec> {
+    let schema = Shared::new(schema.clone());
+    let task = |(first, group): Group<'a>| {
+        task_of(group, CompactTask { inputs: inputs_of(first, group), schema: schema.clone() }, Vec::new())
+    };
+    groups.map(task).collect()
+}
+
+/// What these shards have become by the tasks of `stage` from `next` on; see [`rewritten`].
 fn compacted(
     shards: &[ShardAt],
     stage: u32,
-    tasks: &mut RangeFrom<u32>,
+    next: &mut u32,
     stages: &[StageView<'_>],
 ) -> Result<Option<Vec<ShardAt>>, Failure> {
-    let ends = ends_of(shards);
-    let mut kept = Vec::with_capacity(ends.len());
-    for (first, group) in each_group(shards, &ends) {
-        let Some(task) = is_several(&(first, group)).then(|| tasks.next()).flatten() else {
-            kept.extend(group.iter().cloned());
+    rewritten(each_group(shards, &ends_of(shards)), is_several, stage, next, stages)
+}
+
+/// What these groups have become: those of which `is` says so were written anew by the tasks of `stage` from `next` on. `None`
+/// where these are not the shards that the tasks were planned for, or not their rows: a task that was run again may have left
+/// others.
+pub fn rewritten<'a>(
+    groups: impl Iterator<Item = Group<'a>>,
+    is: impl Fn(&Group<'a>) -> bool,
+    stage: u32,
+    next: &mut u32,
+    stages: &[StageView<'_>],
+) -> Result<Option<Vec<ShardAt>>, Failure> {
+    let tasks = stages.get(stage as usize).map_or(&[][..], |view| &view.tasks);
+    let mut kept = Vec::new();
+    for (first, group) in groups {
+        if !is(&(first, group)) {
+            kept.extend_from_slice(group);
             continue;
-        };
-        let planned = stages.get(stage as usize).and_then(|view| view.tasks.get(task as usize));
-        let fits = |kind: &TaskKind| matches!(kind, TaskKind::Compact(task) if task.inputs == inputs_of(first, group));
-        if !planned.is_some_and(|(kind, _)| fits(kind)) {
-            return Ok(None);
         }
+        let task = *next;
+        *next += 1;
+        let Some((TaskKind::Compact(planned), _)) = tasks.get(task as usize) else { return Ok(None) };
         let made: Vec<ShardAt> = ShardAt::all_made(stage, task, output(stages, stage, task)?).collect();
-        if rows_of(&made) != rows_of(group) {
+        if planned.inputs != inputs_of(first, group) || rows_of(&made) != rows_of(group) {
             return Ok(None);
         }
         kept.extend(made);
@@ -159,59 +173,62 @@ pub fn compacts_first(mut publication: Box<Publication>, stages: &[StageView<'_>
         return Ok(Next::Publish(publication));
     }
     let made = Made::by(stages);
-    let stage = find(stages, CompactPhase::Outputs);
-    let (mut planned, mut done, mut compact) = (Vec::new(), 0.., Vec::new());
-    for draft in &publication.drafts {
-        let shards: Vec<ShardAt> = draft.shards.iter().map(|entry| made.find(entry)).collect();
-        let written = shards.iter().filter(|shard| made.wrote.contains(&shard.entry.object.id)).count();
-        let mut entries = draft.shards.clone();
-        if written >= MANY_SHARDS && has_times_too_many(&shards, OUTPUTS_WORTH_IT) {
-            match stage {
-                None => planned.extend(compact_tasks(&shards, &draft.schema)),
-                Some(stage) => match compacted(&shards, stage, &mut done, stages)? {
-                    Some(shards) => entries = shards.into_iter().map(|shard| shard.entry).collect(),
-                    // What was written small is published as it is: no row depends on what was planned for others.
-                    None => return Ok(Next::Publish(publication)),
-                },
-            }
+    let scattered: Vec<Option<Vec<ShardAt>>> = publication.drafts.iter().map(|draft| made.scattered(draft)).collect();
+    let Some(stage) = find(stages, CompactPhase::Outputs) else {
+        let each = publication.drafts.iter().zip(&scattered);
+        let planned = each.filter_map(|(draft, shards)| Some(compact_tasks(shards.as_ref()?, &draft.schema)));
+        let planned: Vec<TaskSpec> = planned.flatten().collect();
+        return Ok(match planned.is_empty() {
+            true => Next::Publish(publication),
+            false => Next::stage(CompactPhase::Outputs, planned, Vec::new()),
+        });
+    };
+    let (mut next, mut done) = (0, Vec::new());
+    for shards in scattered {
+        let Some(shards) = shards else {
+            done.push(None);
+            continue;
+        };
+        // What was written small is published as it is: no row depends on what was planned for others.
+        let Some(shards) = compacted(&shards, stage, &mut next, stages)? else { return Ok(Next::Publish(publication)) };
+        done.push(Some(shards));
+    }
+    for (draft, shards) in publication.drafts.iter_mut().zip(done) {
+        if let Some(shards) = shards {
+            draft.shards = shards.into_iter().map(|shard| shard.entry).collect();
         }
-        compact.push(entries);
-    }
-    if !planned.is_empty() {
-        return Ok(Next::stage(CompactPhase::Outputs, planned, Vec::new()));
-    }
-    for (draft, shards) in publication.drafts.iter_mut().zip(compact) {
-        draft.shards = shards;
     }
     Ok(Next::Publish(publication))
 }
 
-/// What the tasks of a job left.
-struct Made {
-    shards: BTreeMap<ShardIdentity, ShardAt>,
-    /// Those objects of them that are new, and neither copies nor shards that only lost rows.
-    wrote: BTreeSet<ObjectId>,
-}
+/// The shards that the tasks of a job left, each with whether it is new: neither a copy nor a shard that only lost rows.
+struct Made(BTreeMap<ShardIdentity, (ShardAt, bool)>);
 
 impl Made {
     fn by(stages: &[StageView<'_>]) -> Self {
-        let mut made = Self { shards: BTreeMap::new(), wrote: BTreeSet::new() };
+        let mut shards = BTreeMap::new();
         for (stage, view) in (0u32..).zip(stages) {
             for (task, (_, output)) in (0u32..).zip(&view.tasks) {
                 let Some(output) = output else { continue };
                 for shard in ShardAt::all_made(stage, task, output) {
-                    let object = shard.entry.object.id;
-                    made.wrote.extend(output.wrote.iter().map(|wrote| wrote.id).filter(|wrote| *wrote == object));
-                    made.shards.insert(shard.entry.identity(), shard);
+                    let is_new = output.wrote.iter().any(|wrote| wrote.id == shard.entry.object.id);
+                    shards.insert(shard.entry.identity(), (shard, is_new));
                 }
             }
         }
-        made
+        Self(shards)
     }
 
-    /// Where a shard that is to be published is.
-    fn find(&self, entry: &ShardEntry) -> ShardAt {
-        self.shards.get(&entry.identity()).cloned().unwrap_or_else(|| ShardAt::stored(entry))
+    /// Where the shards of a draft are, if there are many small new ones among them.
+    fn scattered(&self, draft: &Draft) -> Option<Vec<ShardAt>> {
+        let find = |entry: &ShardEntry| match self.0.get(&entry.identity()) {
+            Some((shard, is_new)) => (shard.clone(), *is_new),
+            None => (ShardAt::stored(entry), false),
+        };
+        let found: Vec<(ShardAt, bool)> = draft.shards.iter().map(find).collect();
+        let written = found.iter().filter(|(_, is_new)| *is_new).count();
+        let shards: Vec<ShardAt> = found.into_iter().map(|(shard, _)| shard).collect();
+        (written >= MANY_SHARDS && has_times_too_many(&shards, OUTPUTS_WORTH_IT)).then_some(shards)
     }
 }
 

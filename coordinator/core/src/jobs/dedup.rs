@@ -12,8 +12,8 @@ use shardmill_common::task::{TaskRange, TaskSpec};
 use shardmill_common::unfit::{Role, Unfit};
 
 use super::plan::{
-    Draft, Next, READ_AHEAD, ResolvedJob, ShardAt, StageView, coalesce, each_group, find, groups_of, inputs_of, output,
-    outputs, partition_sums, partitions_for, reduce_target, rows_of, task_of, whole,
+    Draft, Next, READ_AHEAD, ResolvedJob, ShardAt, StageView, coalesce, each_group, find, groups_of, groups_read,
+    inputs_of, output, outputs, partition_sums, partitions_for, reduce_target, rows_of, task_of, whole,
 };
 use crate::jobs::Planner;
 use crate::jobs::outline::{Outline, groups, listed, number, read_all};
@@ -30,8 +30,9 @@ impl Planner for DedupSpec {
         let Some(hash_stage) = find(stages, DedupPhase::Hash) else {
             return Ok(hash_stage(&shards, &input.schema, self.options.keys.as_deref(), Vec::new()));
         };
-        let hashes: Vec<(u32, u32)> = whole(stages, hash_stage).tasks().collect();
-        match drop_duplicates(&shards, &groups_of(&shards), &hashes, &input.schema, self.options.keep, stages)? {
+        let hash = whole(stages, hash_stage);
+        let hashes: Vec<(u32, u32)> = hash.tasks().collect();
+        match drop_duplicates(&shards, &groups_read(stages, hash), &hashes, &input.schema, self.options.keep, stages)? {
             Progress::Next(next) => Ok(next),
             Progress::Finished(shards) => {
                 let shards = shards.into_iter().map(|s| s.entry).filter(|e| e.rows() > 0).collect();

@@ -12,14 +12,14 @@ use shardmill_common::name::DatasetRef;
 use shardmill_common::rules::{Rule, RuleStatistics};
 use shardmill_common::schema::Schema;
 use shardmill_common::shared::Shared;
-use shardmill_common::task::{Task, TaskKind, TaskOutput, TaskSpec};
+use shardmill_common::task::{TaskKind, TaskOutput, TaskSpec};
 use shardmill_common::unfit::{OwnUnfit, Unfit};
 
 use super::clean::{Statistics, gather_statistics, schema_after};
 use super::compact::{compact_stages, is_worth_it};
 use super::dedup::{Progress, check_keys, drop_duplicates, hash_stage};
 use super::plan::{
-    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, groups_of, joined_schema, partitions_for, whole,
+    Draft, Next, Publication, ResolvedJob, ShardAt, StageView, find, groups_read, joined_schema, partitions_for, whole,
 };
 use crate::command::Facts;
 use crate::core::Core;
@@ -161,7 +161,7 @@ struct Parsed<'a> {
 
 impl<'a> Parsed<'a> {
     fn schema(&self) -> Option<&'a Schema> {
-        self.output.schema.as_ref().or_else(|| self.spec.expects())
+        self.output.schema_of(self.spec)
     }
 }
 
@@ -200,16 +200,16 @@ fn finish(
     if let Some(dedup) = &spec.dedup {
         check_keys(dedup.keys.as_deref(), &schema, "the data").map_err(Failure::bad_input)?;
         let fused = same && spec.base.is_none() && parsed.values().all(|p| p.output.shuffle.is_some());
-        let hashes: Vec<(u32, u32)> = if fused {
-            parsed.values().map(|p| (p.stage, p.task)).collect()
+        let (hashes, ends): (Vec<(u32, u32)>, Vec<u32>) = if fused {
+            // A chunk that was hashed by the task that parsed it is a group of its own.
+            (parsed.values().map(|p| (p.stage, p.task)).collect(), (1..=all.len() as u32).collect())
         } else {
-            match find(stages, DedupPhase::Hash) {
-                None => return Ok(hash_stage(&all, &schema, dedup.keys.as_deref(), Vec::new())),
-                Some(hash) => whole(stages, hash).tasks().collect(),
-            }
+            let Some(stage) = find(stages, DedupPhase::Hash) else {
+                return Ok(hash_stage(&all, &schema, dedup.keys.as_deref(), Vec::new()));
+            };
+            let hash = whole(stages, stage);
+            (hash.tasks().collect(), groups_read(stages, hash))
         };
-        // A chunk that was hashed by the task that parsed it is a group of its own.
-        let ends: Vec<u32> = if fused { (1..=all.len() as u32).collect() } else { groups_of(&all) };
         match drop_duplicates(&all, &ends, &hashes, &schema, dedup.keep, stages)? {
             Progress::Next(next) => return Ok(next),
             Progress::Finished(kept) => all = kept,

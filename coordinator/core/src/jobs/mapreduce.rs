@@ -5,7 +5,6 @@ mod stages;
 
 use shardmill_common::counters::Counter;
 use shardmill_common::failure::{Failure, Refusal};
-use shardmill_common::kinds::compact::CompactTask;
 use shardmill_common::kinds::mapreduce::step::Step;
 use shardmill_common::kinds::mapreduce::{CheckTask, Checked, MapOutput, MapReducePhase, MapReduceSpec, MapTask};
 use shardmill_common::manifest::{Manifest, ShardEntry};
@@ -15,6 +14,7 @@ use shardmill_common::task::{ShardRef, TaskRange, TaskSpec};
 use shardmill_common::unfit::Unfit;
 
 use self::stages::{combine_stage, reduce_stage, side_schemas};
+use super::compact::{rewrite, rewritten};
 use super::plan::{
     Draft, Next, ResolvedJob, ShardAt, StageView, find, frame_memory, joined_schema, made_shards, output, whole,
 };
@@ -59,45 +59,30 @@ impl Planner for MapReduceSpec {
                 None => return reduce_or_combine(self, job, &checked, step, map, stages),
             },
         };
-        let schemas = schemas_of(made, stages);
+        let schemas: Vec<Option<&Schema>> =
+            stages.get(made as usize).map_or_else(Vec::new, |view| view.schemas().collect());
         let schema = output_schema(&checked, &schemas);
         let mut shards = made_shards(made, stages)?;
         shards.retain(|shard| shard.entry.rows() > 0);
         // A program may find other columns in every part of its input.
         let differs = |shard: &ShardAt| match shard.shard {
-            ShardRef::Made { task, .. } => schemas.get(task as usize).is_some_and(|s| s.is_some_and(|s| *s != schema)),
+            ShardRef::Made { task, .. } => schemas.get(task as usize).copied().flatten().is_some_and(|s| *s != schema),
             ShardRef::Stored(_) => false,
         };
-        let differing: Vec<usize> = (0..shards.len()).filter(|n| shards.get(*n).is_some_and(differs)).collect();
-        let mut entries: Vec<Vec<ShardEntry>> = shards.iter().map(|shard| vec![shard.entry.clone()]).collect();
-        match find(stages, MapReducePhase::Conform) {
-            None if differing.is_empty() => {}
-            None => {
-                let schema = Shared::new(schema);
-                let tasks = differing.iter().filter_map(|n| {
-                    let shard = shards.get(*n)?;
-                    let task = CompactTask { inputs: vec![shard.input(*n)], schema: schema.clone() };
-                    Some(shard.task(task, Vec::new()))
-                });
-                return Ok(Next::stage(MapReducePhase::Conform, tasks.collect(), Vec::new()));
-            }
-            Some(stage) => {
-                let range = whole(stages, stage);
-                let mut fits = (range.to - range.from) as usize == differing.len();
-                for ((s, t), n) in range.tasks().zip(differing) {
-                    let made: Vec<ShardEntry> = output(stages, s, t)?.shards().cloned().collect();
-                    let rows = |shards: &[ShardEntry]| shards.iter().map(ShardEntry::rows).sum::<u64>();
-                    fits &= rows(&made) == rows(&entries[n]);
-                    entries[n] = made;
-                }
-                if !fits {
-                    // A program that was run again wrote other rows than those that were read.
-                    return Err(Failure::internal("a step gave other rows when it was repeated: start the job again"));
-                }
-            }
-        }
+        let each = || shards.iter().enumerate().map(|(n, shard)| (n, std::slice::from_ref(shard)));
+        let differ = |(_, group): &(usize, &[ShardAt])| group.iter().any(differs);
+        let shards = match find(stages, MapReducePhase::Conform) {
+            Some(stage) => rewritten(each(), differ, stage, &mut 0, stages)?
+                // A program that was run again wrote other rows than those that were read.
+                .ok_or_else(|| Failure::internal("a step gave other rows when it was repeated: start the job again"))?,
+            None => match rewrite(each().filter(differ), &schema) {
+                tasks if tasks.is_empty() => shards,
+                tasks => return Ok(Next::stage(MapReducePhase::Conform, tasks, Vec::new())),
+            },
+        };
         let rejects = stages.iter().flat_map(StageView::outputs).filter_map(|o| o.rejects.clone());
-        let draft = Draft { name: self.output.clone(), schema, shards: entries.concat() };
+        let draft =
+            Draft { name: self.output.clone(), schema, shards: shards.into_iter().map(|shard| shard.entry).collect() };
         Ok(Next::versions(draft.and_rejects(rejects)))
     }
 
@@ -137,12 +122,6 @@ impl Planner for MapReduceSpec {
         }
         Some(outline)
     }
-}
-
-/// The schema of what each task of a stage left.
-fn schemas_of<'a>(stage: u32, stages: &[StageView<'a>]) -> Vec<Option<&'a Schema>> {
-    let tasks = stages.get(stage as usize).map_or(&[][..], |view| &view.tasks);
-    tasks.iter().map(|(kind, output)| output.and_then(|o| o.schema_of(kind))).collect()
 }
 
 /// What the output's columns are: known before, or what its tasks made together.

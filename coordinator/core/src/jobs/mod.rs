@@ -105,13 +105,12 @@ pub fn check(job: &ResolvedJob) -> Result<(), Refusal> {
 /// What comes after the stages that are done. Small shards are put together and copies are made before anything is published.
 pub fn next(job: &ResolvedJob, stages: &[StageView<'_>], live_workers: u32) -> Result<Next, Failure> {
     let planner = planner(&job.spec);
-    let mut next = planner.next(job, stages)?;
-    if let Next::Publish(publication) = next {
-        next =
-            if planner.compacts() { compact::compacts_first(publication, stages)? } else { Next::Publish(publication) };
-    }
-    match next {
-        Next::Publish(publication) => Ok(plan::copies_first(job, stages, publication, live_workers)),
-        other => Ok(other),
-    }
+    let next = match planner.next(job, stages)? {
+        Next::Publish(publication) if planner.compacts() => compact::compacts_first(publication, stages)?,
+        other => other,
+    };
+    Ok(match next {
+        Next::Publish(publication) => plan::copies_first(job, stages, publication, live_workers),
+        other => other,
+    })
 }

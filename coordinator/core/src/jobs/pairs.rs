@@ -16,7 +16,7 @@ use shardmill_common::unfit::{Role, TypedColumn, Unfit};
 
 use super::dedup::{self, drop_rows, hash_tasks};
 use super::plan::{
-    Next, READ_AHEAD, ShardAt, StageView, coalesce, each_group, find, groups_of, inputs_of, made_shards, outputs,
+    Next, READ_AHEAD, ShardAt, StageView, coalesce, each_group, find, groups_read, inputs_of, made_shards, outputs,
     partition_sums, partitions_for, reduce_target, rows_of, task_of, whole,
 };
 use crate::jobs::outline::{Outline, groups, groups_in, listed, number, read_all};
@@ -124,7 +124,7 @@ impl Pairs<'_> {
         let Some(hash) = find(stages, PairsPhase::Hash) else {
             return Ok(Progress::Next(self.hash_stage(&left, &right)));
         };
-        let (left_ends, right_ends) = (groups_of(&left), groups_of(&right));
+        let (left_ends, right_ends) = sides_read(left.len() as u32, stages, whole(stages, hash));
         let (l, r) = (left_ends.len() as u32, right_ends.len() as u32);
         let left_hashes = TaskRange { stage: hash, from: 0, to: l };
         let right_hashes = TaskRange { stage: hash, from: l, to: l + r };
@@ -273,6 +273,12 @@ impl Pairs<'_> {
         keeps.extend(delivered.map(|d| d.stage));
         Ok(Next::stage(PairsPhase::Merge, tasks, keeps))
     }
+}
+
+/// Where the groups of each side end, of which the left one has so many shards; the tasks over it come first.
+fn sides_read(left: u32, stages: &[StageView<'_>], hash: TaskRange) -> (Vec<u32>, Vec<u32>) {
+    let (of_left, of_right): (Vec<u32>, Vec<u32>) = groups_read(stages, hash).into_iter().partition(|end| *end <= left);
+    (of_left, of_right.into_iter().map(|end| end - left).collect())
 }
 
 /// Rows before each group.

@@ -61,9 +61,9 @@ impl<'a> StageView<'a> {
         self.tasks.iter().filter_map(|(_, output)| *output)
     }
 
-    /// The schemas of what its tasks left, of those that left one.
-    pub fn schemas(&self) -> impl Iterator<Item = &'a Schema> + '_ {
-        self.tasks.iter().filter_map(|(kind, output)| (*output)?.schema_of(kind))
+    /// The schema of what each of its tasks left, if it left one.
+    pub fn schemas(&self) -> impl Iterator<Item = Option<&'a Schema>> + '_ {
+        self.tasks.iter().map(|(kind, output)| (*output)?.schema_of(&***kind))
     }
 }
 
@@ -217,6 +217,17 @@ pub fn groups_up_to(shards: &[ShardAt], most: u64) -> Vec<u32> {
     ends
 }
 
+/// Where the groups end that these tasks were planned for: what is under way does not ask again how large a group may be.
+pub fn groups_read(stages: &[StageView<'_>], range: TaskRange) -> Vec<u32> {
+    let tasks = stages.get(range.stage as usize).map_or(&[][..], |view| &view.tasks);
+    let tasks = tasks.iter().take(range.to as usize).skip(range.from as usize);
+    let end = |end: &mut u32, (kind, _): &(&TaskKind, _)| {
+        *end += kind.opens().len() as u32;
+        Some(*end)
+    };
+    tasks.scan(0, end).collect()
+}
+
 /// The groups that end there, each with the number of its first shard.
 pub fn each_group<'a>(shards: &'a [ShardAt], ends: &'a [u32]) -> impl Iterator<Item = (usize, &'a [ShardAt])> {
     let starts = std::iter::once(0).chain(ends.iter().copied());
@@ -240,14 +251,19 @@ pub fn task_of(group: &[ShardAt], kind: impl Into<TaskKind>, reads: Vec<TaskRang
     for shard in group {
         match &shard.shard {
             ShardRef::Stored(entry) => task.objects.extend(entry.objects().map(|o| o.id)),
-            ShardRef::Made { stage, task: made, .. } => task.reads.push(TaskRange::one(*stage, *made)),
+            ShardRef::Made { stage, task: made, .. } => {
+                let made = TaskRange::one(*stage, *made);
+                if task.reads.last() != Some(&made) {
+                    task.reads.push(made);
+                }
+            }
         }
     }
     task
 }
 
-/// What a task that reads the shuffle has in flight besides its rows: files on its machine are read ahead by 8 MiB together
-/// (`WINDOW` of the workers), each stream from another one by its window of 2 MiB (`STREAM_WINDOW`); room for ten of these.
+/// What a task that reads the shuffle has in flight besides its rows: files on its machine are read ahead by 8 MiB an input
+/// (`WINDOW` of the workers; few tasks have more than one), each stream from another one by its window of 2 MiB (`STREAM_WINDOW`); room for ten of these.
 pub const READ_AHEAD: u64 = 28 << 20;
 
 /// Memory that a task on a Parquet shard of this size needs: file, decoded columns and their successors.
@@ -417,6 +433,8 @@ pub fn copies_first(
 
 #[cfg(test)]
 mod tests {
+    use shardmill_common::kinds::compact::CompactTask;
+
     use super::*;
 
     #[test]
@@ -436,6 +454,30 @@ mod tests {
         assert_eq!(groups_of(&many).len(), 66, "300 MB in pieces of 4.7 MB");
         let more = vec![shard(1 << 20); 1000];
         assert_eq!(groups_of(&more).len(), 125, "8 at a time");
+    }
+
+    #[test]
+    fn what_is_under_way_keeps_its_groups() {
+        let kinds: Vec<TaskKind> = [2, 1, 3].map(|shards| group_of_made(shards).kind).into();
+        let tasks = kinds.iter().map(|kind| (kind, None)).collect();
+        let stages = [StageView { name: "hash", memo: None, seconds: 0.0, tasks }];
+        assert_eq!(groups_read(&stages, whole(&stages, 0)), [2, 3, 6]);
+        assert_eq!(groups_read(&stages, TaskRange { stage: 0, from: 1, to: 3 }), [1, 4]);
+    }
+
+    /// A task that reads so many shards of one other task.
+    fn group_of_made(shards: u32) -> TaskSpec {
+        let object = ObjectRef { id: ObjectId(Default::default()), bytes: 1, checksum: String::new() };
+        let entry = ShardEntry { object, stored_rows: 1, deletions: None };
+        let shard = |part| ShardAt { shard: ShardRef::Made { stage: 4, task: 7, part }, entry: entry.clone() };
+        let shards: Vec<ShardAt> = (0..shards).map(shard).collect();
+        let task = CompactTask { inputs: inputs_of(0, &shards), schema: Schema::default().into() };
+        task_of(&shards, task, Vec::new())
+    }
+
+    #[test]
+    fn a_task_is_read_once_for_all_its_shards() {
+        assert_eq!(group_of_made(80).reads, [TaskRange::one(4, 7)]);
     }
 
     #[test]

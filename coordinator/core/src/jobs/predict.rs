@@ -19,9 +19,6 @@ use crate::core::Core;
 use crate::jobs::Planner;
 use crate::jobs::outline::{Outline, groups, read_all};
 
-/// A dataset's columns are listed in a message if they are no more than these.
-const LISTED: usize = 30;
-
 /// What is wrong with a prediction alone.
 #[derive(Debug, thiserror::Error)]
 enum PredictUnfit {
@@ -31,8 +28,7 @@ enum PredictUnfit {
         "the prediction adds columns that {input} already has: {columns}; leave them out with --keep, or rename them"
     )]
     Clash { input: DatasetRef, columns: String },
-    /// `listed` are the columns that there are, if they are not too many.
-    #[error("{input} lacks columns that {model} reads: {missing}{listed}")]
+    #[error("{input} lacks columns that {model} reads: {missing}; {listed}")]
     Lacks { input: DatasetRef, model: ModelRef, missing: String, listed: String },
     #[error("columns of {input} do not fit {model}: {columns}")]
     Types { input: DatasetRef, model: ModelRef, columns: String },
@@ -101,7 +97,7 @@ pub fn check_features(model: &Model, input: &Manifest) -> Result<(), Unfit> {
     let features = &model.features.features;
     let missing = quoted(features.iter().map(|f| f.column.as_str()).filter(|c| input.schema.get(c).is_none()));
     if !missing.is_empty() {
-        let (input, model, listed) = (input.reference(), model.reference(), listed(&input.schema));
+        let (input, model, listed) = (input.reference(), model.reference(), input.schema.listed());
         return Err(PredictUnfit::Lacks { input, model, missing, listed }.into());
     }
     let unfit: Vec<String> = features
@@ -130,10 +126,6 @@ fn fits(feature: &Feature, here: DataType) -> bool {
 
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
-}
-
-fn listed(schema: &Schema) -> String {
-    if schema.len() > LISTED { String::new() } else { format!("; its columns are {}", schema.names_joined()) }
 }
 
 /// The columns of the input that the output keeps.

@@ -101,7 +101,7 @@ pub fn sort_stages(
     if bytes <= ONE_TASK {
         return Ok(match find(stages, SortPhase::Sort) {
             None => Progress::Next(one_task(&shards, schema, order)),
-            Some(stage) => Progress::Finished(made_shards(stage, stages)?),
+            Some(stage) => finished(&shards, stage, stages)?,
         });
     }
     let partitions = bytes.div_ceil(RANGE_BYTES).clamp(FEWEST_RANGES, MOST_RANGES) as u32;
@@ -127,7 +127,20 @@ pub fn sort_stages(
     let Some(merge) = find(stages, SortPhase::Merge) else {
         return Ok(Progress::Next(merge_stage(schema, order, whole(stages, range), partitions, stages)?));
     };
-    Ok(Progress::Finished(made_shards(merge, stages)?))
+    finished(&shards, merge, stages)
+}
+
+/// The sorted shards. A task that made what was sorted may have left other shards when it was run again, of which some were read
+/// before and some after: then rows are missing, or there twice.
+fn finished(shards: &[ShardAt], stage: u32, stages: &[StageView<'_>]) -> Result<Progress, Failure> {
+    let sorted = made_shards(stage, stages)?;
+    let (were, are) = (rows_of(shards), rows_of(&sorted));
+    if were != are {
+        return Err(Failure::internal(format!(
+            "{were} rows were to be sorted, and there are {are}: what was to be sorted changed meanwhile; start the job again"
+        )));
+    }
+    Ok(Progress::Finished(sorted))
 }
 
 /// What the rows of these shards take in memory, from what is known without looking into them.

@@ -44,6 +44,7 @@ fn run(shards: &[(u64, u64)], of: impl Fn(&TaskKind) -> TaskOutput) -> (Vec<(Str
     let spec = spec(&["x", "s"]);
     let job = job(&spec, shards);
     spec.check(&job).unwrap();
+    let rows: u64 = shards.iter().map(|(rows, _)| rows).sum();
     let mut done: Vec<(String, Vec<TaskSpec>, Vec<TaskOutput>)> = Vec::new();
     loop {
         let views: Vec<StageView<'_>> = done
@@ -57,7 +58,12 @@ fn run(shards: &[(u64, u64)], of: impl Fn(&TaskKind) -> TaskOutput) -> (Vec<(Str
             .collect();
         match spec.next(&job, &views).unwrap() {
             Next::Stage(planned) => {
-                let outputs = planned.tasks.iter().map(|t| of(&t.kind)).collect();
+                let mut outputs: Vec<TaskOutput> = planned.tasks.iter().map(|t| of(&t.kind)).collect();
+                let made: u64 = outputs.iter().flat_map(TaskOutput::shards).map(ShardEntry::rows).sum();
+                if let Some(last) = outputs.iter_mut().filter_map(|output| output.more.last_mut()).next_back() {
+                    // All rows come out again.
+                    last.stored_rows = last.stored_rows + rows - made;
+                }
                 done.push((planned.name, planned.tasks, outputs));
             }
             Next::Publish(publication) => {
@@ -84,7 +90,7 @@ fn outputs(kind: &TaskKind) -> TaskOutput {
 
 #[test]
 fn what_is_small_is_one_task_and_what_is_empty_is_none() {
-    let (stages, published) = run(&[(10, 500), (0, 90), (20, 700)], outputs);
+    let (stages, published) = run(&[(1, 500), (0, 90), (2, 700)], outputs);
     let [(name, tasks)] = stages.as_slice() else { panic!("{stages:?}") };
     assert_eq!((name.as_str(), tasks.len(), tasks[0].objects.len()), ("sort", 1, 2));
     assert_eq!(published.drafts[0].shards.iter().map(ShardEntry::rows).collect::<Vec<_>>(), [1, 2]);
@@ -117,6 +123,23 @@ fn what_is_large_goes_by_ranges() {
         })
         .collect();
     assert_eq!(merged, [1, 2, 4, 5, 7, 8, 10, 11, 13, 14, 16, 17]);
+}
+
+#[test]
+fn rows_that_went_missing_meanwhile_fail_the_job() {
+    let spec = spec(&["x"]);
+    let job = job(&spec, &[(1, 500), (3, 700)]);
+    let Next::Stage(planned) = spec.next(&job, &[]).unwrap() else { panic!("nothing to do") };
+    let next = |rows| {
+        let output = TaskOutput { shard: Some(entry(rows, 1)), ..Default::default() };
+        let tasks = vec![(&planned.tasks[0].kind, Some(&output))];
+        spec.next(&job, &[StageView { name: "sort", memo: None, seconds: 0.0, tasks }]).map(|_| ())
+    };
+    next(4).unwrap();
+    for rows in [3, 5] {
+        let told = next(rows).unwrap_err().to_string();
+        assert!(told.contains(&format!("4 rows were to be sorted, and there are {rows}")), "{told}");
+    }
 }
 
 #[test]

@@ -188,14 +188,14 @@ fn split_stage(spec: &SplitSpec, shards: &[ShardAt], input: &Manifest, strata: &
             Stratum { value: (*value).clone(), rows: *rows, ends: ends.collect() }
         })
         .collect();
-    let numbers: BTreeMap<&Value, u32> = totals.keys().copied().zip(0..).collect();
-    let mut before: BTreeMap<&Value, u64> = BTreeMap::new();
+    // Of each value: its number, and how many of its rows came before.
+    let mut places: BTreeMap<&Value, (u32, u64)> = totals.keys().copied().zip((0..).map(|n| (n, 0))).collect();
     let mut of_shards = Vec::with_capacity(shards.len());
     for here in strata {
         let mut firsts = Vec::with_capacity(here.len());
         for (value, rows) in here {
-            let first = before.entry(value).or_default();
-            firsts.extend(numbers.get(value).map(|number| (*number, *first)));
+            let Some((number, first)) = places.get_mut(value) else { continue };
+            firsts.push((*number, *first));
             *first += rows;
         }
         of_shards.push(Shared::new(firsts));

@@ -36,7 +36,10 @@ fn formats() -> Vec<PathBuf> {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden");
     let folders = std::fs::read_dir(golden).unwrap().map(|entry| entry.unwrap().path());
     let mut all: Vec<PathBuf> = folders.filter(|folder| path(folder).exists()).collect();
-    all.sort();
+    all.sort_by_key(|folder| {
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        name.strip_prefix("format-").unwrap().parse::<u32>().unwrap()
+    });
     all
 }
 
@@ -73,11 +76,9 @@ fn read(from: &Path) -> BTreeMap<String, Store> {
 }
 
 /// The kinds of tasks of a stage's row.
-fn kinds(row: &[u8]) -> impl Iterator<Item = String> {
-    let text = String::from_utf8_lossy(row).into_owned();
-    let found: Vec<String> =
-        text.split("\"task\":\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect();
-    found.into_iter()
+fn kinds(row: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(row);
+    text.split("\"task\":\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
 }
 
 /// Keeps the rows of every job that has a stage of a kind of task that was not seen before, or not with a task done.

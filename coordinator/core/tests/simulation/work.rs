@@ -15,6 +15,7 @@ use shardmill_common::kinds::evaluate::{AssessTask, RankTask};
 use shardmill_common::kinds::ingest::{ParseResult, ParseTask};
 use shardmill_common::kinds::mapreduce::step::Step;
 use shardmill_common::kinds::mapreduce::{CheckTask, Checked, MapOutput};
+use shardmill_common::kinds::sort::Unsorted;
 use shardmill_common::kinds::split::{CountTask, Counts};
 use shardmill_common::kinds::train::{LearnTask, ProfileTask};
 use shardmill_common::manifest::{DeletionVector, ShardEntry};
@@ -74,27 +75,51 @@ fn made_by(step: Option<&Step>, task: u32) -> Schema {
     extra.iter().fold(schema(), |made, extra| made.join(extra))
 }
 
+/// The place of a task's output, by what came with a launch and in no other way.
+fn place_of(launched: &Launched, stage: u32, task: u32) -> Option<&TaskPlace> {
+    match launched.lists.iter().find(|(s, _)| *s == stage) {
+        Some((_, list)) => list.places.iter().find(|p| p.attempt.task.task == task),
+        None => named(launched, stage, task),
+    }
+}
+
+/// The place of a task whose shards are opened: it comes with the launch itself.
+fn named(launched: &Launched, stage: u32, task: u32) -> Option<&TaskPlace> {
+    let mut places = launched.launch.places.iter();
+    places.find(|p| (p.attempt.task.stage, p.attempt.task.task) == (stage, task))
+}
+
+fn entry_of(launched: &Launched, input: &ShardInput) -> ShardEntry {
+    match &input.shard {
+        ShardRef::Stored(entry) => entry.clone(),
+        ShardRef::Made { stage, task, part } => {
+            named(launched, *stage, *task).and_then(|place| place.shards.get(*part as usize)).unwrap().clone()
+        }
+    }
+}
+
+fn rows_of(launched: &Launched, inputs: &[ShardInput]) -> u64 {
+    inputs.iter().map(|input| entry_of(launched, input).rows()).sum()
+}
+
+/// So many rows in as many parts of about the same size.
+fn parts(rows: u64, parts: u64) -> impl Iterator<Item = u64> {
+    (0..parts).map(move |n| rows / parts + u64::from(n < rows % parts))
+}
+
 impl Sim {
     /// The digest of all that a launch reads, found by the places that came with it and in no other way.
     fn read(&self, launched: &Launched) -> Result<u64, Failure> {
         let launch = &launched.launch;
         let mut found = Vec::new();
         reads(&serde_json::to_value(&launch.kind).unwrap(), &mut found);
-        let named = |stage, task| {
-            let mut places = launch.places.iter();
-            places.find(|p| (p.attempt.task.stage, p.attempt.task.task) == (stage, task))
-        };
         let mut sum = digest((launch.attempt.task.stage, launch.attempt.task.task));
         for read in found {
             let content = match read {
                 Read::Shuffle { stage, from, to } => {
-                    let list = launched.lists.iter().find(|(s, _)| *s == stage).map(|(_, list)| list);
                     let mut all = Vec::new();
                     for task in from..to {
-                        let place = match list {
-                            Some(list) => list.places.iter().find(|p| p.attempt.task.task == task),
-                            None => named(stage, task),
-                        };
+                        let place = place_of(launched, stage, task);
                         let place = place.unwrap_or_else(|| panic!("no place of {stage}/{task} for {:?}", launch.kind));
                         all.push(self.fetch(place)?);
                     }
@@ -102,7 +127,8 @@ impl Sim {
                 }
                 Read::Stored(object) => self.object_digest(launched, object)?,
                 Read::Made { stage, task, part } => {
-                    let place = named(stage, task).unwrap_or_else(|| panic!("no place of the shard of {stage}/{task}"));
+                    let place = named(launched, stage, task)
+                        .unwrap_or_else(|| panic!("no place of the shard of {stage}/{task}"));
                     let shard = place.shards.get(part).unwrap_or_else(|| panic!("{stage}/{task} made no shard {part}"));
                     let mut all = Vec::new();
                     for object in shard.objects() {
@@ -120,7 +146,7 @@ impl Sim {
     fn fetch(&self, place: &TaskPlace) -> Result<u64, Failure> {
         let source = &self.workers[&place.worker];
         if source.up && source.shuffles.contains(&place.attempt) {
-            return Ok(self.shuffles[&place.attempt]);
+            return Ok(self.shuffles[&place.attempt].0);
         }
         Err(Failure::FetchFailed { task: place.attempt.task, worker: place.worker, message: "gone".into() })
     }
@@ -206,16 +232,8 @@ impl Sim {
             TaskKind::Drop(task) => {
                 let object = self.write(&mut output, content).object;
                 for input in &task.inputs {
-                    let entry = match &input.shard {
-                        ShardRef::Stored(entry) => entry.clone(),
-                        ShardRef::Made { stage, task, part } => {
-                            let of = |p: &&TaskPlace| (p.attempt.task.stage, p.attempt.task.task) == (*stage, *task);
-                            let place = launch.places.iter().find(of);
-                            place.and_then(|p| p.shards.get(*part as usize).cloned()).unwrap()
-                        }
-                    };
                     let deletions = Some(DeletionVector { object: object.clone(), at: 0, dropped: 10 });
-                    let entry = ShardEntry { deletions, ..entry };
+                    let entry = ShardEntry { deletions, ..entry_of(launched, input) };
                     match output.shard {
                         None => output.shard = Some(entry),
                         Some(_) => output.more.push(entry),
@@ -231,15 +249,7 @@ impl Sim {
                 self.write_shards(&mut output, 1, content);
             }
             TaskKind::Compact(task) => {
-                let rows = |input: &ShardInput| match &input.shard {
-                    ShardRef::Stored(entry) => entry.rows(),
-                    ShardRef::Made { stage, task, part } => {
-                        let of = |p: &&TaskPlace| (p.attempt.task.stage, p.attempt.task.task) == (*stage, *task);
-                        let place = launch.places.iter().find(of).unwrap();
-                        place.shards[*part as usize].rows()
-                    }
-                };
-                let stored_rows = task.inputs.iter().map(rows).sum();
+                let stored_rows = rows_of(launched, &task.inputs);
                 let entry = self.write(&mut output, content);
                 output.shard = Some(ShardEntry { stored_rows, ..entry });
             }
@@ -302,11 +312,28 @@ impl Sim {
                 self.write_shards(&mut output, 1 + launch.attempt.task.task % 3, content);
                 output.schema = Some(made_by(Some(&task.step), launch.attempt.task.task));
             }
-            TaskKind::Merge(_) | TaskKind::MergeGroups(_) => {
+            TaskKind::MergeGroups(_) => {
                 self.write_shards(&mut output, 1 + launch.attempt.task.task % 2, content);
                 output.spilled = 5;
             }
-            TaskKind::Range(task) => output.shuffle = sizes(task.partitions as usize),
+            TaskKind::Merge(task) => {
+                let rows = match &task.rows {
+                    Unsorted::Shards(inputs) => rows_of(launched, inputs),
+                    Unsorted::Range { runs, partition } => {
+                        let places = runs.tasks().map(|(stage, task)| place_of(launched, stage, task).unwrap());
+                        places.map(|place| self.shuffles[&place.attempt].1[*partition as usize]).sum()
+                    }
+                };
+                let count = 1 + launch.attempt.task.task % 2;
+                self.write_shards(&mut output, count, content);
+                let made = output.shard.iter_mut().chain(&mut output.more);
+                made.zip(parts(rows, count.into())).for_each(|(shard, rows)| shard.stored_rows = rows);
+                output.spilled = 5;
+            }
+            TaskKind::Range(task) => {
+                let rows = parts(rows_of(launched, &task.inputs), task.partitions.into());
+                output.shuffle = Some(rows.map(|rows| PartitionSize { rows, bytes: 10 }).collect());
+            }
             TaskKind::Aggregate(task) => output.shuffle = sizes(task.partitions as usize),
             TaskKind::Sample(_) | TaskKind::Bounds(_) | TaskKind::Combine(_) => output.shuffle = sizes(1),
             other => panic!("the simulation does not know {other:?}"),
@@ -322,7 +349,8 @@ impl Sim {
         w.objects.extend(output.wrote.iter().map(|o| o.id));
         if let Some(content) = shuffled {
             w.shuffles.insert(attempt);
-            self.shuffles.insert(attempt, content);
+            let rows = output.shuffle.iter().flatten().map(|size| size.rows).collect();
+            self.shuffles.insert(attempt, (content, rows));
         }
         output
     }

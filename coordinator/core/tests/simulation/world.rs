@@ -84,9 +84,9 @@ pub struct Sim {
     pub ended: BTreeMap<JobId, JobStatus>,
     /// Objects of published versions: they may never be deleted.
     pub published: BTreeSet<ObjectId>,
-    /// What stands for the rows of every object and of every attempt's shuffle file.
+    /// What stands for the rows of every object, and of every attempt's shuffle file with how many there are in each partition.
     pub contents: BTreeMap<ObjectId, u64>,
-    pub shuffles: BTreeMap<AttemptId, u64>,
+    pub shuffles: BTreeMap<AttemptId, (u64, Vec<u64>)>,
     /// Every program fails; who tried which, and whether it was told that it is the last try.
     pub failed_programs: Option<Vec<(TaskId, WorkerId, bool)>>,
     /// Kinds of tasks that were carried out.

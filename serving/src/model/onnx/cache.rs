@@ -1,5 +1,6 @@
 //! Graphs that were made ready, once for all tasks and endpoints of a process.
 
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -28,12 +29,16 @@ pub struct Graphs {
 impl Default for Graphs {
     /// No graphs: nobody imports models here.
     fn default() -> Self {
-        Self::new(|wanted| Err(OnnxError::File { file: wanted.file.clone(), why: "nobody imports models here".into() }))
+        Self::new(|_| Err("nobody imports models here"))
     }
 }
 
 impl Graphs {
-    pub fn new(read: impl Fn(&OnnxGraph) -> Result<Bytes, OnnxError> + Send + Sync + 'static) -> Self {
+    /// With files that `read` gets.
+    pub fn new<E: Display>(read: impl Fn(&OnnxGraph) -> Result<Bytes, E> + Send + Sync + 'static) -> Self {
+        let read = move |wanted: &OnnxGraph| {
+            read(wanted).map_err(|why| OnnxError::File { file: wanted.file.clone(), why: why.to_string() })
+        };
         Self { read: Box::new(read), kept: Mutex::default(), making: Mutex::default() }
     }
 

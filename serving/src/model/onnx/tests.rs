@@ -284,7 +284,7 @@ fn graphs_are_made_ready_once_and_only_from_the_file_they_were() {
     let file = bytes::Bytes::from(bytes);
     let graphs = Graphs::new(move |_| {
         counted.fetch_add(1, Ordering::Relaxed);
-        Ok(file.clone())
+        Ok::<_, std::io::Error>(file.clone())
     });
     let first = graphs.get(&wanted).unwrap();
     assert!(Arc::ptr_eq(&first, &graphs.get(&wanted).unwrap()));

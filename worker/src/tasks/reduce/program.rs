@@ -49,6 +49,7 @@ pub fn reduce<'a>(
         Err(why @ Failure::ProgramFailed { .. }) if task.work.skip_bad > 0 && context.last_try => why,
         Err(why) => return Err(why),
     };
+    drop(rows);
     // From here on the rows are in memory, so that any keys can be tried by themselves.
     let Some(frame) = concat(Rows::new(context, task).collect::<Result<Vec<_>, _>>()?)? else { return Err(why) };
     let starts = key_starts(&frame, task)?;

@@ -60,9 +60,8 @@ pub fn reduce(
         }
     }
     output.spilled += loader.spilled;
-    if sink.rows() == 0 {
-        output.schema = Some(checked.schema);
-    }
+    // Of what was pushed, the sink knows better.
+    output.schema = Some(checked.schema);
     if !reducer.rejects.is_empty() {
         output.counters.add(Counter::Skipped, reducer.rejects.len() as u64);
         output.rejects = write_rejects(context, "the reduce", &reducer.rejects)?;
