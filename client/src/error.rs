@@ -6,6 +6,10 @@ use shardmill_client::ClientError;
 use shardmill_common::status::JobStatus;
 use shardmill_flows::FlowError;
 use shardmill_flows::error::ended;
+use shardmill_flows::evaluate_error::EvaluateError;
+use shardmill_flows::export::{TargetError, WriteError};
+use shardmill_flows::model_export::error::ModelExportError;
+use shardmill_flows::sources::SchemaError;
 
 /// How a command fails. Messages are lower-case fragments that say what to do.
 #[derive(Debug, thiserror::Error)]
@@ -53,15 +57,28 @@ impl CliError {
     }
 }
 
+/// Errors of parts of workflows, as those of the whole.
+macro_rules! as_flow_errors {
+    ($($part:ty),*) => {
+        $(impl From<$part> for CliError {
+            fn from(error: $part) -> Self {
+                FlowError::from(error).into()
+            }
+        })*
+    };
+}
+
+as_flow_errors!(EvaluateError, ModelExportError, SchemaError, TargetError, WriteError);
+
 impl From<FlowError> for CliError {
     fn from(error: FlowError) -> Self {
         match error {
-            FlowError::Wrong(message) => CliError::Usage(message),
-            FlowError::Failed(message) => CliError::Failed(message),
             FlowError::Job(status) => CliError::Job(status),
             FlowError::Client(error) => error.into(),
             FlowError::Stopped => CliError::Interrupted,
             FlowError::OutputClosed => CliError::OutputClosed,
+            mistake if mistake.is_mistake() => CliError::usage(mistake),
+            failed => CliError::failed(failed),
         }
     }
 }

@@ -69,7 +69,7 @@ impl PartialEq for Part {
 struct Content<T> {
     value: T,
     /// Why it cannot be written is told when somebody writes it.
-    part: Result<Part, String>,
+    part: Result<Part, Arc<serde_json::Error>>,
 }
 
 /// A value that many tasks share. It names no other shared value: those would not be collected with it.
@@ -77,7 +77,7 @@ pub struct Shared<T>(Arc<Content<T>>);
 
 impl<T: Serialize> Shared<T> {
     pub fn new(value: T) -> Self {
-        let part = serde_json::value::to_raw_value(&value).map(Part::new).map_err(|e| e.to_string());
+        let part = serde_json::value::to_raw_value(&value).map(Part::new).map_err(Arc::new);
         Self(Arc::new(Content { value, part }))
     }
 }
@@ -96,7 +96,7 @@ impl<T: Serialize> From<T> for Shared<T> {
 
 impl<T> Shared<T> {
     /// What it is where it is written, or why it cannot be.
-    pub fn part(&self) -> Result<&Part, &String> {
+    pub fn part(&self) -> Result<&Part, &Arc<serde_json::Error>> {
         self.0.part.as_ref()
     }
 }
@@ -168,9 +168,20 @@ impl<'de, T: DeserializeOwned + Send + Sync + 'static> Deserialize<'de> for Shar
         let digest = Digest::deserialize(from)?;
         SHELF.with_borrow(|shelf| match shelf {
             Some(shelf) => shelf.get(digest).map_err(D::Error::custom),
-            None => Err(D::Error::custom(format!("the part {digest} is read where no parts are at hand"))),
+            None => Err(D::Error::custom(PartFault::NoShelf(digest))),
         })
     }
+}
+
+/// Why what names a part cannot be read.
+#[derive(Debug, thiserror::Error)]
+enum PartFault {
+    #[error("the part {0} is not at hand")]
+    NotAtHand(Digest),
+    #[error("the part {0} is read where no parts are at hand")]
+    NoShelf(Digest),
+    #[error("the part {digest} cannot be read: {error}")]
+    Unreadable { digest: Digest, error: serde_json::Error },
 }
 
 /// A part with what was made of it, by type.
@@ -215,18 +226,17 @@ impl Shelf {
         read
     }
 
-    fn get<T: DeserializeOwned + Send + Sync + 'static>(&self, digest: Digest) -> Result<Shared<T>, String> {
+    fn get<T: DeserializeOwned + Send + Sync + 'static>(&self, digest: Digest) -> Result<Shared<T>, PartFault> {
         let known = |slot: &Slot| slot.values.iter().find_map(|v| v.clone().downcast::<Content<T>>().ok()).map(Shared);
         let part = match self.slots().get(&digest) {
-            None => return Err(format!("the part {digest} is not at hand")),
+            None => return Err(PartFault::NotAtHand(digest)),
             Some(slot) => match known(slot) {
                 Some(value) => return Ok(value),
                 None => slot.part.clone(),
             },
         };
         // Without the lock: a model takes a while.
-        let value =
-            serde_json::from_str(part.json.get()).map_err(|e| format!("the part {digest} cannot be read: {e}"))?;
+        let value = serde_json::from_str(part.json.get()).map_err(|error| PartFault::Unreadable { digest, error })?;
         let content = Arc::new(Content::<T> { value, part: Ok(part) });
         let mut slots = self.slots();
         let Some(slot) = slots.get_mut(&digest) else { return Ok(Shared(content)) };

@@ -339,7 +339,7 @@ impl Coordinator for Door {
             EndpointRequest::FlushCapture => {
                 let Some(capture) = &self.capture else { return encode(&0u64).map(Response::new) };
                 let flushed = capture.flush().await;
-                encode(&flushed.map_err(|why| refusal_to_status(Refusal::Unavailable(why)))?).map(Response::new)
+                encode(&flushed.map_err(|e| refusal_to_status(Refusal::Unavailable(e.to_string())))?).map(Response::new)
             }
             EndpointRequest::Deployment => self.ask(|d| Ok(d.core().deployment())).await,
         }

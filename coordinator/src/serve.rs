@@ -32,7 +32,7 @@ pub async fn follow(handle: Handle, live: Arc<Live>, url: String, mut stop: watc
                 let Ok(deployment) = handle.ask(|d| Ok(d.core().deployment())).await else { return };
                 let revision = deployment.revision;
                 if let Err(why) = tokio::task::block_in_place(|| live.deploy(deployment)) {
-                    tracing::error!(revision, why, "the endpoints cannot be served as they are now; the earlier ones stay");
+                    tracing::error!(revision, %why, "the endpoints cannot be served as they are now; the earlier ones stay");
                     tokio::time::sleep(TRY_AGAIN).await;
                     changes.mark_changed();
                     continue;

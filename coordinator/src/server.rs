@@ -26,7 +26,7 @@ use crate::driver::Driver;
 use crate::flight::FlightDoor;
 use crate::graph_files::GraphFiles;
 use crate::grpc::Door;
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalError};
 
 /// How long requests under way may take once the coordinator stops.
 const STOP_BOUND: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ pub struct Running {
     pub grpc: SocketAddr,
     pub http: Option<SocketAddr>,
     stop: watch::Sender<bool>,
-    driver: JoinHandle<Result<(), String>>,
+    driver: JoinHandle<Result<(), JournalError>>,
     doors: Vec<JoinHandle<()>>,
     // Held, not read: the lock goes when the coordinator does.
     _lock: std::fs::File,
@@ -61,11 +61,15 @@ impl Running {
     /// Resolves when the coordinator ended by itself, with the reason: its journal could not be written.
     pub async fn ended(&mut self) -> String {
         match (&mut self.driver).await {
-            Ok(Err(why)) => why,
+            Ok(Err(e)) => unwritable(&e),
             Ok(Ok(())) => "stopped".into(),
             Err(e) => e.to_string(),
         }
     }
+}
+
+fn unwritable(error: &JournalError) -> String {
+    format!("the journal cannot be written: {error}; nothing that was not written has been acknowledged")
 }
 
 fn scheduler_options(config: &Config) -> SchedulerOptions {
@@ -120,11 +124,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let live = http_listener.as_ref().map(|_| Arc::new(Live::new(Arc::new(graphs(graph_files)))));
     let driver_stop = stopped.clone();
     let driver = tokio::spawn(async move {
-        driver.run(mailbox, driver_stop).await.map_err(|e| {
-            let why = format!("the journal cannot be written: {e}; nothing that was not written has been acknowledged");
-            tracing::error!("{why}");
-            why
-        })
+        driver.run(mailbox, driver_stop).await.inspect_err(|e| tracing::error!("{}", unwritable(e)))
     });
     let mut doors = Vec::new();
     let router = Server::builder()

@@ -15,15 +15,16 @@ pub struct AddToken {
     header: Option<MetadataValue<tonic::metadata::Ascii>>,
 }
 
+/// A token that no header can carry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the token has characters that cannot be sent in a header")]
+pub struct UnfitToken;
+
 impl AddToken {
-    /// Fails where the token has characters that a header cannot carry.
-    pub fn new(token: Option<&str>) -> Result<Self, String> {
+    pub fn new(token: Option<&str>) -> Result<Self, UnfitToken> {
         let header = match token {
             None => None,
-            Some(token) => Some(
-                MetadataValue::try_from(format!("Bearer {token}"))
-                    .map_err(|_| "the token has characters that cannot be sent in a header".to_owned())?,
-            ),
+            Some(token) => Some(MetadataValue::try_from(format!("Bearer {token}")).map_err(|_| UnfitToken)?),
         };
         Ok(Self { header })
     }

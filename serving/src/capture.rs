@@ -5,6 +5,7 @@ mod line;
 
 use std::fmt;
 use std::pin::Pin;
+use std::time::Duration;
 
 use shardmill_common::endpoint::EndpointName;
 use shardmill_common::kinds::predict::PredictOutputs;
@@ -39,7 +40,19 @@ pub struct Event<'a> {
 }
 
 /// What a flush comes to: the rows that were put into their datasets, or why they could not be.
-pub type Flushing = Pin<Box<dyn Future<Output = Result<u64, String>> + Send>>;
+pub type Flushing = Pin<Box<dyn Future<Output = Result<u64, FlushError>> + Send>>;
+
+/// Why captured rows are not in their datasets; they are kept all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum FlushError {
+    #[error("captured rows are not published any more: the process stops")]
+    Stopping,
+    #[error("captured rows could not be published in {} s", .0.as_secs())]
+    Late(Duration),
+    /// `why`, in the words of whoever publishes.
+    #[error("captured rows of `{dataset}` wait on disk: {why}")]
+    Waiting { dataset: DatasetName, why: Box<dyn std::error::Error + Send + Sync> },
+}
 
 /// Takes what is to be kept.
 pub trait Sink: Send + Sync + fmt::Debug {

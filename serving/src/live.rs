@@ -14,9 +14,22 @@ use axum::http::HeaderValue;
 
 use crate::dialect::Answers;
 use crate::http::header_value;
-use crate::model::onnx::Graphs;
+use crate::model::onnx::{Graphs, OnnxError};
 use crate::predictor::Predictor;
 use crate::watch::Recorder;
+
+/// Why not all endpoints are served as they are now.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(DeployFault::to_string).collect::<Vec<_>>().join("; "))]
+pub struct DeployError(pub Vec<DeployFault>);
+
+#[derive(Debug, thiserror::Error)]
+pub enum DeployFault {
+    #[error("{model}: {why}")]
+    Model { model: ModelRef, why: OnnxError },
+    #[error("endpoint `{name}` stays as it was")]
+    Endpoint { name: String },
+}
 
 /// A variant that answers.
 pub struct LiveVariant {
@@ -114,7 +127,7 @@ impl Live {
 
     /// Makes every model ready, then swaps the table: requests see the old endpoints or the new ones, never none. Where a model
     /// cannot be made ready, its endpoints stay as they were, the others change all the same, and the answer says why.
-    pub fn deploy(&self, deployment: Deployment) -> Result<(), String> {
+    pub fn deploy(&self, deployment: Deployment) -> Result<(), DeployError> {
         let ready = self.predictors.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut known: HashMap<ModelRef, Arc<Predictor>> = HashMap::with_capacity(deployment.models.len());
         let mut faults = Vec::new();
@@ -127,7 +140,7 @@ impl Live {
                 None => match Predictor::new(Arc::new(model), &self.graphs) {
                     Ok(predictor) => Arc::new(predictor),
                     Err(why) => {
-                        faults.push(format!("{reference}: {why}"));
+                        faults.push(DeployFault::Model { model: reference, why });
                         continue;
                     }
                 },
@@ -141,7 +154,7 @@ impl Live {
             match self.made_live(endpoint, &known) {
                 Some(live) => drop(endpoints.insert(name, Arc::new(live))),
                 None => {
-                    faults.push(format!("endpoint `{name}` stays as it was"));
+                    faults.push(DeployFault::Endpoint { name: name.clone() });
                     if let Some(old) = before.endpoints.get(&name) {
                         endpoints.insert(name, old.clone());
                     }
@@ -154,7 +167,7 @@ impl Live {
         drop(routes);
         self.deployed.store(true, Ordering::Relaxed);
         if !faults.is_empty() {
-            return Err(faults.join("; "));
+            return Err(DeployError(faults));
         }
         self.applied.send_replace(deployment.revision);
         Ok(())

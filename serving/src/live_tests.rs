@@ -79,7 +79,7 @@ fn a_model_that_cannot_be_made_ready_holds_up_only_its_own_endpoints() {
         ..model(2)
     };
     let both = vec![endpoint("e", &[("b", 2, 1.0)]), endpoint("f", &[("c", 1, 1.0)])];
-    let why = live.deploy(deployment(2, both.clone(), vec![model(1), broken])).unwrap_err();
+    let why = live.deploy(deployment(2, both.clone(), vec![model(1), broken])).unwrap_err().to_string();
     assert!(why.contains("m@2: ") && why.ends_with("endpoint `e` stays as it was"), "{why}");
     let routes = live.routes();
     assert_eq!(routes.endpoints["e"].variants[0].variant.name, "a");

@@ -18,6 +18,7 @@ use shardmill_proto::{MAX_MESSAGE_BYTES, decode, encode};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Status;
 
 use crate::fetch::{Fetcher, Where};
 use crate::parts::Parts;
@@ -127,9 +128,23 @@ impl Link {
 enum SessionEnd {
     /// Dial again.
     Broken(String),
-    /// The coordinator does not want this worker.
-    Refused(String),
+    /// The coordinator does not want this worker, or there can be none at its address.
+    Refused(Refused),
     Stopped,
+}
+
+/// Why a worker will not be dialling again.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error(transparent)]
+    Address(DialError),
+    /// A wrong token, or another version of the program: in the coordinator's words.
+    #[error("{}", .0.message())]
+    Call(Box<Status>),
+    #[error("{reason}")]
+    ByCoordinator { reason: String },
+    #[error(transparent)]
+    Identity(IdentityError),
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -166,7 +181,7 @@ impl Agent {
     }
 
     /// Dials until told to stop; fails with the coordinator's reason if it refuses this worker.
-    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) -> Result<(), String> {
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) -> Result<(), Refused> {
         let mut wait = FIRST_RETRY;
         loop {
             let end = self.session(stop.clone()).await;
@@ -196,7 +211,7 @@ impl Agent {
         }
         let channel = match dial(&self.facts.coordinator).await {
             Ok(channel) => channel,
-            Err(e @ DialError::Url { .. }) => return SessionEnd::Refused(e.to_string()),
+            Err(e @ DialError::Url { .. }) => return SessionEnd::Refused(Refused::Address(e)),
             Err(e @ DialError::Unreachable { .. }) => return SessionEnd::Broken(format!("cannot connect: {e}")),
         };
         let mut client = CoordinatorClient::with_interceptor(channel, self.facts.token.clone())
@@ -214,7 +229,7 @@ impl Agent {
             Ok(answer) => answer.into_inner(),
             // Neither a wrong token nor another version of the program mends itself.
             Err(s) if matches!(s.code(), tonic::Code::Unauthenticated | tonic::Code::OutOfRange) => {
-                return SessionEnd::Refused(s.message().to_owned());
+                return SessionEnd::Refused(Refused::Call(Box::new(s)));
             }
             Err(s) => return SessionEnd::Broken(s.message().to_owned()),
         };
@@ -228,10 +243,10 @@ impl Agent {
                         Err(s) => return SessionEnd::Broken(s.message().to_owned()),
                     };
                     match self.parts.reading(|| decode::<ToWorker>(&message)) {
-                        Ok(ToWorker::Refused { reason }) => return SessionEnd::Refused(reason),
+                        Ok(ToWorker::Refused { reason }) => return SessionEnd::Refused(Refused::ByCoordinator { reason }),
                         Ok(ToWorker::Welcome { cluster, epoch }) => {
-                            if let Err(reason) = self.welcomed(cluster, epoch, &out) {
-                                return SessionEnd::Refused(reason.to_string());
+                            if let Err(e) = self.welcomed(cluster, epoch, &out) {
+                                return SessionEnd::Refused(Refused::Identity(e));
                             }
                         }
                         Ok(message) => self.obey(message),

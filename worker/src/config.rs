@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use shardmill_proto::auth::UnfitToken;
 use shardmill_serving::capture::Sink;
 use shardmill_serving::node::Limits;
 
@@ -42,6 +43,8 @@ pub enum StartError {
     Listen { addr: SocketAddr, message: String },
     #[error("the data folder {path} cannot be used: {message}")]
     DataDir { path: PathBuf, message: String },
+    #[error(transparent)]
+    Token(#[from] UnfitToken),
     #[error("{0}")]
     Setup(String),
 }

@@ -130,7 +130,7 @@ impl Worker for Door {
     async fn flush_capture(&self, _: Request<Json>) -> Result<Response<Json>, Status> {
         let Some(capture) = &self.capture else { return encode(&0u64).map(Response::new) };
         let flushed = capture.flush().await;
-        encode(&flushed.map_err(|why| refusal_to_status(Refusal::Unavailable(why)))?).map(Response::new)
+        encode(&flushed.map_err(|e| refusal_to_status(Refusal::Unavailable(e.to_string())))?).map(Response::new)
     }
 
     async fn store(&self, request: Request<Streaming<Bytes>>) -> Result<Response<Json>, Status> {

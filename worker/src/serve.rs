@@ -13,15 +13,16 @@ use axum::routing::get;
 use shardmill_common::endpoint::{Deployment, EndpointRequest};
 use shardmill_common::message::FromWorker;
 use shardmill_proto::auth::AddToken;
-use shardmill_proto::dial::dial;
+use shardmill_proto::dial::{DialError, dial};
 use shardmill_proto::v1::coordinator_client::CoordinatorClient;
 use shardmill_proto::{MAX_MESSAGE_BYTES, decode, encode};
 use shardmill_serving::http;
-use shardmill_serving::live::Live;
+use shardmill_serving::live::{DeployError, Live};
 use shardmill_serving::node::Node;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tonic::Status;
 
 use crate::agent::Agent;
 
@@ -97,14 +98,25 @@ impl Serving {
     }
 }
 
-async fn ask(coordinator: &str, token: &AddToken) -> Result<Deployment, String> {
-    let channel = dial(coordinator).await.map_err(|e| e.to_string())?;
+/// Why the endpoints of now are not served.
+#[derive(Debug, thiserror::Error)]
+enum FollowError {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("{}", .0.message())]
+    Call(#[from] Status),
+    #[error(transparent)]
+    Deploy(#[from] DeployError),
+}
+
+async fn ask(coordinator: &str, token: &AddToken) -> Result<Deployment, FollowError> {
+    let channel = dial(coordinator).await?;
     let mut client = CoordinatorClient::with_interceptor(channel, token.clone())
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let request = encode(&EndpointRequest::Deployment).map_err(|s| s.message().to_owned())?;
-    let answer = client.endpoints(request).await.map_err(|s| s.message().to_owned())?;
-    decode(answer.get_ref()).map_err(|s| s.message().to_owned())
+    let request = encode(&EndpointRequest::Deployment)?;
+    let answer = client.endpoints(request).await?;
+    Ok(decode(answer.get_ref())?)
 }
 
 /// Keeps `live` as the coordinator's endpoints are.
@@ -121,14 +133,14 @@ async fn follow(agent: Arc<Agent>, live: Arc<Live>, url: String, coordinator: St
                 let deployed = match ask(&coordinator, &token).await {
                     Ok(deployment) => {
                         let revision = deployment.revision;
-                        tokio::task::block_in_place(|| live.deploy(deployment)).map(|()| revision)
+                        tokio::task::block_in_place(|| live.deploy(deployment)).map(|()| revision).map_err(FollowError::from)
                     }
                     Err(why) => Err(why),
                 };
                 match deployed {
                     Ok(revision) => agent.say(FromWorker::Serving { url: url.clone(), revision }),
                     Err(why) => {
-                        tracing::warn!(why, "the endpoints cannot be taken up as they are now; the earlier ones stay");
+                        tracing::warn!(%why, "the endpoints cannot be taken up as they are now; the earlier ones stay");
                         tokio::time::sleep(TRY_AGAIN).await;
                         changes.mark_changed();
                     }

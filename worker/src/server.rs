@@ -21,7 +21,7 @@ use tonic::service::InterceptorLayer;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use crate::agent::{Agent, Facts};
+use crate::agent::{Agent, Facts, Refused};
 use crate::config::{Config, StartError};
 use crate::door::Door;
 use crate::fetch::Fetcher;
@@ -86,7 +86,7 @@ pub struct Running {
     serving: Option<Serving>,
     agent: Arc<Agent>,
     stop: watch::Sender<bool>,
-    session: JoinHandle<Result<(), String>>,
+    session: JoinHandle<Result<(), Refused>>,
     door: JoinHandle<()>,
     // Held, not read: the lock goes when the worker does.
     _lock: std::fs::File,
@@ -152,7 +152,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             Some((listener, addr))
         }
     };
-    let token = AddToken::new(config.token.as_deref()).map_err(StartError::Setup)?;
+    let token = AddToken::new(config.token.as_deref())?;
     let runtime = tokio::runtime::Handle::current();
     // A worker that keeps to itself has a machine of its own, as far as files go.
     let machine = if config.isolated { identity.worker.to_string() } else { machine() };

@@ -55,7 +55,7 @@ async fn open(url: &str) -> Result<Channel, ClientError> {
 impl Client {
     /// Connects to the coordinator at `url` (`http://host:port`).
     pub async fn connect(url: &str, token: Option<&str>) -> Result<Self, ClientError> {
-        let token = AddToken::new(token).map_err(|m| ClientError::Refused(Refusal::Invalid(m)))?;
+        let token = AddToken::new(token).map_err(|e| ClientError::Refused(Refusal::Invalid(e.to_string())))?;
         let channel = open(url).await?;
         let coordinator = CoordinatorClient::with_interceptor(channel, token.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)

@@ -7,7 +7,7 @@ use shardmill_common::message::LocatedManifest;
 use tokio::sync::mpsc;
 
 use crate::error::FlowError;
-use crate::export::{Exported, Settings, Step, Target, write_all};
+use crate::export::{Exported, Settings, Step, Target, WriteError, write_all};
 use crate::host::{Host, or_stopped};
 use crate::read::Reader;
 
@@ -29,7 +29,7 @@ pub async fn export(
     let reader = Reader::new(client.clone(), Arc::new(located), 0, u64::MAX);
     let fed = or_stopped(host, feed(host, reader, total, &send)).await;
     drop(send);
-    let written = writer.await.map_err(|e| FlowError::failed(format!("the writer stopped: {e}")))?;
+    let written = writer.await.map_err(WriteError::Thread)?;
     // Where reading failed, the writer only says that it was stopped.
     fed.and(written)
 }

@@ -7,12 +7,13 @@ use shardmill_common::model::{Evaluation, ModelRef, Target};
 use shardmill_common::status::JobStatus;
 
 use crate::error::FlowError;
+use crate::evaluate_error::EvaluateError;
 use crate::plot::{self, Panel};
 
 /// What an evaluation found out.
 pub async fn evaluation_of(client: &Client, status: &JobStatus) -> Result<Evaluation, FlowError> {
     let record = client.record(status.job).await?;
-    record.evaluation.ok_or_else(|| FlowError::failed(format!("the record of job {} has no evaluation", status.job)))
+    Ok(record.evaluation.ok_or(EvaluateError::NoEvaluation(status.job))?)
 }
 
 /// Only classifiers have curves; it is said before the work is done.
@@ -20,13 +21,9 @@ pub async fn can_be_drawn(client: &Client, model: &ModelRef) -> Result<(), FlowE
     let found = client.model(model).await?;
     match found.target {
         Target::Class { .. } => Ok(()),
-        Target::Number { .. } => Err(cannot_draw(&found.reference(), "numbers")),
-        Target::Cluster { .. } => Err(cannot_draw(&found.reference(), "clusters")),
+        Target::Number { .. } => Err(EvaluateError::NoCurves { model: found.reference(), what: "numbers" }.into()),
+        Target::Cluster { .. } => Err(EvaluateError::NoCurves { model: found.reference(), what: "clusters" }.into()),
     }
-}
-
-fn cannot_draw(model: &ModelRef, what: &str) -> FlowError {
-    FlowError::wrong(format!("--plot draws models that predict classes, and {model} predicts {what}: leave --plot out"))
 }
 
 /// Where pictures go.
@@ -37,39 +34,38 @@ pub enum PlotTo {
 }
 
 impl PlotTo {
-    pub fn of(path: &Path) -> Result<Self, FlowError> {
-        let shown = path.display();
+    pub fn of(path: &Path) -> Result<Self, EvaluateError> {
         if path.is_dir() || path.to_string_lossy().ends_with('/') {
             return Ok(PlotTo::Folder(path.to_owned()));
         }
         if !path.extension().is_some_and(|e| e.eq_ignore_ascii_case("svg")) {
-            return Err(FlowError::wrong(format!(
-                "--plot {shown}: pictures are SVG; name a file that ends in .svg, or a folder that exists"
-            )));
+            return Err(EvaluateError::NotSvg(path.to_owned()));
         }
         match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => {
-                Err(FlowError::wrong(format!("--plot {shown}: there is no folder {}", parent.display())))
+                Err(EvaluateError::NoFolder { plot: path.to_owned(), folder: parent.to_owned() })
             }
             _ => Ok(PlotTo::File(path.to_owned())),
         }
     }
 
     /// Draws; returns the files.
-    pub fn write(&self, evaluation: &Evaluation) -> Result<Vec<PathBuf>, FlowError> {
-        let failed = |path: &Path, e: &dyn std::fmt::Display| {
-            FlowError::failed(format!("the evaluation is done, but {} cannot be written: {e}", path.display()))
+    pub fn write(&self, evaluation: &Evaluation) -> Result<Vec<PathBuf>, EvaluateError> {
+        let unwritten = |path: &Path| {
+            let path = path.to_owned();
+            |error| EvaluateError::Unwritten { path, error }
         };
         let pictures: Vec<(PathBuf, Vec<Panel>)> = match self {
             PlotTo::File(path) => vec![(path.clone(), Panel::ALL.to_vec())],
             PlotTo::Folder(folder) => {
-                std::fs::create_dir_all(folder).map_err(|e| failed(folder, &e))?;
+                std::fs::create_dir_all(folder).map_err(unwritten(folder))?;
                 Panel::ALL.iter().map(|panel| (folder.join(panel.file()), vec![*panel])).collect()
             }
         };
         for (path, panels) in &pictures {
-            let svg = plot::draw(evaluation, panels).map_err(|e| failed(path, &e))?;
-            std::fs::write(path, svg).map_err(|e| failed(path, &e))?;
+            let svg =
+                plot::draw(evaluation, panels).map_err(|error| EvaluateError::Undrawn { path: path.clone(), error })?;
+            std::fs::write(path, svg).map_err(unwritten(path))?;
         }
         Ok(pictures.into_iter().map(|(path, _)| path).collect())
     }
@@ -89,7 +85,7 @@ mod tests {
         assert_eq!(PlotTo::of(&path("new/")).unwrap(), PlotTo::Folder(path("new/")));
         for bad in ["a.png", "a", "none/a.svg"] {
             let error = PlotTo::of(&path(bad)).unwrap_err();
-            assert!(matches!(error, FlowError::Wrong(_)));
+            assert!(error.is_mistake());
             assert!(bad.ends_with(".svg") || error.to_string().contains("ends in .svg"), "{error}");
         }
     }

@@ -16,13 +16,14 @@ use shardmill_common::kinds::evaluate::EvaluateSpec;
 use shardmill_common::kinds::join::{JoinHow, JoinSpec};
 use shardmill_common::manifest::Manifest;
 use shardmill_common::model::{Evaluation, ModelRef, Served};
-use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::name::{DatasetName, DatasetRef, NameError};
 use shardmill_common::schema::Schema;
 use shardmill_common::status::{JobState, JobStatus};
 
 use crate::capture::flush_all;
 use crate::error::FlowError;
 use crate::evaluate::{PlotTo, evaluation_of};
+use crate::evaluate_error::EvaluateError;
 use crate::host::{Host, or_stopped};
 use crate::jobs;
 use crate::read::batches;
@@ -84,27 +85,23 @@ pub async fn evaluate(
 ) -> Result<Findings, FlowError> {
     let Asked { endpoint, labels, .. } = asked;
     let (captured, labels) = or_stopped(host, async {
-            let show = EndpointRequest::Show { name: endpoint.clone(), seconds: 0 };
-            let status: EndpointStatus = s.client.endpoints(&show).await?;
-            let Some(capture) = status.endpoint.capture else {
-                return Err(FlowError::failed(format!(
-                    "endpoint `{endpoint}` does not capture what it is asked: shardmill endpoint update {endpoint} --capture DATASET"
-                )));
-            };
-            flush_all(&s.client).await?;
-            let captured = match s.client.locate(&latest(&capture.dataset)).await {
-                Ok(located) => located.manifest,
-                Err(ClientError::Refused(Refusal::NotFound(_))) => {
-                    return Err(FlowError::failed(format!(
-                        "endpoint `{endpoint}` has captured nothing yet: there is no dataset `{}`",
-                        capture.dataset
-                    )));
-                }
-                Err(e) => return Err(e.into()),
-            };
-            Ok((captured, s.client.locate(labels).await?.manifest))
-        })
-        .await?;
+        let show = EndpointRequest::Show { name: endpoint.clone(), seconds: 0 };
+        let status: EndpointStatus = s.client.endpoints(&show).await?;
+        let Some(capture) = status.endpoint.capture else {
+            return Err(EvaluateError::NoCapture(endpoint.clone()).into());
+        };
+        flush_all(&s.client).await?;
+        let captured = match s.client.locate(&latest(&capture.dataset)).await {
+            Ok(located) => located.manifest,
+            Err(ClientError::Refused(Refusal::NotFound(_))) => {
+                let endpoint = endpoint.clone();
+                return Err(EvaluateError::NothingCaptured { endpoint, dataset: capture.dataset }.into());
+            }
+            Err(e) => return Err(e.into()),
+        };
+        Ok((captured, s.client.locate(labels).await?.manifest))
+    })
+    .await?;
     check_keys(&asked.on, &captured, &labels)?;
     if let Some(label) = &asked.label
         && labels.schema.get(label).is_none()
@@ -112,7 +109,7 @@ pub async fn evaluate(
         return Err(no_label(label, &labels));
     }
     let joined = jobs::run(host, &s.client, join(asked, &captured, &labels, JoinHow::Left)?).await?;
-    let labelled = joined.dataset.clone().ok_or_else(|| FlowError::failed("the join made no dataset"))?;
+    let labelled = joined.dataset.clone().ok_or(EvaluateError::NoDataset { job: "join" })?;
     let unused_labels = unused(host, s, asked, &captured, &labels).await?;
     let mut findings = Findings {
         captured: captured.reference(),
@@ -129,11 +126,8 @@ pub async fn evaluate(
         return Err(nobody(asked, &captured));
     }
     if answered.len() > 1 && matches!(plot, Some(PlotTo::File(_))) {
-        return Err(FlowError::wrong(format!(
-            "--plot: there are {} evaluations ({}): name a folder, or one of them with --variant",
-            answered.len(),
-            listed(answered.iter())
-        )));
+        let (count, answered) = (answered.len(), listed(answered.iter()));
+        return Err(EvaluateError::SeveralPictures { count, answered }.into());
     }
     let mut first_error = None;
     for who in &answered {
@@ -175,44 +169,39 @@ fn latest(name: &DatasetName) -> DatasetRef {
 
 /// A dataset that belongs to the endpoint: its name and `ending`.
 fn beside(endpoint: &EndpointName, ending: &str) -> Result<DatasetName, FlowError> {
-    format!("{endpoint}.{ending}").parse().map_err(FlowError::wrong)
+    format!("{endpoint}.{ending}").parse().map_err(|e: NameError| FlowError::Name(e.into()))
 }
 
-fn check_keys(on: &[(String, String)], captured: &Manifest, labels: &Manifest) -> Result<(), FlowError> {
+fn check_keys(on: &[(String, String)], captured: &Manifest, labels: &Manifest) -> Result<(), EvaluateError> {
     for (ours, theirs) in on {
         if captured.schema.get(ours).is_none() {
-            return Err(FlowError::wrong(format!(
-                "no captured request had a column `{ours}`; the columns of {} are {}. Requests must carry the key: as an additional \
-                 column, which the model does not read, or in the header X-Amzn-SageMaker-Inference-Id (then --on {INFERENCE_ID}={theirs})",
-                captured.reference(),
-                captured.schema.names_joined()
-            )));
+            return Err(EvaluateError::KeyNotCaptured {
+                column: ours.clone(),
+                captured: captured.reference(),
+                schema: captured.schema.clone(),
+                inference_id: INFERENCE_ID,
+                label_key: theirs.clone(),
+            });
         }
         if labels.schema.get(theirs).is_none() {
-            return Err(FlowError::wrong(format!(
-                "--on: {} has no column `{theirs}`; its columns are {}",
-                labels.reference(),
-                labels.schema.names_joined()
-            )));
+            return Err(EvaluateError::NoKey {
+                column: theirs.clone(),
+                labels: labels.reference(),
+                schema: labels.schema.clone(),
+            });
         }
     }
     Ok(())
 }
 
 fn no_label(label: &str, labels: &Manifest) -> FlowError {
-    FlowError::wrong(format!(
-        "{} has no column `{label}` of labels; name it with --label: its columns are {}",
-        labels.reference(),
-        labels.schema.names_joined()
-    ))
+    let (labels, schema) = (labels.reference(), labels.schema.clone());
+    EvaluateError::NoLabel { column: label.to_owned(), labels, schema }.into()
 }
 
 fn nobody(asked: &Asked, captured: &Manifest) -> FlowError {
-    let (endpoint, captured) = (&asked.endpoint, captured.reference());
-    FlowError::failed(match &asked.variant {
-        Some(variant) => format!("{captured} has no row that variant `{variant}` of endpoint `{endpoint}` answered"),
-        None => format!("{captured} has no row that endpoint `{endpoint}` answered"),
-    })
+    let (endpoint, variant) = (asked.endpoint.clone(), asked.variant.clone());
+    EvaluateError::NobodyAnswered { captured: captured.reference(), endpoint, variant }.into()
 }
 
 fn listed<'a>(all: impl Iterator<Item = &'a Who>) -> String {
@@ -275,17 +264,14 @@ async fn who_answered(
         replicas: None,
     });
     let status = jobs::run(host, &s.client, spec).await?;
-    let dataset = status.dataset.ok_or_else(|| FlowError::failed("the aggregation made no dataset"))?;
+    let dataset = status.dataset.ok_or(EvaluateError::NoDataset { job: "aggregation" })?;
     let read = or_stopped(host, batches(&s.client, &dataset, GROUPS)).await;
     discard(s, Some(&dataset)).await;
     let mut found = BTreeSet::new();
     for batch in &read? {
-        let text = |name: &str| {
-            batch.column_by_name(name).and_then(|c| c.as_string_opt::<i64>()).ok_or_else(|| {
-                FlowError::failed(format!(
-                    "{labelled} has no text in column `{name}`: it is not what an endpoint captured"
-                ))
-            })
+        let text = |column: &'static str| {
+            let found = batch.column_by_name(column).and_then(|c| c.as_string_opt::<i64>());
+            found.ok_or_else(|| EvaluateError::NotCaptured { dataset: labelled.clone(), column })
         };
         let (endpoints, variants, models) = (text(ENDPOINT)?, text(VARIANT)?, text(MODEL)?);
         for row in 0..batch.num_rows() {
@@ -315,7 +301,7 @@ async fn one(
     who: &Who,
     labelled: &DatasetRef,
 ) -> Result<(JobStatus, Evaluation), FlowError> {
-    let reference: ModelRef = who.model.parse().map_err(FlowError::failed)?;
+    let reference: ModelRef = who.model.parse().map_err(FlowError::Name)?;
     let model = or_stopped(host, async { Ok(s.client.model(&reference).await?) }).await?;
     let trained = model.target.label().map(|l| l.column.clone());
     let label = match asked.label.clone().or(trained) {

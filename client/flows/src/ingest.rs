@@ -16,6 +16,7 @@ use crate::error::FlowError;
 use crate::host::{Host, or_stopped};
 use crate::jobs;
 use crate::session::Session;
+use crate::sources::error::TakeError;
 use crate::sources::{Looked, Plan, Prepared, Pulse, ReadOptions, Uploader, assemble, look, pass, total_bytes};
 
 /// How an ingest goes about it.
@@ -100,7 +101,7 @@ pub async fn run(
 }
 
 fn joined<T>(result: Result<Result<T, FlowError>, tokio::task::JoinError>) -> Result<T, FlowError> {
-    result.map_err(|e| FlowError::failed(format!("reading the sources was stopped: {e}")))?
+    result.map_err(TakeError::Thread)?
 }
 
 async fn taken(session: &Session, name: &DatasetName) -> Result<HashSet<String>, FlowError> {

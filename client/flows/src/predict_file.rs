@@ -10,7 +10,7 @@ use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::ingest::{IngestSpec, SourceFormat};
 use shardmill_common::kinds::predict::{PredictOutputs, PredictSpec};
 use shardmill_common::model::{Model, ModelRef};
-use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::name::{DatasetName, DatasetRef, NameError};
 use shardmill_common::prediction::added_columns;
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::status::JobStatus;
@@ -22,6 +22,7 @@ use crate::export::{Compression, Exported, Format, Settings, Target};
 use crate::host::{Host, or_stopped};
 use crate::ingest::{self, Ingested, Way, inspect};
 use crate::jobs;
+use crate::predict_error::PredictError;
 use crate::predict_rejects::{Rejects, rejects_path};
 use crate::read::arrow_schema;
 use crate::session::Session;
@@ -64,7 +65,7 @@ pub struct Opened {
 pub async fn open(host: &dyn Host, job: &FileJob) -> Result<Opened, FlowError> {
     let target = Target::of(&job.to, false);
     if !matches!(target, Target::File(_) | Target::Device(_)) {
-        return Err(FlowError::wrong("--to must name a file"));
+        return Err(PredictError::NotAFile.into());
     }
     keep_input(&job.from, &job.to)?;
     target.check(job.force)?;
@@ -73,10 +74,7 @@ pub async fn open(host: &dyn Host, job: &FileJob) -> Result<Opened, FlowError> {
     let looked = inspect(host, vec![job.from.clone()], &options).await?;
     if looked.sources.len() != 1 {
         let found = looked.sources.len();
-        return Err(FlowError::wrong(format!(
-            "--from must name one file; {} are {found}: ingest them, and predict the dataset",
-            job.from
-        )));
+        return Err(PredictError::SeveralFiles { from: job.from.clone(), files: found }.into());
     }
     Ok(Opened { target, options, looked })
 }
@@ -91,21 +89,15 @@ pub async fn run(host: &dyn Host, session: &Session, job: &FileJob, opened: Open
 }
 
 /// Neither the predictions nor their rejects may take the place of the rows they are of.
-fn keep_input(from: &str, to: &str) -> Result<(), FlowError> {
+fn keep_input(from: &str, to: &str) -> Result<(), PredictError> {
     // Only files that are there are compared; pipes and devices may well be one.
     let file = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
     let Some(input) = file(Path::new(from)) else { return Ok(()) };
     if file(Path::new(to)).as_ref() == Some(&input) {
-        return Err(FlowError::wrong(format!(
-            "--from and --to are one file, {}: give --to another name",
-            input.display()
-        )));
+        return Err(PredictError::OneFile(input));
     }
     if file(&rejects_path(to)).as_ref() == Some(&input) {
-        return Err(FlowError::wrong(format!(
-            "rows without a prediction would be written over --from, {}: give --to another name",
-            input.display()
-        )));
+        return Err(PredictError::RejectsOverInput(input));
     }
     Ok(())
 }
@@ -134,7 +126,7 @@ impl FileJob {
     }
 
     /// The types in which the file is read: the model's columns as the model learnt them, others so that no cell can be wrong.
-    fn schema(&self, model: &Model, format: &SourceFormat, seen: &Schema) -> Result<Schema, FlowError> {
+    fn schema(&self, model: &Model, format: &SourceFormat, seen: &Schema) -> Result<Schema, PredictError> {
         let features = &model.features.features;
         let learnt = |name: &str| features.iter().find(|f| f.column == name).map(|f| f.dtype);
         let is_json = *format == SourceFormat::JsonLines;
@@ -155,28 +147,23 @@ impl FileJob {
             // A key may come late, so its absence in a sample says nothing.
             schema.fields.extend(absent.iter().map(|f| Field::new(f.column.as_str(), f.dtype)));
         } else if !absent.is_empty() {
-            let names: Vec<String> = absent.iter().map(|f| format!("`{}`", f.column)).collect();
-            return Err(FlowError::failed(format!(
-                "{} lacks columns that {} reads: {}; its columns are {}",
-                self.from,
-                model.reference(),
-                names.join(", "),
-                seen.names_joined()
-            )));
+            return Err(PredictError::Lacks {
+                from: self.from.clone(),
+                model: model.reference(),
+                lacking: absent.iter().map(|f| f.column.clone()).collect(),
+                schema: seen.clone(),
+            });
         }
         if let Some(unknown) = self.keep.iter().flatten().find(|name| schema.get(name).is_none()) {
-            return Err(FlowError::failed(format!(
-                "{} has no column `{unknown}` to keep; its columns are {}",
-                self.from,
-                seen.names_joined()
-            )));
+            return Err(PredictError::NothingToKeep {
+                from: self.from.clone(),
+                column: unknown.clone(),
+                schema: seen.clone(),
+            });
         }
         let added = added_columns(&model.target, self.outputs);
         if let Some(clash) = added.iter().find(|f| schema.get(&f.name).is_some() && self.keeps(&f.name)) {
-            return Err(FlowError::failed(format!(
-                "the prediction adds a column `{}`, which {} already has: leave it out with --keep, or rename it",
-                clash.name, self.from
-            )));
+            return Err(PredictError::Clash { from: self.from.clone(), column: clash.name.clone() });
         }
         Ok(schema)
     }
@@ -192,7 +179,7 @@ async fn work(
     temporary: &Temporary,
 ) -> Result<Done, FlowError> {
     let model = or_stopped(host, async { Ok(s.client.model(&job.model).await?) }).await?;
-    let source = looked.sources.first().ok_or_else(|| FlowError::failed("there is nothing to read"))?;
+    let source = looked.sources.first().ok_or_else(|| PredictError::Nothing { from: job.from.clone() })?;
     let (format, compression) = job.output_format(&source.format);
     let finder = RowFinder::of(source);
     let schema = job.schema(&model, &source.format, &source.schema)?;
@@ -219,12 +206,8 @@ async fn work(
         rejects.add_unpredicted(host, &s.client, &temporary.predictions.rejects(), finder).await?;
     }
     if job.max_rejects.is_exceeded(rejected, total) {
-        return Err(FlowError::failed(format!(
-            "{rejected} of {total} rows have no prediction, more than the {} allowed (--max-rejects), so nothing was written; \
-             the first: {}",
-            job.max_rejects,
-            rejects.first()
-        )));
+        let (allowed, first) = (job.max_rejects, rejects.first());
+        return Err(PredictError::TooManyRejects { rejected, total, allowed, first }.into());
     }
     let path = rejects_path(&job.to);
     let place = if rejected > 0 {
@@ -269,7 +252,7 @@ async fn ingest_file(
     let way = Way { options, shard_size: None, new_only: false };
     match ingest::run(host, s, looked, way, spec).await? {
         Ingested::Done { status, .. } => Ok(*status),
-        Ingested::NothingNew { .. } => Err(FlowError::failed(format!("{} has nothing to read", job.from))),
+        Ingested::NothingNew { .. } => Err(PredictError::Nothing { from: job.from.clone() }.into()),
     }
 }
 
@@ -297,7 +280,7 @@ struct Temporary {
 impl Temporary {
     fn new() -> Result<Self, FlowError> {
         let unique = uuid::Uuid::new_v4().simple().to_string();
-        let named = |name: String| name.parse().map_err(FlowError::failed);
+        let named = |name: String| name.parse().map_err(|e: NameError| FlowError::Name(e.into()));
         Ok(Self {
             rows: named(format!("predict.tmp-{unique}"))?,
             predictions: named(format!("predict.tmp-{unique}.out"))?,

@@ -12,9 +12,10 @@ use shardmill_common::name::{DatasetName, DatasetRef};
 use tokio::sync::mpsc;
 
 use crate::error::FlowError;
-use crate::export::{Compression, Format, Settings, Step, Target, write_all};
+use crate::export::{Compression, Format, Settings, Step, Target, WriteError, write_all};
 use crate::host::{Host, or_stopped};
 use crate::ingest::reading;
+use crate::predict_error::PredictError;
 use crate::read::Reader;
 use crate::sources::RowFinder;
 
@@ -97,11 +98,11 @@ impl Rejects {
             let queued = [Step::Rows(batch), Step::Done].into_iter().all(|step| send.try_send(step).is_ok());
             drop(send);
             if !queued {
-                return Err(FlowError::failed("the rejects could not be written"));
+                return Err(WriteError::Stopped.into());
             }
             write_all(target, &settings, Box::new(std::io::sink()), receive)
         });
-        writing.await.map_err(|e| FlowError::failed(format!("the writer stopped: {e}")))?.map(|_| ())
+        writing.await.map_err(WriteError::Thread)?.map(|_| ())
     }
 
     fn batch(&self) -> Result<RecordBatch, FlowError> {
@@ -115,7 +116,7 @@ impl Rejects {
             ("raw", texts(|r| &r.raw)),
             ("reason", texts(|r| &r.reason)),
         ];
-        RecordBatch::try_from_iter(columns).map_err(|e| FlowError::failed(e.to_string()))
+        Ok(RecordBatch::try_from_iter(columns).map_err(WriteError::from)?)
     }
 }
 
@@ -125,7 +126,7 @@ async fn read(client: &Client, dataset: &DatasetName) -> Result<Vec<Reject>, Flo
     let mut rejects = Vec::new();
     while let Some(mut shard) = reader.next_shard() {
         while let Some(batch) = shard.next_batch().await {
-            rejects.extend(of_batch(&batch?).ok_or_else(|| FlowError::failed("the rejects have other columns"))?);
+            rejects.extend(of_batch(&batch?).ok_or(PredictError::OtherRejects)?);
         }
     }
     Ok(rejects)

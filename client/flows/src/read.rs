@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::error::FlowError;
+use crate::read_error::{ReadError, ReadFault, told};
 use shardmill_client::{Client, ClientError};
 use shardmill_common::name::DatasetRef;
 
@@ -66,20 +67,22 @@ fn arrow_type(dtype: DataType) -> ArrowType {
 }
 
 /// The batch with the columns of `schema`, in its order and types.
-fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
+fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ReadFault> {
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
-        let column =
-            batch.column_by_name(field.name()).ok_or_else(|| format!("column `{}` is missing", field.name()))?;
+        let column = batch
+            .column_by_name(field.name())
+            .ok_or_else(|| ReadFault::ColumnMissing { column: field.name().clone() })?;
         let column = if column.data_type() == field.data_type() {
             column.clone()
         } else {
-            arrow::compute::cast(column, field.data_type()).map_err(|e| format!("column `{}`: {e}", field.name()))?
+            arrow::compute::cast(column, field.data_type())
+                .map_err(|error| ReadFault::Column { column: field.name().clone(), error })?
         };
         columns.push(column);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(|e| e.to_string())
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
 }
 
 /// A version being read, shard by shard.
@@ -146,47 +149,43 @@ async fn read_shard(
 ) -> Result<(), FlowError> {
     let dataset = located.manifest.reference();
     let Some((ticket, mut holders)) = located.ticket(slice.ordinal) else {
-        return Err(FlowError::failed(format!("{dataset} has no shard {}", slice.ordinal)));
+        return Err(ReadError::NoShard { dataset, shard: slice.ordinal }.into());
     };
     if holders.is_empty() {
-        return Err(FlowError::failed(format!(
-            "no worker that holds shard {} of {dataset} is alive: see `shardmill nodes list`",
-            slice.ordinal
-        )));
+        return Err(ReadError::NoHolder { dataset, shard: slice.ordinal }.into());
     }
     // Neighbouring shards are asked of different holders, which spreads the load.
     let first = slice.ordinal % holders.len();
     holders.rotate_left(first);
     let mut sent = 0;
-    let mut why = String::new();
+    let mut why = None;
     for holder in holders.iter().cycle().take(holders.len() * ROUNDS) {
         let mut rest = ticket.clone();
         rest.skip = slice.skip + sent;
         rest.limit = Some(slice.rows - sent);
-        let ticket =
-            serde_json::to_vec(&rest).map_err(|e| FlowError::failed(format!("cannot ask for a shard: {e}")))?;
+        let ticket = serde_json::to_vec(&rest).map_err(ReadError::Ticket)?;
         match read_from(client, holder, ticket, schema, send, &mut sent).await {
             Ok(()) if sent == slice.rows => return Ok(()),
-            Ok(()) => why = format!("worker {} sent {sent} rows where {} were expected", holder.worker, slice.rows),
+            Ok(()) => why = Some(ReadFault::Rows { worker: holder.worker, sent, expected: slice.rows }),
             Err(Trouble::NobodyListens) => return Ok(()),
-            Err(Trouble::Worker(e)) => why = e,
+            Err(Trouble::Worker(e)) => why = Some(e),
         }
         if sent > slice.rows {
             break;
         }
-        tracing::warn!(shard = slice.ordinal, %why, "a shard could not be read; trying again");
+        tracing::warn!(shard = slice.ordinal, why = %told(&why), "a shard could not be read; trying again");
     }
-    Err(FlowError::failed(format!("shard {} of {dataset} could not be read: {why}", slice.ordinal)))
+    Err(ReadError::Shard { dataset, shard: slice.ordinal, why }.into())
 }
 
 enum Trouble {
-    Worker(String),
+    Worker(ReadFault),
     NobodyListens,
 }
 
 impl From<ClientError> for Trouble {
     fn from(e: ClientError) -> Self {
-        Trouble::Worker(e.to_string())
+        Trouble::Worker(e.into())
     }
 }
 
@@ -254,6 +253,6 @@ mod tests {
         assert_eq!(got.column(1).data_type(), &ArrowType::LargeUtf8);
         assert!(got.column(1).is_null(1));
         let more = Schema::new(vec![shardmill_common::schema::Field::new("c", DataType::Int64)]);
-        assert!(conform(&sent, &arrow_schema(&more)).unwrap_err().contains("`c`"));
+        assert!(conform(&sent, &arrow_schema(&more)).unwrap_err().to_string().contains("`c`"));
     }
 }

@@ -4,19 +4,12 @@
 use serde::de::IgnoredAny;
 
 /// Why a line is not a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonFault {
+    #[error("not valid JSON: {0}")]
     Invalid(String),
+    #[error("not a JSON object")]
     NotAnObject,
-}
-
-impl std::fmt::Display for JsonFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            JsonFault::Invalid(why) => write!(f, "not valid JSON: {why}"),
-            JsonFault::NotAnObject => f.write_str("not a JSON object"),
-        }
-    }
 }
 
 /// What a member's value is.

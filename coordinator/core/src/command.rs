@@ -1,6 +1,7 @@
 //! What the core may be told, and what it answers.
 
 use shardmill_common::endpoint::{Counted, Endpoint, EndpointChange, EndpointName};
+use shardmill_common::failure::Refusal;
 use shardmill_common::ids::{JobId, WorkerId};
 use shardmill_common::kinds::Submission;
 use shardmill_common::model::{Curvature, ModelName, ModelRef};
@@ -74,7 +75,7 @@ pub enum Command {
 pub struct Facts {
     /// The curvature of the model that a training updates, or why it cannot be read. `None` where [`crate::Core::needs_curvature`]
     /// names no model.
-    pub curvature: Option<Result<Option<Curvature>, String>>,
+    pub curvature: Option<Result<Option<Curvature>, Refusal>>,
     /// The file of the graph that an import names is there.
     pub graph_at_hand: bool,
 }

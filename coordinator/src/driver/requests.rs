@@ -46,11 +46,11 @@ impl Driver {
         let curvature = self.core.needs_curvature(spec).map(|model| {
             let folder = self.layout.model(model.job);
             tokio::task::block_in_place(|| model_files::read_curvature(&folder)).map_err(|e| {
-                format!(
+                Refusal::Unavailable(format!(
                     "the curvature of {} cannot be read from {}: {e}; without it, train on all rows instead",
                     model.reference(),
                     folder.display()
-                )
+                ))
             })
         });
         let has = |graph| tokio::task::block_in_place(|| self.graph_files().has(graph));

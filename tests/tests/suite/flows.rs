@@ -12,11 +12,13 @@ use shardmill_common::model::Round;
 use shardmill_common::name::DatasetRef;
 use shardmill_common::units::RejectLimit;
 use shardmill_flows::download::export;
+use shardmill_flows::export::TargetError;
 use shardmill_flows::export::{Compression, Format, Settings, Target};
 use shardmill_flows::ingest::{self, Ingested, Way};
 use shardmill_flows::predict_file::{self, FileJob};
 use shardmill_flows::read::arrow_schema;
 use shardmill_flows::sources::ReadOptions;
+use shardmill_flows::sources::error::SourceError;
 use shardmill_flows::{FlowError, Host, Progress, Quiet, Session};
 use shardmill_tests::Cluster;
 
@@ -142,9 +144,9 @@ fn another_process_than_the_command_runs_workflows() {
 
         // Errors have types, and a host that stops is heeded.
         let wrong = ingested(&Quiet, &session, "none", &path("absent.csv"), false).await;
-        assert!(matches!(wrong, Err(FlowError::Wrong(why)) if why.contains("absent.csv")));
+        assert!(matches!(wrong, Err(FlowError::Source(SourceError::Absent { name })) if name.ends_with("absent.csv")));
         let there = predict_file::open(&Quiet, &job).await;
-        assert!(matches!(there, Err(FlowError::Failed(why)) if why.contains("exists")));
+        assert!(matches!(there, Err(FlowError::Target(TargetError::Exists(_)))));
         let stopped = ingested(&Told { stops: true, ..Told::default() }, &session, "none", &path("line.csv"), false).await;
         assert!(matches!(stopped, Err(FlowError::Stopped)));
         // What a job notes is told.

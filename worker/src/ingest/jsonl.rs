@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use shardmill_common::text::{Grammar, Kind, MAX_RECORD_BYTES, members, next_record, unescape_json};
 
 use super::batch::{Batch, Cell, Records, Reject};
+use super::line_fault::LineFault;
 
 /// Keys that the schema lacks are collected up to here; objects used as maps would make columns without end.
 pub(super) const MAX_NEW_COLUMNS: usize = 1000;
@@ -31,7 +32,7 @@ impl<'a> JsonRecords<'a> {
     }
 
     /// Writes the values of the line's members to `cells`; the reason where it makes no row.
-    fn record(&mut self, line: &str, start: usize, cells: &mut [Cell]) -> Result<(), String> {
+    fn record(&mut self, line: &str, start: usize, cells: &mut [Cell]) -> Result<(), LineFault> {
         self.row += 1;
         let mut fault = None;
         let mut expected = 0;
@@ -47,7 +48,7 @@ impl<'a> JsonRecords<'a> {
                         unescaped.as_str()
                     }
                     None => {
-                        fault = Some(format!("not valid JSON: the key `{}` has half a surrogate pair", m.key));
+                        fault = Some(LineFault::KeySurrogate { key: m.key.to_owned() });
                         return;
                     }
                 }
@@ -61,7 +62,7 @@ impl<'a> JsonRecords<'a> {
             };
             let Some(column) = column else {
                 if self.fixed {
-                    fault = Some(format!("the key `{key}` is not a column of the schema"));
+                    fault = Some(LineFault::NotAColumn { key: key.to_owned() });
                 } else if self.new_columns.len() <= MAX_NEW_COLUMNS && self.new_keys.insert(key.to_owned()) {
                     self.new_columns.push(key.to_owned());
                 }
@@ -70,7 +71,7 @@ impl<'a> JsonRecords<'a> {
             expected = column + 1;
             let Some((seen, cell)) = self.seen.get_mut(column).zip(cells.get_mut(column)) else { return };
             if std::mem::replace(seen, self.row) == self.row {
-                fault = Some(format!("the key `{key}` appears twice"));
+                fault = Some(LineFault::Twice { key: key.to_owned() });
                 return;
             }
             let (from, to) = (start + m.start, start + m.end);
@@ -79,14 +80,14 @@ impl<'a> JsonRecords<'a> {
                 Kind::Literal | Kind::Nested => Cell::plain(from, to),
                 Kind::Text { escaped } => {
                     if escaped && line.get(m.start..m.end).and_then(unescape_json).is_none() {
-                        fault = Some(format!("not valid JSON: the value of `{key}` has half a surrogate pair"));
+                        fault = Some(LineFault::ValueSurrogate { key: key.to_owned() });
                     }
                     Cell::new(from, to, true, escaped)
                 }
             };
         });
         match (walked, fault) {
-            (Err(fault), _) => Err(fault.to_string()),
+            (Err(fault), _) => Err(fault.into()),
             (Ok(()), Some(fault)) => Err(fault),
             (Ok(()), None) => Ok(()),
         }
@@ -121,9 +122,9 @@ impl Records for JsonRecords<'_> {
             let cells = batch.cells.get_mut(first_cell..).unwrap_or_default();
             match self.record(line, record.start, cells) {
                 Ok(()) => batch.starts.push(start),
-                Err(reason) => {
+                Err(fault) => {
                     batch.cells.truncate(first_cell);
-                    rejects.push(Reject { start, reason });
+                    rejects.push(Reject { start, reason: fault.to_string() });
                 }
             }
         }

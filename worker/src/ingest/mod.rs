@@ -10,6 +10,7 @@ mod columnar;
 mod csv;
 mod fit;
 mod jsonl;
+mod line_fault;
 mod marks;
 mod origin;
 mod parsed;

@@ -3,6 +3,7 @@
 use shardmill_common::text::{Kind, members, unescape_json};
 
 use super::batch::{Batch, Cell, Records, Reject};
+use super::line_fault::LineFault;
 
 /// Cells between tabs, nothing quoted and no line left out.
 pub(super) struct TabRecords<'a> {
@@ -85,9 +86,9 @@ impl<'a> KeyedRecords<'a> {
         Self { data, keys, at: 0 }
     }
 
-    fn record(&self, start: usize, end: usize, cells: &mut [Cell]) -> Result<(), String> {
+    fn record(&self, start: usize, end: usize, cells: &mut [Cell]) -> Result<(), LineFault> {
         let line = self.data.get(start..end).unwrap_or_default();
-        let line = simdutf8::basic::from_utf8(line).map_err(|_| "not valid UTF-8".to_owned())?;
+        let line = simdutf8::basic::from_utf8(line).map_err(|_| LineFault::NotUtf8)?;
         let mut fault = None;
         members(line, |m| {
             let unescaped = if m.key_escaped { unescape_json(m.key) } else { None };
@@ -98,18 +99,17 @@ impl<'a> KeyedRecords<'a> {
                 Kind::Null => Cell::MISSING,
                 Kind::Literal => Cell::plain(from, to),
                 Kind::Nested => {
-                    fault = Some(format!("the key `{key}` holds a list or an object, by which rows cannot be grouped"));
+                    fault = Some(LineFault::NestedKey { key: key.to_owned() });
                     return;
                 }
                 Kind::Text { escaped } => {
                     if escaped && line.get(m.start..m.end).and_then(unescape_json).is_none() {
-                        fault = Some(format!("not valid JSON: the value of `{key}` has half a surrogate pair"));
+                        fault = Some(LineFault::ValueSurrogate { key: key.to_owned() });
                     }
                     Cell::new(from, to, true, escaped)
                 }
             };
-        })
-        .map_err(|fault| fault.to_string())?;
+        })?;
         if let Some(last) = cells.last_mut() {
             *last = Cell::plain(start, end);
         }
@@ -136,9 +136,9 @@ impl Records for KeyedRecords<'_> {
             batch.cells.resize(first_cell + self.width(), Cell::MISSING);
             match self.record(start, end, batch.cells.get_mut(first_cell..).unwrap_or_default()) {
                 Ok(()) => batch.starts.push(start as u32),
-                Err(reason) => {
+                Err(fault) => {
                     batch.cells.truncate(first_cell);
-                    rejects.push(Reject { start: start as u32, reason });
+                    rejects.push(Reject { start: start as u32, reason: fault.to_string() });
                 }
             }
         }

@@ -76,7 +76,7 @@ impl Capture {
         }
         match tokio::time::timeout(DRAIN_WITHIN, self.spool.flush()).await {
             Ok(Ok(_)) => {}
-            Ok(Err(why)) => tracing::warn!(why, "captured rows could not be published; they are at the next start"),
+            Ok(Err(why)) => tracing::warn!(%why, "captured rows could not be published; they are at the next start"),
             Err(_) => tracing::warn!(
                 "captured rows could not be published in {} s; they are at the next start",
                 DRAIN_WITHIN.as_secs()

@@ -29,27 +29,28 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 /// Why rows were not published, or may not have been.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
+    #[error("they cannot be written to disk")]
+    Unwritten,
     #[error("{0}")]
-    Unreachable(String),
-    #[error("{0}")]
-    Refused(String),
+    Files(std::io::Error),
+    #[error("they are published, but their files cannot be removed: {0}")]
+    Unremoved(std::io::Error),
+    #[error("reading them was stopped: {0}")]
+    Thread(tokio::task::JoinError),
+    #[error(transparent)]
+    Flow(#[from] FlowError),
+}
+
+impl Failed {
+    /// Nobody answered: the channel is of no use any more.
+    pub const fn is_unreachable(&self) -> bool {
+        matches!(self, Failed::Flow(FlowError::Client(ClientError::Unreachable { .. })))
+    }
 }
 
 impl From<ClientError> for Failed {
     fn from(error: ClientError) -> Self {
-        match error {
-            ClientError::Unreachable { .. } => Failed::Unreachable(error.to_string()),
-            ClientError::Refused(_) => Failed::Refused(error.to_string()),
-        }
-    }
-}
-
-impl From<FlowError> for Failed {
-    fn from(error: FlowError) -> Self {
-        match error {
-            FlowError::Client(error) => error.into(),
-            _ => Failed::Refused(error.to_string()),
-        }
+        Failed::Flow(error.into())
     }
 }
 
@@ -89,7 +90,7 @@ pub async fn publish(
                 }
                 return Ok(status.counters.get(&Counter::Rows));
             }
-            Ok(status) => return Err(Failed::Refused(FlowError::Job(Box::new(status)).to_string())),
+            Ok(status) => return Err(FlowError::Job(Box::new(status)).into()),
         }
     }
 }
@@ -105,7 +106,7 @@ async fn prepare(client: &Client, found: &[Sealed], taken: HashSet<String>) -> R
         let plan = Plan { options, shard_size: None, local_files: false, uploader: Some(uploader), taken, pulse };
         Ok::<_, FlowError>((pass(looked, &plan)?, plan, found))
     });
-    let (passed, plan, found) = prepared.await.map_err(|e| Failed::Refused(e.to_string()))??;
+    let (passed, plan, found) = prepared.await.map_err(Failed::Thread)??;
     Ok(assemble(passed, &plan, found).await?)
 }
 

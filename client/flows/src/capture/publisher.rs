@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use shardmill_common::layout::CaptureLayout;
 use shardmill_common::name::DatasetName;
+use shardmill_serving::capture::FlushError;
 use tokio::sync::{mpsc, watch};
 
 use super::files::{self, Sealed};
@@ -126,13 +127,13 @@ impl Publisher {
         let due: Vec<DatasetName> = self.datasets.iter().filter_map(is_due).collect();
         for dataset in due {
             if let Err(why) = self.publish(&dataset).await {
-                tracing::warn!(%dataset, why, "captured rows could not be published; it is tried again");
+                tracing::warn!(%dataset, %why, "captured rows could not be published; it is tried again");
             }
         }
     }
 
     /// Everything, whether due or not. The number of rows, or the first reason why not.
-    async fn publish_all(&mut self) -> Result<u64, String> {
+    async fn publish_all(&mut self) -> Result<u64, FlushError> {
         // Rows on their way to the writing thread have no file yet.
         self.spool.settle().await;
         for dataset in self.spool.shared().open_files().into_keys() {
@@ -143,14 +144,14 @@ impl Publisher {
         for dataset in names {
             match self.publish(&dataset).await {
                 Ok(n) => rows += n,
-                Err(why) => failed = failed.or(Some(format!("captured rows of `{dataset}` wait on disk: {why}"))),
+                Err(why) => failed = failed.or(Some(FlushError::Waiting { dataset, why: Box::new(why) })),
             }
         }
         failed.map_or(Ok(rows), Err)
     }
 
     /// All rows of a dataset that were kept until now.
-    async fn publish(&mut self, dataset: &DatasetName) -> Result<u64, String> {
+    async fn publish(&mut self, dataset: &DatasetName) -> Result<u64, Failed> {
         let result = self.attempt(dataset).await;
         let pace = self.datasets.entry(dataset.clone()).or_default();
         match &result {
@@ -162,30 +163,29 @@ impl Publisher {
         result.map(Option::unwrap_or_default)
     }
 
-    async fn attempt(&mut self, dataset: &DatasetName) -> Result<Option<u64>, String> {
+    async fn attempt(&mut self, dataset: &DatasetName) -> Result<Option<u64>, Failed> {
         let before = self.spool.shared().open_files().get(dataset).map(|o| o.id);
         self.spool.seal(dataset).await;
         let after = self.spool.shared().open_files().get(dataset).map(|o| o.id);
         if before.is_some() && before == after {
-            return Err("they cannot be written to disk".to_owned());
+            return Err(Failed::Unwritten);
         }
-        let found = tokio::task::block_in_place(|| files::sealed(&self.layout, dataset)).map_err(|e| e.to_string())?;
+        let found = tokio::task::block_in_place(|| files::sealed(&self.layout, dataset)).map_err(Failed::Files)?;
         if found.is_empty() {
             return Ok(None);
         }
         let client = match &self.client {
             Some(client) => client.clone(),
-            None => Client::connect(&self.url, self.token.as_deref()).await.map_err(|e| e.to_string())?,
+            None => Client::connect(&self.url, self.token.as_deref()).await?,
         };
         let published = publish::publish(&client, &self.layout, dataset, &found).await;
         self.client = match &published {
             // A channel that broke is opened anew.
-            Err(Failed::Unreachable(_)) => None,
+            Err(e) if e.is_unreachable() => None,
             _ => Some(client.clone()),
         };
-        let rows = published.map_err(|e| e.to_string())?;
-        self.remove(dataset, &found)
-            .map_err(|e| format!("they are published, but their files cannot be removed: {e}"))?;
+        let rows = published?;
+        self.remove(dataset, &found).map_err(Failed::Unremoved)?;
         self.versions.prune(&client, dataset).await;
         Ok(Some(rows))
     }

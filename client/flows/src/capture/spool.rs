@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use shardmill_common::layout::CaptureLayout;
 use shardmill_common::model::Model;
 use shardmill_common::name::DatasetName;
-use shardmill_serving::capture::{Event, Flushing, Sink, lines, size};
+use shardmill_serving::capture::{Event, FlushError, Flushing, Sink, lines, size};
 use tokio::sync::{mpsc, oneshot};
 
 use super::writer;
@@ -26,7 +26,7 @@ const FURTHER_COLUMNS: usize = 2_000;
 const FLUSH_WITHIN: Duration = Duration::from_secs(60);
 
 /// Someone waits for all that was kept so far to be published: the number of rows, or why it is not.
-pub type Flush = oneshot::Sender<Result<u64, String>>;
+pub type Flush = oneshot::Sender<Result<u64, FlushError>>;
 
 /// What the writing thread is told.
 pub enum Message {
@@ -216,12 +216,12 @@ impl Sink for Spool {
         let asked = self.flushes.send(done);
         Box::pin(async move {
             if asked.is_err() {
-                return Err("captured rows are not published any more: the process stops".to_owned());
+                return Err(FlushError::Stopping);
             }
             match tokio::time::timeout(FLUSH_WITHIN, published).await {
                 Ok(Ok(result)) => result,
-                Ok(Err(_)) => Err("captured rows are not published any more: the process stops".to_owned()),
-                Err(_) => Err(format!("captured rows could not be published in {} s", FLUSH_WITHIN.as_secs())),
+                Ok(Err(_)) => Err(FlushError::Stopping),
+                Err(_) => Err(FlushError::Late(FLUSH_WITHIN)),
             }
         })
     }

@@ -22,6 +22,8 @@ pub enum WriteError {
     OneFile,
     #[error("the export was stopped")]
     Stopped,
+    #[error("the writer stopped: {0}")]
+    Thread(tokio::task::JoinError),
 }
 
 impl WriteError {
@@ -29,4 +31,22 @@ impl WriteError {
     pub fn cannot(what: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
         move |error| WriteError::File { what, path: path.to_owned(), error }
     }
+}
+
+/// Why something cannot be written to the place that was named. Told before any row is read.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    #[error("{} exists: give another name, or --force to replace it", .0.display())]
+    Exists(PathBuf),
+    #[error("the folder {} does not exist", .0.display())]
+    NoFolder(PathBuf),
+    #[error("the folder {} is not empty: give another, or --force to replace the parts in it", .0.display())]
+    NotEmpty(PathBuf),
+    #[error("{} is not a folder: give the name of a new folder", .0.display())]
+    NotAFolder(PathBuf),
+    #[error("{} is a folder: give the name of a file", .0.display())]
+    IsAFolder(PathBuf),
+    /// Without the file that folders of this kind have.
+    #[error("{} has no {mark} in it: a folder of other things is not replaced", .folder.display())]
+    OtherFolder { folder: PathBuf, mark: &'static str },
 }

@@ -11,6 +11,7 @@ mod target;
 
 pub use cells::Cells;
 pub use encoder::{Format, Settings};
+pub use error::{TargetError, WriteError};
 pub use stream::Compression;
 pub use target::{Exported, Step, Target, write_all};
 pub(crate) use target::{beside, folder_of, sync_folder_of};

@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use tokio::sync::mpsc;
 
 use super::encoder::{Encoder, Settings};
-use super::error::WriteError;
+use super::error::{TargetError, WriteError};
 use super::stream::{Compression, Sink, Stream};
 use crate::error::FlowError;
 
@@ -58,23 +58,17 @@ impl Target {
     }
 
     /// Refuses what must not be overwritten, before any row is read.
-    pub fn check(&self, force: bool) -> Result<(), FlowError> {
+    pub fn check(&self, force: bool) -> Result<(), TargetError> {
         match self {
-            Target::File(path) if !force && path.exists() => Err(FlowError::failed(format!(
-                "{} exists: give another name, or --force to replace it",
-                path.display()
-            ))),
+            Target::File(path) if !force && path.exists() => Err(TargetError::Exists(path.clone())),
             Target::File(path) => match folder_of(path) {
                 folder if folder.is_dir() => Ok(()),
-                folder => Err(FlowError::failed(format!("the folder {} does not exist", folder.display()))),
+                folder => Err(TargetError::NoFolder(folder)),
             },
             Target::Folder(path)
                 if !force && std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) =>
             {
-                Err(FlowError::failed(format!(
-                    "the folder {} is not empty: give another, or --force to replace the parts in it",
-                    path.display()
-                )))
+                Err(TargetError::NotEmpty(path.clone()))
             }
             _ => Ok(()),
         }
@@ -147,7 +141,7 @@ pub fn write_all(
     match writer.run(&mut steps) {
         Ok(()) => Ok(writer.exported),
         Err(_) if closed.load(Ordering::Relaxed) => Err(FlowError::OutputClosed),
-        Err(e) => Err(FlowError::failed(e)),
+        Err(e) => Err(e.into()),
     }
 }
 

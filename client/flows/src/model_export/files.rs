@@ -4,8 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::error::FlowError;
-use crate::export::{beside, folder_of, sync_folder_of};
+use crate::export::{TargetError, WriteError, beside, folder_of, sync_folder_of};
 
 /// What an export writes: one file, or the files of a folder by name.
 pub enum FileTree {
@@ -14,31 +13,26 @@ pub enum FileTree {
 }
 
 /// Refuses what must not be overwritten, before anything is asked of the cluster.
-pub fn check(to: &Path, folder: bool, force: bool) -> Result<(), FlowError> {
-    let shown = to.display();
+pub fn check(to: &Path, folder: bool, force: bool) -> Result<(), TargetError> {
+    let shown = || to.to_owned();
     let above = folder_of(to);
     if !above.is_dir() {
-        return Err(FlowError::failed(format!("the folder {} does not exist", above.display())));
+        return Err(TargetError::NoFolder(above));
     }
     let Ok(found) = std::fs::symlink_metadata(to) else { return Ok(()) };
     if folder && !found.is_dir() {
-        return Err(FlowError::failed(format!("{shown} is not a folder: give the name of a new folder")));
+        return Err(TargetError::NotAFolder(shown()));
     }
     if !folder && to.is_dir() {
-        return Err(FlowError::failed(format!("{shown} is a folder: give the name of a file")));
+        return Err(TargetError::IsAFolder(shown()));
     }
     if folder && is_empty(to) {
         return Ok(());
     }
     if folder && force && !to.join(MARK).is_file() {
-        return Err(FlowError::failed(format!(
-            "{shown} has no {MARK} in it: a folder of other things is not replaced"
-        )));
+        return Err(TargetError::OtherFolder { folder: shown(), mark: MARK });
     }
-    if force {
-        return Ok(());
-    }
-    Err(FlowError::failed(format!("{shown} exists: give another name, or --force to replace it")))
+    if force { Ok(()) } else { Err(TargetError::Exists(shown())) }
 }
 
 /// A folder that may be replaced has this file.
@@ -85,28 +79,28 @@ impl FileTree {
     }
 
     /// Writes everything and then gives it its name.
-    pub fn write(&self, to: &Path) -> Result<(), FlowError> {
+    pub fn write(&self, to: &Path) -> Result<(), WriteError> {
         let pending = Pending { temporary: beside(to, "tmp") };
-        let cannot = |e: std::io::Error| FlowError::failed(format!("cannot write {}: {e}", to.display()));
+        let cannot = WriteError::cannot("write", to);
         match self {
-            FileTree::One(bytes) => write_file(&pending.temporary, bytes).map_err(cannot)?,
+            FileTree::One(bytes) => write_file(&pending.temporary, bytes).map_err(&cannot)?,
             FileTree::Folder(files) => {
-                std::fs::create_dir(&pending.temporary).map_err(cannot)?;
+                std::fs::create_dir(&pending.temporary).map_err(&cannot)?;
                 for (file, bytes) in files {
-                    write_file(&pending.temporary.join(file), bytes).map_err(cannot)?;
+                    write_file(&pending.temporary.join(file), bytes).map_err(&cannot)?;
                 }
             }
         }
         if matches!(self, FileTree::Folder(_)) && to.is_dir() {
             // A folder cannot be renamed over another one: the old one steps aside for a moment.
             let old = Pending { temporary: beside(to, "old") };
-            std::fs::rename(to, &old.temporary).map_err(cannot)?;
+            std::fs::rename(to, &old.temporary).map_err(&cannot)?;
             if let Err(e) = std::fs::rename(&pending.temporary, to) {
                 let _ = std::fs::rename(&old.temporary, to);
                 return Err(cannot(e));
             }
         } else {
-            std::fs::rename(&pending.temporary, to).map_err(cannot)?;
+            std::fs::rename(&pending.temporary, to).map_err(&cannot)?;
         }
         sync_folder_of(to);
         Ok(())

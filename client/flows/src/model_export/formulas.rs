@@ -58,17 +58,15 @@ impl Formula {
             Formula::Centers { .. } => (classes, &[]),
         };
         if rows.is_empty() || outputs != classes || rows.iter().any(|r| r.len() != width) {
-            return Err("its parameters do not fit its features and classes".to_owned());
+            return Err(Reason::Parameters);
         }
         if rows.iter().flat_map(|r| r.iter()).chain(constants).any(|x| !x.is_finite()) {
-            return Err("a parameter is not a finite number".to_owned());
+            return Err(Reason::NotFinite);
         }
         if let Formula::Gaussian { variances, .. } = self
             && variances.iter().flatten().any(|v| *v <= 0.0)
         {
-            return Err(
-                "a feature has no variance within a class (json can hold it); train with --var-smoothing".to_owned()
-            );
+            return Err(Reason::NoVariance);
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! the file.
 
 mod columns;
+pub mod error;
 mod families;
 mod files;
 mod formulas;
@@ -21,7 +22,7 @@ use std::path::Path;
 use serde_json::Value;
 use shardmill_common::model::ModelDetail;
 
-use crate::error::FlowError;
+use error::{ModelExportError, Reason};
 pub use files::{FileTree, check};
 pub use plain::object as plain_object;
 
@@ -68,11 +69,8 @@ impl ModelFormat {
     }
 }
 
-/// Why a model cannot be said in a format, as a lower-case fragment.
-type Reason = String;
-
 /// The files of `detail` in `format`, in memory. An imported model is written by whoever has its file.
-pub fn render(detail: &ModelDetail, format: ModelFormat) -> Result<FileTree, FlowError> {
+pub fn render(detail: &ModelDetail, format: ModelFormat) -> Result<FileTree, ModelExportError> {
     let model = &detail.model;
     let made = match format {
         ModelFormat::Onnx => onnx::bytes(model).map(FileTree::One),
@@ -81,9 +79,7 @@ pub fn render(detail: &ModelDetail, format: ModelFormat) -> Result<FileTree, Flo
         ModelFormat::Mlflow => mlflow::files(detail).map(FileTree::Folder),
         ModelFormat::Json => plain::object(detail).map(|value| FileTree::One(pretty(&value))),
     };
-    made.map_err(|why| {
-        FlowError::failed(format!("{} cannot be written as {}: {why}", model.reference(), format.name()))
-    })
+    made.map_err(|why| ModelExportError { model: model.reference(), format: format.name(), why })
 }
 
 fn pretty(value: &Value) -> Vec<u8> {

@@ -7,3 +7,4 @@ mod roc;
 mod style;
 
 pub use picture::{Panel, draw};
+pub use style::DrawError;

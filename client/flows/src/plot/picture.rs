@@ -5,7 +5,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 use shardmill_common::model::Evaluation;
 use shardmill_common::units::show_count;
 
-use super::style::{Drawn, INK, Label, PANEL, SOFT, failed, plain};
+use super::style::{DrawError, Drawn, INK, Label, PANEL, SOFT, failed, plain};
 use super::{calibration, matrix, roc};
 
 /// Above the panels.
@@ -32,7 +32,7 @@ impl Panel {
 }
 
 /// An SVG document of an evaluated classifier.
-pub fn draw(evaluation: &Evaluation, panels: &[Panel]) -> Result<String, String> {
+pub fn draw(evaluation: &Evaluation, panels: &[Panel]) -> Result<String, DrawError> {
     let mut svg = String::new();
     draw_to(&mut svg, evaluation, panels)?;
     Ok(svg)

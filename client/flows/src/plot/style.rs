@@ -8,8 +8,13 @@ use crate::text::{class_name, clip, clip_middle, escape};
 
 pub type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// The drawing library's errors are told as text; with pictures in memory there are hardly any.
-pub type Drawn = Result<(), String>;
+/// With pictures in memory there are hardly any errors.
+pub type Drawn = Result<(), DrawError>;
+
+/// What the drawing library says. Its own error has a type for each backend and borrows from the picture.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DrawError(String);
 
 /// Width and height of a panel, its heading included.
 pub const PANEL: (u32, u32) = (440, 470);
@@ -37,8 +42,8 @@ pub const CURVES: [RGBColor; 8] = [
     RGBColor(60, 60, 60),
 ];
 
-pub fn failed(e: impl std::fmt::Display) -> String {
-    e.to_string()
+pub fn failed(e: impl std::fmt::Display) -> DrawError {
+    DrawError(e.to_string())
 }
 
 /// Text as it may stand in XML: control characters, which XML cannot carry, are written as escapes.
@@ -105,7 +110,7 @@ pub struct UnitSquare {
 }
 
 impl UnitSquare {
-    pub fn draw(area: &Area<'_>, across: &str, along: &str) -> Result<Self, String> {
+    pub fn draw(area: &Area<'_>, across: &str, along: &str) -> Result<Self, DrawError> {
         let (width, height) = (PANEL.0 as i32, PANEL.1 as i32);
         let side = (width - LEFT - RIGHT).min(height - TOP - BOTTOM);
         let square = Self { left: LEFT, top: TOP, side };

@@ -3,45 +3,43 @@
 use shardmill_common::kinds::ingest::SourceFormat;
 use shardmill_common::schema::Schema;
 
+use super::error::SourceError;
 use super::inspect::Inspected;
-use crate::error::FlowError;
 
 /// The schema of the dataset: the user's, or all columns of all sources with the types that were seen.
-pub fn check(sources: &[Inspected], fixed: Option<&Schema>) -> Result<Schema, FlowError> {
+pub fn check(sources: &[Inspected], fixed: Option<&Schema>) -> Result<Schema, SourceError> {
     match fixed {
         Some(schema) => check_fixed(sources, schema).map(|()| schema.clone()),
         None => joined(sources),
     }
 }
 
-fn joined(sources: &[Inspected]) -> Result<Schema, FlowError> {
+fn joined(sources: &[Inspected]) -> Result<Schema, SourceError> {
     let mut all = Schema::default();
     for source in sources {
         if let Some(first) =
             sources.first().filter(|_| !all.is_empty() && !source.schema.names().any(|n| all.get(n).is_some()))
         {
-            return Err(FlowError::wrong(format!(
-                "{} and {} have no column in common: the columns of the first are {}; those of the second are {}. \
-                 ingest them into datasets of their own",
-                first.name,
-                source.name,
-                first.schema.names_joined(),
-                source.schema.names_joined()
-            )));
+            return Err(SourceError::NothingShared {
+                first: first.name.clone(),
+                second: source.name.clone(),
+                of_first: first.schema.clone(),
+                of_second: source.schema.clone(),
+            });
         }
         all = all.join(&source.schema);
     }
     Ok(all)
 }
 
-fn check_fixed(sources: &[Inspected], schema: &Schema) -> Result<(), FlowError> {
+fn check_fixed(sources: &[Inspected], schema: &Schema) -> Result<(), SourceError> {
     for source in sources {
         if let Some(unknown) = source.schema.names().find(|n| schema.get(n).is_none()) {
-            return Err(FlowError::wrong(format!(
-                "{} has a column `{unknown}` that --schema does not name: add it, or leave --schema out (named are {})",
-                source.name,
-                schema.names_joined()
-            )));
+            return Err(SourceError::NotInSchema {
+                name: source.name.clone(),
+                column: unknown.to_owned(),
+                schema: schema.clone(),
+            });
         }
     }
     // A key of JSON lines may come late, so its absence in a sample says nothing.
@@ -50,7 +48,7 @@ fn check_fixed(sources: &[Inspected], schema: &Schema) -> Result<(), FlowError> 
     }
     match schema.names().find(|n| sources.iter().all(|s| s.schema.get(n).is_none())) {
         None => Ok(()),
-        Some(missing) => Err(FlowError::wrong(format!("--schema names a column `{missing}` that no source has"))),
+        Some(missing) => Err(SourceError::InNoSource { column: missing.to_owned() }),
     }
 }
 

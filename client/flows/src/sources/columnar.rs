@@ -5,11 +5,13 @@ use std::io::Read;
 use std::path::Path;
 
 use arrow::datatypes::{DataType as ArrowType, Schema as ArrowSchema};
+use arrow::error::ArrowError;
 use arrow::ipc::reader::{FileReader, StreamReader};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::errors::ParquetError;
 use shardmill_common::schema::{DataType, Field, Schema};
 
-use crate::error::FlowError;
+use super::error::SourceError;
 
 /// What the footer says: columns, and the bytes of each row group or record batch.
 #[derive(Debug)]
@@ -18,24 +20,24 @@ pub struct Footer {
     pub groups: Vec<u64>,
 }
 
-pub fn parquet(name: &str, path: &Path) -> Result<Footer, FlowError> {
-    let broken = |e: String| FlowError::wrong(format!("{name} is not a readable Parquet file: {e}"));
-    let file = File::open(path).map_err(|e| FlowError::wrong(format!("cannot read {name}: {e}")))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| broken(e.to_string()))?;
+pub fn parquet(name: &str, path: &Path) -> Result<Footer, SourceError> {
+    let broken = |error: ParquetError| SourceError::Parquet { name: name.to_owned(), error };
+    let file = File::open(path).map_err(SourceError::unreadable(name))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
     let groups = builder.metadata().row_groups().iter().map(|g| g.compressed_size().max(0) as u64).collect();
     Ok(Footer { schema: stored_schema(name, builder.schema())?, groups })
 }
 
-pub fn arrow(name: &str, path: &Path) -> Result<Footer, FlowError> {
-    let broken = |e: String| FlowError::wrong(format!("{name} is not a readable Arrow IPC file: {e}"));
-    let file = File::open(path).map_err(|e| FlowError::wrong(format!("cannot read {name}: {e}")))?;
-    let size = file.metadata().map_err(|e| broken(e.to_string()))?.len();
-    if !starts_as_file(path).map_err(|e| broken(e.to_string()))? {
+pub fn arrow(name: &str, path: &Path) -> Result<Footer, SourceError> {
+    let broken = |error: ArrowError| SourceError::Arrow { name: name.to_owned(), error };
+    let file = File::open(path).map_err(SourceError::unreadable(name))?;
+    let size = file.metadata().map_err(SourceError::unreadable(name))?.len();
+    if !starts_as_file(path).map_err(SourceError::unreadable(name))? {
         // A stream has no footer: it is one piece, whatever its size.
-        let reader = StreamReader::try_new(file, None).map_err(|e| broken(e.to_string()))?;
+        let reader = StreamReader::try_new(file, None).map_err(broken)?;
         return Ok(Footer { schema: stored_schema(name, &reader.schema())?, groups: vec![size] });
     }
-    let reader = FileReader::try_new(file, None).map_err(|e| broken(e.to_string()))?;
+    let reader = FileReader::try_new(file, None).map_err(broken)?;
     let batches = reader.num_batches() as u64;
     // The footer does not tell the size of a batch cheaply; batches of one file are mostly alike.
     let groups = (0..batches).map(|_| size / batches).collect();
@@ -49,26 +51,24 @@ fn starts_as_file(path: &Path) -> std::io::Result<bool> {
 }
 
 /// The columns with the types they are stored in.
-fn stored_schema(name: &str, schema: &ArrowSchema) -> Result<Schema, FlowError> {
+fn stored_schema(name: &str, schema: &ArrowSchema) -> Result<Schema, SourceError> {
     let mut out = Schema::default();
     for (at, field) in schema.fields().iter().enumerate() {
         let column = field.name();
         if column.trim().is_empty() {
-            return Err(FlowError::wrong(format!("{name}: column {} has no name", at + 1)));
+            return Err(SourceError::Nameless { name: name.to_owned(), number: at + 1 });
         }
         if out.get(column).is_some() {
-            return Err(FlowError::wrong(format!("{name}: two columns are named `{column}`")));
+            return Err(SourceError::Repeated { name: name.to_owned(), column: column.clone() });
         }
-        let dtype = stored_type(field.data_type()).ok_or_else(|| {
-            FlowError::wrong(format!(
-                "{name}: column `{column}` has the type {}, which Shardmill does not store; \
-                 cast it to int64, float64, boolean, date, datetime or string first",
-                field.data_type()
-            ))
+        let dtype = stored_type(field.data_type()).ok_or_else(|| SourceError::ColumnType {
+            name: name.to_owned(),
+            column: column.clone(),
+            dtype: field.data_type().clone(),
         })?;
         out.fields.push(Field::new(column, dtype));
     }
-    if out.is_empty() { Err(FlowError::wrong(format!("{name} has no columns"))) } else { Ok(out) }
+    if out.is_empty() { Err(SourceError::NoColumns { name: name.to_owned() }) } else { Ok(out) }
 }
 
 fn stored_type(dtype: &ArrowType) -> Option<DataType> {
@@ -143,7 +143,7 @@ mod tests {
         writer.finish().unwrap();
         assert_eq!(super::arrow("a", &path).unwrap().groups.len(), 1);
         std::fs::write(&path, b"PAR1 and nothing else").unwrap();
-        assert!(matches!(super::parquet("b", &path).unwrap_err(), FlowError::Wrong(_)));
+        assert!(matches!(super::parquet("b", &path).unwrap_err(), SourceError::Parquet { .. }));
         assert!(super::arrow("b", &path).unwrap_err().to_string().starts_with("b is not"));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 
-use crate::error::FlowError;
+use super::error::SourceError;
 
 /// Where a source's bytes come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Found {
 }
 
 /// Every file that the arguments mean, in the order of the arguments, each file once. What was named twice comes second.
-pub fn expand(arguments: &[String]) -> Result<(Vec<Found>, Vec<String>), FlowError> {
+pub fn expand(arguments: &[String]) -> Result<(Vec<Found>, Vec<String>), SourceError> {
     let mut found = Vec::new();
     for argument in arguments {
         expand_one(argument, &mut found)?;
@@ -44,13 +44,13 @@ pub fn expand(arguments: &[String]) -> Result<(Vec<Found>, Vec<String>), FlowErr
     });
     for f in &found {
         if let Origin::File(path) = &f.origin {
-            File::open(path).map_err(|e| cannot_read(path, &e))?;
+            File::open(path).map_err(cannot_read(path))?;
         }
     }
     Ok((found, twice))
 }
 
-fn expand_one(argument: &str, out: &mut Vec<Found>) -> Result<(), FlowError> {
+fn expand_one(argument: &str, out: &mut Vec<Found>) -> Result<(), SourceError> {
     if argument == "-" {
         out.push(Found { name: "-".to_owned(), origin: Origin::Stdin });
         return Ok(());
@@ -62,23 +62,24 @@ fn expand_one(argument: &str, out: &mut Vec<Found>) -> Result<(), FlowError> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && argument.contains(['*', '?', '[']) => {
             matches(argument, out)
         }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            Err(FlowError::wrong(format!("no file or folder {argument}: check the path")))
-        }
-        Err(e) => Err(cannot_read(path, &e)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(SourceError::Absent { name: argument.to_owned() }),
+        Err(e) => Err(cannot_read(path)(e)),
     }
 }
 
-fn matches(pattern: &str, out: &mut Vec<Found>) -> Result<(), FlowError> {
+fn matches(pattern: &str, out: &mut Vec<Found>) -> Result<(), SourceError> {
     let options =
         glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
     let paths = glob::glob_with(pattern, options)
-        .map_err(|e| FlowError::wrong(format!("`{pattern}` is not a pattern: {e}")))?;
+        .map_err(|error| SourceError::Pattern { pattern: pattern.to_owned(), error })?;
     let before = out.len();
     let mut any = false;
     for path in paths {
-        let path = path.map_err(|e| cannot_read(e.path(), e.error()))?;
-        let meta = std::fs::metadata(&path).map_err(|e| cannot_read(&path, &e))?;
+        let path = path.map_err(|e| {
+            let cannot = cannot_read(e.path());
+            cannot(e.into())
+        })?;
+        let meta = std::fs::metadata(&path).map_err(cannot_read(&path))?;
         any = true;
         if meta.is_dir() {
             walk(&path, &mut Vec::new(), out)?;
@@ -88,18 +89,18 @@ fn matches(pattern: &str, out: &mut Vec<Found>) -> Result<(), FlowError> {
     }
     match (any, out.len() > before) {
         (_, true) => Ok(()),
-        (true, false) => Err(FlowError::wrong(format!("`{pattern}` matches only folders without files"))),
-        (false, false) => Err(FlowError::wrong(format!("no file matches `{pattern}`"))),
+        (true, false) => Err(SourceError::OnlyFolders { pattern: pattern.to_owned() }),
+        (false, false) => Err(SourceError::NoMatch { pattern: pattern.to_owned() }),
     }
 }
 
-fn add(path: &Path, meta: &Metadata, out: &mut Vec<Found>) -> Result<(), FlowError> {
+fn add(path: &Path, meta: &Metadata, out: &mut Vec<Found>) -> Result<(), SourceError> {
     let name = path.display().to_string();
     if meta.is_dir() {
         let before = out.len();
         walk(path, &mut Vec::new(), out)?;
         if out.len() == before {
-            return Err(FlowError::wrong(format!("the folder {name} has no files in it (hidden ones are left out)")));
+            return Err(SourceError::NoFiles { name });
         }
         return Ok(());
     }
@@ -109,22 +110,22 @@ fn add(path: &Path, meta: &Metadata, out: &mut Vec<Found>) -> Result<(), FlowErr
 }
 
 /// Files below `folder`, sorted by path. `above` are the folders on the way here, so that a link back to one ends there.
-fn walk(folder: &Path, above: &mut Vec<PathBuf>, out: &mut Vec<Found>) -> Result<(), FlowError> {
-    let real = folder.canonicalize().map_err(|e| cannot_read(folder, &e))?;
+fn walk(folder: &Path, above: &mut Vec<PathBuf>, out: &mut Vec<Found>) -> Result<(), SourceError> {
+    let real = folder.canonicalize().map_err(cannot_read(folder))?;
     if above.contains(&real) {
         return Ok(());
     }
     above.push(real);
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|e| cannot_read(folder, &e))? {
-        let entry = entry.map_err(|e| cannot_read(folder, &e))?;
+    for entry in std::fs::read_dir(folder).map_err(cannot_read(folder))? {
+        let entry = entry.map_err(cannot_read(folder))?;
         if !entry.file_name().to_string_lossy().starts_with('.') {
             paths.push(entry.path());
         }
     }
     paths.sort();
     for path in paths {
-        let meta = std::fs::metadata(&path).map_err(|e| cannot_read(&path, &e))?;
+        let meta = std::fs::metadata(&path).map_err(cannot_read(&path))?;
         if meta.is_dir() {
             walk(&path, above, out)?;
         } else if meta.is_file() {
@@ -135,8 +136,8 @@ fn walk(folder: &Path, above: &mut Vec<PathBuf>, out: &mut Vec<Found>) -> Result
     Ok(())
 }
 
-fn cannot_read(path: &Path, error: &std::io::Error) -> FlowError {
-    FlowError::wrong(format!("cannot read {}: {error}", path.display()))
+fn cannot_read(path: &Path) -> impl FnOnce(std::io::Error) -> SourceError + use<> {
+    SourceError::unreadable(path.display().to_string())
 }
 
 #[cfg(test)]
@@ -154,7 +155,7 @@ mod tests {
         dir
     }
 
-    fn names(dir: &tempfile::TempDir, arguments: &[&str]) -> Result<Vec<String>, FlowError> {
+    fn names(dir: &tempfile::TempDir, arguments: &[&str]) -> Result<Vec<String>, SourceError> {
         let root = dir.path().display().to_string();
         let arguments: Vec<String> =
             arguments.iter().map(|a| if *a == "-" { "-".into() } else { format!("{root}/{a}") }).collect();
@@ -185,7 +186,6 @@ mod tests {
             [("nope.csv", "no file or folder"), ("*.parquet", "no file matches"), ("empty", "has no files")]
         {
             let error = names(&dir, &[argument]).unwrap_err();
-            assert!(matches!(error, FlowError::Wrong(_)));
             assert!(error.to_string().contains(part) && error.to_string().contains(argument), "{error}");
         }
     }

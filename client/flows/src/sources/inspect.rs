@@ -11,6 +11,7 @@ use shardmill_common::time::Timestamp;
 use tempfile::NamedTempFile;
 
 use super::columnar;
+use super::error::{SourceError, TakeError};
 use super::expand::{Found, Origin};
 use super::kind::{self, Packing};
 use super::open::{Pulse, Tee, Unpacked, explain};
@@ -72,7 +73,7 @@ pub enum Place {
 /// Looks into a source. Reads a file's start only; a packed or streamed Parquet or Arrow file is copied to disk.
 pub fn inspect(found: Found, options: &ReadOptions, pulse: &Pulse) -> Result<Inspected, FlowError> {
     let Found { name, origin } = found;
-    let cannot = |e: io::Error| FlowError::wrong(format!("cannot read {name}: {e}"));
+    let cannot = |error: io::Error| SourceError::Unreadable { name: name.clone(), error };
     let mut raw = open(&origin).map_err(cannot)?;
     let (mut size, mut modified) = (0, None);
     if let Origin::File(path) = &origin {
@@ -84,7 +85,7 @@ pub fn inspect(found: Found, options: &ReadOptions, pulse: &Pulse) -> Result<Ins
     // Lines of text have their column whatever they hold.
     let may_be_empty = options.kind == Some(Format::Lines);
     if raw_head.is_empty() && !may_be_empty {
-        return Err(FlowError::wrong(format!("{} is empty: it has no columns", shown(&name))));
+        return Err(SourceError::Empty { name: shown(&name).to_owned() }.into());
     }
     let whole = raw_head.len() < HEAD;
     let packing = kind::packing(&name, &raw_head)?;
@@ -156,15 +157,15 @@ fn unpacked_head(
     raw: &[u8],
     whole: bool,
     may_be_empty: bool,
-) -> Result<(Vec<u8>, bool), FlowError> {
+) -> Result<(Vec<u8>, bool), SourceError> {
     if packing == Packing::Plain {
         return Ok((raw.to_vec(), whole));
     }
-    let broken = |e: io::Error| FlowError::wrong(explain(name, packing, &e));
+    let broken = |e: io::Error| explain(name, packing, e);
     let mut head = Vec::new();
     let mut unpacked = Unpacked::new(raw, packing).map_err(broken)?.take(HEAD as u64);
     match unpacked.read_to_end(&mut head) {
-        Ok(0) if !may_be_empty => Err(FlowError::wrong(format!("{name} is empty: it has no columns"))),
+        Ok(0) if !may_be_empty => Err(SourceError::Empty { name: name.to_owned() }),
         Ok(n) => Ok((head, whole && n < HEAD)),
         // The rest of the packed data comes later.
         Err(_) if !whole && !head.is_empty() => Ok((head, false)),
@@ -181,8 +182,8 @@ fn text(
     head: &[u8],
     last: bool,
     feed: Feed,
-) -> Result<Look, FlowError> {
-    let wrong = |e: String| FlowError::wrong(format!("{}: {e}", shown(name)));
+) -> Result<Look, SourceError> {
+    let name_of = || shown(name).to_owned();
     let bom = bom_len(head);
     let start = head.get(bom..).unwrap_or_default();
     let (format, data_start, lines) = if kind == Format::Jsonl {
@@ -191,7 +192,8 @@ fn text(
         (SourceFormat::Lines { encoding: options.encoding }, 0, 0)
     } else {
         let dialect = options.dialect(kind);
-        let header = read_header(start, &dialect, last).map_err(|e| wrong(e.to_string()))?;
+        let header =
+            read_header(start, &dialect, last).map_err(|error| SourceError::Header { name: name_of(), error })?;
         let columns = if dialect.header { header.names } else { named_by_schema(name, header.names, options)? };
         (SourceFormat::Csv { dialect, columns }, header.data_start, header.lines)
     };
@@ -204,23 +206,19 @@ fn text(
         schema = sample(name, &format, options.encoding, &options.nulls, data, last)?;
     }
     if schema.is_empty() {
-        return Err(wrong("no JSON object with a key was found in its first lines, so it has no columns".to_owned()));
+        return Err(SourceError::NoKeys { name: name_of() });
     }
     Ok((format, schema, Body::Text { feed, offset: (bom + data_start) as u64, first_line: lines + 1 }))
 }
 
 /// Columns without a header take the names of `--schema`, where their number fits.
-fn named_by_schema(name: &str, numbered: Vec<String>, options: &ReadOptions) -> Result<Vec<String>, FlowError> {
+fn named_by_schema(name: &str, numbered: Vec<String>, options: &ReadOptions) -> Result<Vec<String>, SourceError> {
     match &options.schema {
         None => Ok(numbered),
         Some(schema) if schema.len() == numbered.len() => Ok(schema.names().map(str::to_owned).collect()),
-        Some(schema) => Err(FlowError::wrong(format!(
-            "{}: its first record has {} columns, --schema names {} ({})",
-            shown(name),
-            numbered.len(),
-            schema.len(),
-            schema.names_joined()
-        ))),
+        Some(schema) => {
+            Err(SourceError::Width { name: shown(name).to_owned(), columns: numbered.len(), schema: schema.clone() })
+        }
     }
 }
 
@@ -242,13 +240,13 @@ fn footer(name: &str, kind: Format, packing: Packing, feed: Feed, pulse: &Pulse)
 
 /// Copies a stream to disk, unpacked.
 fn spool(name: &str, packing: Packing, feed: Feed, pulse: &Pulse) -> Result<Place, FlowError> {
-    let broken = |e: io::Error| FlowError::wrong(explain(shown(name), packing, &e));
+    let broken = |e: io::Error| explain(shown(name), packing, e);
     let raw: Box<dyn Read + Send> = match feed {
         Feed::File(path) => Box::new(File::open(path).map_err(broken)?),
         Feed::Once(stream) => stream,
     };
     let mut unpacked = Unpacked::new(Tee::new(raw, pulse.clone()), packing).map_err(broken)?;
-    let mut file = NamedTempFile::new().map_err(|e| FlowError::failed(format!("cannot make a temporary file: {e}")))?;
+    let mut file = NamedTempFile::new().map_err(TakeError::Temporary)?;
     io::copy(&mut unpacked, &mut file).map_err(broken)?;
     let (size, checksum) = unpacked.into_raw().finish().map_err(broken)?;
     Ok(Place::Spooled { file, size, checksum })

@@ -57,12 +57,7 @@ fn sources_without_columns_are_refused() {
         ("a.jsonl", b"nonsense\n", "no JSON object"),
     ] {
         let error = look(name, content, &ReadOptions::default()).err().unwrap();
-        assert!(
-            error.to_string().contains(part)
-                && error.to_string().contains(name)
-                && matches!(error, FlowError::Wrong(_)),
-            "{error}"
-        );
+        assert!(error.to_string().contains(part) && error.to_string().contains(name) && error.is_mistake(), "{error}");
     }
     assert_eq!(shown_schema(&look("a.csv", b"a,b\n", &ReadOptions::default()).unwrap()), "a=null,b=null");
 }

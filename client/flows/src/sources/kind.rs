@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::FlowError;
+use super::error::SourceError;
 use crate::export::Format;
 
 /// How a source is compressed as a whole.
@@ -24,7 +24,7 @@ impl Packing {
 }
 
 /// By the first bytes; a name that promises compression which is not there is an error.
-pub fn packing(name: &str, head: &[u8]) -> Result<Packing, FlowError> {
+pub fn packing(name: &str, head: &[u8]) -> Result<Packing, SourceError> {
     let found = match head {
         [0x1f, 0x8b, ..] => Packing::Gzip,
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Packing::Zstd,
@@ -36,30 +36,24 @@ pub fn packing(name: &str, head: &[u8]) -> Result<Packing, FlowError> {
         _ => return Ok(found),
     };
     if found.name() != Some(promised) && !head.is_empty() {
-        return Err(FlowError::wrong(format!(
-            "{name} is not {promised} data, although its name says so: rename it or copy it again"
-        )));
+        return Err(SourceError::NotPacked { name: name.to_owned(), promised });
     }
     Ok(found)
 }
 
 /// The format of a source, from `--format`, its name, or `head`, its first bytes after decompression.
-pub fn kind(name: &str, given: Option<Format>, head: &[u8]) -> Result<Format, FlowError> {
+pub fn kind(name: &str, given: Option<Format>, head: &[u8]) -> Result<Format, SourceError> {
     let by_content = by_content(head);
     let Some(kind) = given.or_else(|| by_name(name)).or(by_content) else {
-        return Err(FlowError::wrong(format!(
-            "cannot tell the format of {name} from its name: add --format csv, tsv, jsonl, lines, parquet or arrow"
-        )));
+        return Err(SourceError::UnknownFormat { name: name.to_owned() });
     };
     match (kind, by_content) {
-        (Format::Parquet | Format::Arrow, found) if found != Some(kind) => Err(FlowError::wrong(format!(
-            "{name} is not {}: it does not begin with {}",
-            if kind == Format::Parquet { "a Parquet file" } else { "an Arrow IPC file" },
-            if kind == Format::Parquet { "`PAR1`" } else { "`ARROW1`, nor as an Arrow stream does" },
-        ))),
+        (Format::Parquet | Format::Arrow, found) if found != Some(kind) => {
+            Err(SourceError::OtherStart { name: name.to_owned(), format: kind })
+        }
         (text, Some(found)) if text != found => {
             let found = if found == Format::Parquet { "parquet" } else { "arrow" };
-            Err(FlowError::wrong(format!("{name} is not text but {found}: add --format {found}, or rename the file")))
+            Err(SourceError::NotText { name: name.to_owned(), found })
         }
         _ => {
             check_text(name, kind, head)?;
@@ -69,20 +63,17 @@ pub fn kind(name: &str, given: Option<Format>, head: &[u8]) -> Result<Format, Fl
 }
 
 /// Text in an encoding that is not read, and well-known files that are not text, get a word of their own.
-fn check_text(name: &str, kind: Format, head: &[u8]) -> Result<(), FlowError> {
+fn check_text(name: &str, kind: Format, head: &[u8]) -> Result<(), SourceError> {
     if !kind.is_text() {
         return Ok(());
     }
+    let name = || name.to_owned();
     match head {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
-            Err(FlowError::wrong(format!("{name} is UTF-16 text: convert it first (iconv -f UTF-16 -t UTF-8)")))
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Err(SourceError::Utf16 { name: name() }),
+        [b'P', b'K', 3, 4, ..] => Err(SourceError::Archive { name: name() }),
+        _ if kind == Format::Jsonl && head.trim_ascii_start().first() == Some(&b'[') => {
+            Err(SourceError::JsonArray { name: name() })
         }
-        [b'P', b'K', 3, 4, ..] => {
-            Err(FlowError::wrong(format!("{name} is a zip archive or a workbook: unpack it or save it as CSV first")))
-        }
-        _ if kind == Format::Jsonl && head.trim_ascii_start().first() == Some(&b'[') => Err(FlowError::wrong(format!(
-            "{name} is a JSON array, not JSON lines: write one object a line (jq -c '.[]' does)"
-        ))),
         _ => Ok(()),
     }
 }
@@ -135,7 +126,7 @@ mod tests {
         assert_eq!(kind("a.pq", None, b"PAR1...").unwrap(), Format::Parquet);
         assert_eq!(kind("noname", None, b"ARROW1..").unwrap(), Format::Arrow);
         assert_eq!(kind("noname", Some(Format::Jsonl), b"{}").unwrap(), Format::Jsonl);
-        assert!(matches!(kind("-", None, b"PAR1").unwrap_err(), FlowError::Wrong(_)));
+        assert!(matches!(kind("-", None, b"PAR1").unwrap_err(), SourceError::NotText { .. }));
     }
 
     #[test]
@@ -149,7 +140,7 @@ mod tests {
             ("README.md", b"# hi", "--format"),
         ] {
             let error = kind(name, None, head).unwrap_err();
-            assert!(error.to_string().contains(part) && matches!(error, FlowError::Wrong(_)), "{error}");
+            assert!(error.to_string().contains(part), "{error}");
         }
     }
 

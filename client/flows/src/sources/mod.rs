@@ -4,6 +4,7 @@
 mod check;
 mod chunk_size;
 mod columnar;
+pub mod error;
 mod expand;
 mod inspect;
 mod kind;
@@ -22,5 +23,5 @@ pub use open::Pulse;
 pub use options::{ReadOptions, parse_delimiter, parse_quote};
 pub use prepare::{Looked, Plan, Prepared, assemble, look, pass, total_bytes};
 pub use rows::RowFinder;
-pub use schema_option::parse as parse_schema;
+pub use schema_option::{SchemaError, parse as parse_schema};
 pub use upload::{Payload, Uploader};

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::error::SourceError;
 use super::kind::Packing;
 
 const BUFFER: usize = 256 << 10;
@@ -102,13 +103,12 @@ impl<R: Read> Read for Unpacked<R> {
 }
 
 /// Why a source could not be read to its end, in words.
-pub fn explain(name: &str, packing: Packing, error: &io::Error) -> String {
+pub fn explain(name: &str, packing: Packing, error: io::Error) -> SourceError {
+    let name = name.to_owned();
     match packing.name() {
-        Some(packing) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            format!("{name} ends in the middle of its {packing} data: it was cut short; copy or download it again")
-        }
-        Some(packing) => format!("{name} cannot be read as {packing} data: {error}"),
-        None => format!("cannot read {name}: {error}"),
+        Some(packing) if error.kind() == io::ErrorKind::UnexpectedEof => SourceError::CutShort { name, packing },
+        Some(packing) => SourceError::Unpacking { name, packing, error },
+        None => SourceError::Unreadable { name, error },
     }
 }
 
@@ -150,7 +150,8 @@ mod tests {
             [(gzip(&noise), Packing::Gzip), (zstd::encode_all(&noise[..], 1).unwrap(), Packing::Zstd)]
         {
             let error = unpack(&packed[..packed.len() / 2], packing).unwrap_err();
-            assert!(explain("x", packing, &error).contains("cut short"), "{error}");
+            let told = explain("x", packing, error).to_string();
+            assert!(told.contains("cut short"), "{told}");
         }
     }
 }

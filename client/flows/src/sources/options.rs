@@ -1,5 +1,6 @@
 //! How the user says that sources are to be read.
 
+use shardmill_common::misread::Misread;
 use shardmill_common::schema::Schema;
 use shardmill_common::text::{Dialect, Encoding};
 
@@ -48,7 +49,7 @@ impl ReadOptions {
 }
 
 /// A character by itself or by name: `;`, `\t`, `tab`, `space`, `comma`, `semicolon`, `pipe`.
-pub fn parse_delimiter(text: &str) -> Result<u8, String> {
+pub fn parse_delimiter(text: &str) -> Result<u8, Misread> {
     match text.to_ascii_lowercase().as_str() {
         "\\t" | "tab" => Ok(b'\t'),
         "space" => Ok(b' '),
@@ -56,20 +57,20 @@ pub fn parse_delimiter(text: &str) -> Result<u8, String> {
         "semicolon" => Ok(b';'),
         "pipe" => Ok(b'|'),
         _ => one_byte(text).ok_or_else(|| {
-            format!("`{text}` is not a delimiter: give one ASCII character, or tab, space, comma, semicolon, pipe")
+            Misread::new(text, "not a delimiter: give one ASCII character, or tab, space, comma, semicolon, pipe")
         }),
     }
 }
 
 /// A character by itself or by name; nothing means that quotes are ordinary characters.
-pub fn parse_quote(text: &str) -> Result<Option<u8>, String> {
+pub fn parse_quote(text: &str) -> Result<Option<u8>, Misread> {
     match text.to_ascii_lowercase().as_str() {
         "" | "none" => Ok(None),
         "double" => Ok(Some(b'"')),
         "single" => Ok(Some(b'\'')),
         _ => one_byte(text)
             .map(Some)
-            .ok_or_else(|| format!("`{text}` is not a quote: give one ASCII character, or '' for none")),
+            .ok_or_else(|| Misread::new(text, "not a quote: give one ASCII character, or '' for none")),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::error::TakeError;
 use crate::error::FlowError;
 
 /// Two keep two disks or two cores busy; more would only make readers wait for one another.
@@ -47,7 +48,7 @@ pub fn in_parallel<T: Send, R: Send>(
     for result in all {
         match result {
             Some(result) => out.push(result?),
-            None => return Err(FlowError::failed("a source was not read")),
+            None => return Err(TakeError::NotRead.into()),
         }
     }
     Ok(out)
@@ -68,7 +69,7 @@ mod tests {
         assert_eq!(doubled, (0..100).map(|n| n * 2).collect::<Vec<_>>());
         let error = in_parallel(vec![1, 2, 3], |at, _: i32| match at {
             0 => Ok(()),
-            _ => Err(FlowError::failed(format!("item {at}"))),
+            _ => Err(TakeError::Changed { name: format!("item {at}") }.into()),
         });
         assert!(error.unwrap_err().to_string().starts_with("item"));
         assert!(in_parallel(Vec::<i32>::new(), |_, _| Ok(())).unwrap().is_empty());

@@ -13,6 +13,7 @@ use tempfile::NamedTempFile;
 use tokio::task::JoinHandle;
 
 use super::columnar::ranges;
+use super::error::{SourceError, UploadError};
 use super::inspect::{Body, Feed, Inspected, Place};
 use super::kind::Packing;
 use super::open::{Pulse, Tee, Unpacked, explain};
@@ -112,7 +113,7 @@ impl Pass<'_> {
         by_path: Option<String>,
     ) -> Result<(), FlowError> {
         let name = passed.source.name.clone();
-        let broken = |e: io::Error| FlowError::wrong(explain(&name, packing, &e));
+        let broken = |e: io::Error| explain(&name, packing, e);
         let raw: Box<dyn Read + Send> = match feed {
             Feed::File(path) => Box::new(File::open(path).map_err(broken)?),
             Feed::Once(stream) => stream,
@@ -121,8 +122,8 @@ impl Pass<'_> {
         io::copy(&mut data.by_ref().take(offset), &mut io::sink()).map_err(broken)?;
         let cutter = Cutter::new(grammar(&name, &passed.source.format)?, self.chunk_size, offset, first_line);
         let failed = |e: CutError| match e {
-            CutError::Read(e) => FlowError::wrong(explain(&name, packing, &e)),
-            other => FlowError::wrong(format!("{name}: {other}")),
+            CutError::Read(e) => explain(&name, packing, e),
+            error => SourceError::Record { name: name.clone(), error },
         };
         match by_path {
             Some(path) => {
@@ -191,7 +192,7 @@ impl Pass<'_> {
         by_path: Option<String>,
     ) -> Result<(), FlowError> {
         let name = passed.source.name.clone();
-        let broken = |e: io::Error| FlowError::wrong(format!("cannot read {name}: {e}"));
+        let broken = |error: io::Error| SourceError::Unreadable { name: name.clone(), error };
         let path = match &place {
             Place::File(path) => path.clone(),
             Place::Spooled { file, .. } => file.path().to_owned(),
@@ -222,7 +223,7 @@ impl Pass<'_> {
     }
 
     fn uploader(&self) -> Result<&Uploader, FlowError> {
-        self.uploader.ok_or_else(|| FlowError::failed("there is nowhere to upload to"))
+        self.uploader.ok_or_else(|| FlowError::from(UploadError::Nowhere))
     }
 }
 

@@ -7,6 +7,7 @@ use shardmill_common::schema::Schema;
 
 use super::check::check;
 use super::chunk_size::chunk_size;
+use super::error::{SourceError, TakeError, UploadError};
 use super::expand::expand;
 use super::inspect::{Body, Feed, Inspected, Place, inspect};
 use super::kind::Packing;
@@ -100,8 +101,7 @@ fn is_taken(source: &Inspected, plan: &Plan) -> Result<bool, FlowError> {
     };
     // Its bytes are not counted as progress: the pass itself does that.
     let quiet = Pulse { stop: plan.pulse.stop.clone(), ..Pulse::default() };
-    let (_, checksum) =
-        checksum_of(path, &quiet).map_err(|e| FlowError::wrong(format!("cannot read {}: {e}", source.name)))?;
+    let (_, checksum) = checksum_of(path, &quiet).map_err(SourceError::unreadable(&source.name))?;
     Ok(plan.taken.contains(&checksum))
 }
 
@@ -111,7 +111,7 @@ pub async fn assemble(passed: Vec<Passed>, plan: &Plan, found: usize) -> Result<
     for one in passed {
         let mut objects = Vec::with_capacity(one.uploads.len());
         for upload in one.uploads {
-            objects.push(upload.await.map_err(|e| FlowError::failed(format!("an upload was stopped: {e}")))??);
+            objects.push(upload.await.map_err(UploadError::Thread)??);
         }
         if plan.taken.contains(&one.source.checksum) {
             continue;
@@ -122,7 +122,7 @@ pub async fn assemble(passed: Vec<Passed>, plan: &Plan, found: usize) -> Result<
                 PiecePlace::File { path, offset } => ChunkPlace::File { path, offset },
                 PiecePlace::Upload(at) => match objects.get(at) {
                     Some(object) => ChunkPlace::Object(object.clone()),
-                    None => return Err(FlowError::failed(format!("{}: a chunk was not uploaded", one.source.name))),
+                    None => return Err(TakeError::NotUploaded { name: one.source.name }.into()),
                 },
             };
             let (bytes, first_line, groups) = (piece.bytes, piece.first_line, piece.groups);

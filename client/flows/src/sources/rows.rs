@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use shardmill_common::kinds::ingest::SourceFormat;
 use shardmill_common::text::{Chunks, CutError, Cutter, MAX_RECORD_BYTES, next_record};
 
+use super::error::{SourceError, TakeError};
 use super::inspect::{Body, Feed, Inspected};
 use super::kind::Packing;
 use super::open::{Pulse, Tee, Unpacked, explain};
@@ -65,7 +66,7 @@ impl RowFinder {
         unread: &HashSet<u64>,
         pulse: &Pulse,
     ) -> Result<Vec<Row>, FlowError> {
-        let broken = |e: io::Error| FlowError::failed(explain(&self.name, self.packing, &e));
+        let broken = |e: io::Error| TakeError::Reread(explain(&self.name, self.packing, e));
         let raw = Tee::new(Box::new(File::open(path).map_err(broken)?), pulse.clone());
         let mut data = Unpacked::new(raw, self.packing).map_err(broken)?;
         io::copy(&mut data.by_ref().take(offset), &mut io::sink()).map_err(broken)?;
@@ -77,7 +78,7 @@ impl RowFinder {
         for chunk in Chunks::new(&mut data, cutter) {
             let chunk = chunk.map_err(|e| match e {
                 CutError::Read(e) => broken(e),
-                other => FlowError::failed(format!("{}: {other}", self.name)),
+                error => TakeError::Reread(SourceError::Record { name: self.name.clone(), error }),
             })?;
             let (mut at, mut line) = (0, chunk.first_line);
             while at < chunk.bytes.len() {
@@ -97,7 +98,7 @@ impl RowFinder {
                 return Ok(found);
             }
         }
-        Err(FlowError::failed(format!("{} changed while it was read", self.name)))
+        Err(TakeError::Changed { name: self.name.clone() }.into())
     }
 
     /// What a reader leaves out without a word.

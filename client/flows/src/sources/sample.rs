@@ -2,9 +2,9 @@
 
 use shardmill_common::kinds::ingest::SourceFormat;
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::text::{Encoding, Grammar, sample_csv, sample_json_lines};
+use shardmill_common::text::{DialectError, Encoding, Grammar, sample_csv, sample_json_lines};
 
-use crate::error::FlowError;
+use super::error::SourceError;
 
 /// Bytes of a source's start that are sampled: about a thousand records.
 pub const START: usize = 256 << 10;
@@ -19,11 +19,9 @@ pub fn sample(
     nulls: &[String],
     data: &[u8],
     last: bool,
-) -> Result<Schema, FlowError> {
+) -> Result<Schema, SourceError> {
     match format {
-        SourceFormat::Csv { dialect, columns } => {
-            sample_csv(data, dialect, columns, nulls, last).map_err(|e| FlowError::wrong(format!("{name}: {e}")))
-        }
+        SourceFormat::Csv { dialect, columns } => sample_csv(data, dialect, columns, nulls, last).map_err(wrong(name)),
         SourceFormat::JsonLines => Ok(sample_json_lines(data, encoding, nulls, last)),
         SourceFormat::Lines { .. } => Ok(Schema::new(vec![Field::new(SourceFormat::LINE, DataType::String)])),
         SourceFormat::Parquet | SourceFormat::Arrow => Ok(Schema::default()),
@@ -31,9 +29,13 @@ pub fn sample(
 }
 
 /// Where records of the source end.
-pub fn grammar(name: &str, format: &SourceFormat) -> Result<Grammar, FlowError> {
+pub fn grammar(name: &str, format: &SourceFormat) -> Result<Grammar, SourceError> {
     match format {
-        SourceFormat::Csv { dialect, .. } => Grammar::of(dialect).map_err(|e| FlowError::wrong(format!("{name}: {e}"))),
+        SourceFormat::Csv { dialect, .. } => Grammar::of(dialect).map_err(wrong(name)),
         _ => Ok(Grammar::lines()),
     }
+}
+
+fn wrong(name: &str) -> impl FnOnce(DialectError) -> SourceError {
+    |error| SourceError::Dialect { name: name.to_owned(), error }
 }

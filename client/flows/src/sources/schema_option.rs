@@ -3,57 +3,87 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use shardmill_common::misread::Misread;
 use shardmill_common::schema::{Field, Schema};
 
-use crate::error::FlowError;
+/// Why `--schema` cannot be taken.
+#[derive(Debug, thiserror::Error)]
+#[error("--schema: {}{fault}", .file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default())]
+pub struct SchemaError {
+    /// Where it was to be read from, if it is in a file.
+    pub file: Option<String>,
+    pub fault: SchemaFault,
+}
+
+/// What is wrong with the columns and types that are named.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaFault {
+    #[error("cannot be read: {0}")]
+    Unreadable(std::io::Error),
+    #[error("a column has no name")]
+    Nameless,
+    #[error("column `{0}` is named twice")]
+    Repeated(String),
+    #[error("column `{column}`: {misread}")]
+    Type { column: String, misread: Misread },
+    #[error("it names no columns; write it as a=int64,b=string or @file.json")]
+    Empty,
+    #[error("`{0}` is not name=type; write it as a=int64,b=string or @file.json")]
+    NotAPair(String),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("write it as {{\"a\": \"int64\"}} or [{{\"name\": \"a\", \"type\": \"int64\"}}]")]
+    JsonShape,
+    #[error(transparent)]
+    Toml(#[from] toml::de::Error),
+    #[error("column `{0}`: write its type in quotes, as in {0} = \"int64\"")]
+    Unquoted(String),
+}
 
 /// Reads the option. The order of the columns is the order in which they are written.
-pub fn parse(text: &str) -> Result<Schema, FlowError> {
-    let wrong = |e: String| FlowError::wrong(format!("--schema: {e}"));
+pub fn parse(text: &str) -> Result<Schema, SchemaError> {
+    let wrong = |fault| SchemaError { file: None, fault };
     let Some(file) = text.strip_prefix('@') else {
         let pairs = if text.trim_start().starts_with(['{', '[']) { from_json(text) } else { from_list(text) };
         return build(pairs.map_err(wrong)?).map_err(wrong);
     };
-    let content =
-        std::fs::read_to_string(file).map_err(|e| FlowError::wrong(format!("--schema: cannot read {file}: {e}")))?;
+    let wrong = |fault| SchemaError { file: Some(file.to_owned()), fault };
+    let content = std::fs::read_to_string(file).map_err(|e| wrong(SchemaFault::Unreadable(e)))?;
     let pairs = if file.ends_with(".toml") { from_toml(&content) } else { from_json(&content) };
-    pairs.and_then(build).map_err(|e| FlowError::wrong(format!("--schema: {file}: {e}")))
+    pairs.and_then(build).map_err(wrong)
 }
 
 type Pairs = Vec<(String, String)>;
 
-fn build(pairs: Pairs) -> Result<Schema, String> {
+fn build(pairs: Pairs) -> Result<Schema, SchemaFault> {
     let mut schema = Schema::default();
     for (name, dtype) in pairs {
         if name.is_empty() {
-            return Err("a column has no name".to_owned());
+            return Err(SchemaFault::Nameless);
         }
         if schema.get(&name).is_some() {
-            return Err(format!("column `{name}` is named twice"));
+            return Err(SchemaFault::Repeated(name));
         }
-        let dtype = dtype.parse().map_err(|e| format!("column `{name}`: {e}"))?;
-        schema.fields.push(Field::new(name, dtype));
+        match dtype.parse() {
+            Ok(dtype) => schema.fields.push(Field::new(name, dtype)),
+            Err(misread) => return Err(SchemaFault::Type { column: name, misread }),
+        }
     }
-    if schema.is_empty() {
-        Err("it names no columns; write it as a=int64,b=string or @file.json".to_owned())
-    } else {
-        Ok(schema)
-    }
+    if schema.is_empty() { Err(SchemaFault::Empty) } else { Ok(schema) }
 }
 
-fn from_list(text: &str) -> Result<Pairs, String> {
+fn from_list(text: &str) -> Result<Pairs, SchemaFault> {
     let pair = |part: &str| {
         // The last `=` parts them: a column's name may have one, a type has none.
-        let (name, dtype) = part
-            .rsplit_once('=')
-            .ok_or_else(|| format!("`{}` is not name=type; write it as a=int64,b=string or @file.json", part.trim()))?;
+        let pair = part.rsplit_once('=');
+        let (name, dtype) = pair.ok_or_else(|| SchemaFault::NotAPair(part.trim().to_owned()))?;
         Ok((name.trim().to_owned(), dtype.trim().to_owned()))
     };
     text.split(',').filter(|p| !p.trim().is_empty()).map(pair).collect()
 }
 
 /// `{"a": "int64"}` in the order of the file, or `[{"name": "a", "type": "int64"}]`, as `dataset show --json` prints it.
-fn from_json(text: &str) -> Result<Pairs, String> {
+fn from_json(text: &str) -> Result<Pairs, SchemaFault> {
     #[derive(serde::Deserialize)]
     #[serde(untagged)]
     enum Either {
@@ -68,25 +98,23 @@ fn from_json(text: &str) -> Result<Pairs, String> {
         dtype: String,
     }
     if text.trim_start().starts_with('{') {
-        return serde_json::from_str::<Ordered>(text).map(|o| o.0).map_err(|e| e.to_string());
+        return Ok(serde_json::from_str::<Ordered>(text)?.0);
     }
     match serde_json::from_str::<Either>(text) {
         Ok(Either::Map(map)) => Ok(map.0),
         Ok(Either::List(list)) => Ok(list.into_iter().map(|c| (c.name, c.dtype)).collect()),
-        Err(e) if e.is_data() => {
-            Err("write it as {\"a\": \"int64\"} or [{\"name\": \"a\", \"type\": \"int64\"}]".to_owned())
-        }
-        Err(e) => Err(e.to_string()),
+        Err(e) if e.is_data() => Err(SchemaFault::JsonShape),
+        Err(e) => Err(e.into()),
     }
 }
 
 /// `a = "int64"`, a line a column.
-fn from_toml(text: &str) -> Result<Pairs, String> {
-    let table = toml::de::DeTable::parse(text).map_err(|e| e.to_string())?;
+fn from_toml(text: &str) -> Result<Pairs, SchemaFault> {
+    let table = toml::de::DeTable::parse(text)?;
     let mut pairs = Vec::new();
     for (name, value) in table.get_ref() {
         let Some(dtype) = value.get_ref().as_str() else {
-            return Err(format!("column `{}`: write its type in quotes, as in {0} = \"int64\"", name.get_ref()));
+            return Err(SchemaFault::Unquoted(name.get_ref().to_string()));
         };
         pairs.push((name.span().start, (name.get_ref().to_string(), dtype.to_owned())));
     }
@@ -157,10 +185,10 @@ mod tests {
             ("=int64", "no name"),
             ("{\"a\":\"int64\",\"a\":\"date\"}", "named twice"),
             ("{\"a\":", "EOF"),
-            ("@/no/such/file.json", "cannot read"),
+            ("@/no/such/file.json", "cannot be read"),
         ] {
             let error = parse(text).unwrap_err();
-            assert!(error.to_string().contains(part) && matches!(error, FlowError::Wrong(_)), "{text}: {error}");
+            assert!(error.to_string().contains(part), "{text}: {error}");
         }
     }
 }

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinHandle;
 
+use super::error::{CopyFault, UploadError};
 use super::open::checksum;
 use crate::error::FlowError;
 use shardmill_client::{Client, ClientError, STORE_PIECE, WorkerDoor};
@@ -53,7 +54,7 @@ struct Inner {
     permits: Arc<Semaphore>,
     turn: AtomicUsize,
     /// Why the first upload failed, if one did.
-    failure: OnceLock<String>,
+    failure: OnceLock<Arc<FlowError>>,
 }
 
 impl Uploader {
@@ -78,17 +79,18 @@ impl Uploader {
     pub fn begin(&self, payload: Payload) -> Result<JoinHandle<Result<ObjectRef, FlowError>>, FlowError> {
         let inner = self.inner.clone();
         let permit = inner.runtime.block_on(inner.permits.clone().acquire_owned());
-        let permit = permit.map_err(|_| {
-            let why = inner.failure.get().map_or("the upload was stopped", String::as_str);
-            FlowError::failed(why)
+        let permit = permit.map_err(|_| match inner.failure.get() {
+            Some(why) => UploadError::Earlier(why.clone()),
+            None => UploadError::Stopped,
         })?;
         Ok(self.inner.runtime.spawn(async move {
-            let result = inner.store(&payload).await;
-            if let Err(e) = &result {
+            let result = inner.store(&payload).await.map_err(|e| {
+                let why = Arc::new(e);
                 // Only the first failure is kept. Whoever cuts the next chunk finds the door closed and gives up.
-                let _ = inner.failure.set(e.to_string());
+                let _ = inner.failure.set(why.clone());
                 inner.permits.close();
-            }
+                UploadError::Earlier(why).into()
+            });
             drop(permit);
             result
         }))
@@ -101,7 +103,7 @@ async fn targets(client: &Client, replicas: Option<u32>) -> Result<UploadTargets
     loop {
         let error = match client.upload_targets(replicas).await {
             Ok(targets) if !targets.peers.is_empty() => return Ok(targets),
-            Ok(_) => FlowError::failed("no worker is alive to upload to: see `shardmill nodes list`"),
+            Ok(_) => UploadError::NoWorker.into(),
             Err(e @ ClientError::Refused(Refusal::Unavailable(_))) => e.into(),
             Err(e) => return Err(e.into()),
         };
@@ -125,7 +127,7 @@ impl Inner {
         let mut tried: Vec<WorkerId> = Vec::new();
         let mut stored: Option<ObjectRef> = None;
         let mut copies = 0;
-        let mut why = "too few workers are alive".to_owned();
+        let mut why = CopyFault::TooFewWorkers;
         while copies < self.copies {
             let next = (0..peers.len())
                 .filter_map(|n| peers.get((turn + n) % peers.len()))
@@ -147,16 +149,13 @@ impl Inner {
                     copies += 1;
                     stored = Some(object);
                 }
-                Ok(_) => why = format!("worker {} received other bytes than were sent", peer.worker),
-                Err(e) => why = e.to_string(),
+                Ok(_) => why = CopyFault::OtherBytes(peer.worker),
+                Err(e) => why = CopyFault::Failed(Box::new(e)),
             }
         }
         match stored {
             Some(object) if copies == self.copies => Ok(object),
-            _ => Err(FlowError::failed(format!(
-                "could make {copies} of {} copies of an uploaded chunk: {why}",
-                self.copies
-            ))),
+            _ => Err(UploadError::Copies { made: copies, wanted: self.copies, why }.into()),
         }
     }
 
@@ -173,9 +172,8 @@ impl Inner {
         match payload {
             Payload::Bytes(bytes) => Ok(door.store(bytes.clone(), Some(id)).await?),
             Payload::File { path, .. } => {
-                let pieces = pieces(path)
-                    .await
-                    .map_err(|e| FlowError::failed(format!("cannot read {}: {e}", path.display())))?;
+                let pieces =
+                    pieces(path).await.map_err(|error| UploadError::Unreadable { path: path.clone(), error })?;
                 Ok(door.store_stream(pieces, Some(id)).await?)
             }
         }

@@ -13,6 +13,6 @@ impl Exported for OnnxGraph {
     }
 
     fn formula(&self, _classes: usize) -> Result<Formula, Reason> {
-        Err("it was imported from an ONNX file, and only --format onnx gives that back".to_owned())
+        Err(Reason::Imported)
     }
 }

@@ -98,7 +98,7 @@ fn classified(graph: &mut Graph, probabilities: &str, classes: &[ClassValue]) ->
             let texts = classes.iter().map(|c| if let ClassValue::String(s) = c { s.as_str() } else { "" });
             (graph.texts("classes", texts), Element::String)
         }
-        None => return Err("it has no classes".to_owned()),
+        None => return Err(Reason::NoClasses),
     };
     let best = graph.core("ArgMax", &[probabilities], vec![int("axis", 1), int("keepdims", 0)]);
     graph.output("label", element, None, "Gather", &[&values, &best]);

@@ -97,7 +97,7 @@ pub fn compute(
         Some(ClassValue::Boolean(_)) => "boolean",
         Some(ClassValue::Int64(_)) => "long",
         Some(ClassValue::String(_)) => "string",
-        None => return Err("it has no classes".to_owned()),
+        None => return Err(Reason::NoClasses),
     };
     cell("classes", json!({"type": "array", "items": kind}), json!(classes));
     let label = json!({"cell": "classes", "path": [{"a.argmax": "p"}]});

@@ -35,7 +35,7 @@ pub fn content(xml: &mut Xml, formula: &Formula, predictors: &[Predictor], targe
     match formula {
         Formula::Linear { coefficients, intercept } => table(xml, None, coefficients, *intercept, predictors),
         Formula::Binary { coefficients, intercept } => {
-            let [first, second] = classes else { return Err("it has not two classes".to_owned()) };
+            let [first, second] = classes else { return Err(Reason::NotTwoClasses) };
             table(xml, Some(second), coefficients, *intercept, predictors)?;
             table(xml, Some(first), &[], 0.0, predictors)
         }

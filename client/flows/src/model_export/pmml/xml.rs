@@ -29,7 +29,7 @@ fn escape(text: &str) -> Result<String, Reason> {
             '\r' => out.push_str("&#13;"),
             '\t' => out.push_str("&#9;"),
             c if c < ' ' || matches!(c, '\u{fffe}' | '\u{ffff}') => {
-                return Err(format!("XML has no way to write the character {}", c.escape_unicode()));
+                return Err(Reason::Character(c));
             }
             c => out.push(c),
         }
@@ -40,7 +40,7 @@ fn escape(text: &str) -> Result<String, Reason> {
 impl Xml {
     pub fn new() -> Result<Self, Reason> {
         let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-        writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None))).map_err(failed)?;
+        writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
         Ok(Self { writer })
     }
 
@@ -55,7 +55,7 @@ impl Xml {
 
     /// An element without content.
     pub fn empty(&mut self, name: &'static str, attributes: &[(&str, &str)]) -> Result<(), Reason> {
-        self.writer.write_event(Event::Empty(Self::start(name, attributes)?)).map_err(failed)
+        Ok(self.writer.write_event(Event::Empty(Self::start(name, attributes)?))?)
     }
 
     /// An element around what `inside` writes.
@@ -65,17 +65,17 @@ impl Xml {
         attributes: &[(&str, &str)],
         inside: impl FnOnce(&mut Self) -> Result<(), Reason>,
     ) -> Result<(), Reason> {
-        self.writer.write_event(Event::Start(Self::start(name, attributes)?)).map_err(failed)?;
+        self.writer.write_event(Event::Start(Self::start(name, attributes)?))?;
         inside(self)?;
-        self.writer.write_event(Event::End(BytesEnd::new(name))).map_err(failed)
+        Ok(self.writer.write_event(Event::End(BytesEnd::new(name)))?)
     }
 
     /// An element around a text.
     pub fn text(&mut self, name: &'static str, attributes: &[(&str, &str)], text: &str) -> Result<(), Reason> {
-        self.writer.write_event(Event::Start(Self::start(name, attributes)?)).map_err(failed)?;
+        self.writer.write_event(Event::Start(Self::start(name, attributes)?))?;
         let escaped = escape(text)?;
-        self.writer.write_event(Event::Text(BytesText::from_escaped(escaped))).map_err(failed)?;
-        self.writer.write_event(Event::End(BytesEnd::new(name))).map_err(failed)
+        self.writer.write_event(Event::Text(BytesText::from_escaped(escaped)))?;
+        Ok(self.writer.write_event(Event::End(BytesEnd::new(name)))?)
     }
 
     pub fn finish(self) -> Vec<u8> {
@@ -83,10 +83,6 @@ impl Xml {
         bytes.push(b'\n');
         bytes
     }
-}
-
-fn failed(e: impl std::fmt::Display) -> Reason {
-    format!("XML could not be written: {e}")
 }
 
 #[cfg(test)]

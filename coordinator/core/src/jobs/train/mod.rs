@@ -39,7 +39,7 @@ impl Planner for TrainSpec {
         if let Some(reference) = self.warm_start.as_mut().or(self.update.as_mut()) {
             let mut model = core.pinned(reference)?;
             if let Some(curvature) = &facts.curvature {
-                model.curvature = curvature.clone().map_err(Refusal::Unavailable)?;
+                model.curvature = curvature.clone()?;
             }
             self.base = Some(Box::new(model));
         }

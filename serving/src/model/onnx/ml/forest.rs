@@ -139,7 +139,7 @@ impl<'a> Nodes<'a> {
         let mut features = 0;
         let mut nodes = Vec::with_capacity(count);
         for place in 0..count {
-            let Some(test) = test(&modes[place]).map_err(|mode| node.fault(mode))? else {
+            let Some(test) = test(&modes[place]).map_err(|e| node.fault(e.to_string()))? else {
                 let (from, to) = of_leaf.get(place).copied().unwrap_or_default();
                 nodes.push(Node::Leaf { from, to });
                 continue;
@@ -191,8 +191,13 @@ fn reached(nodes: &[Node], roots: &[u32]) -> usize {
     seen
 }
 
+/// How nodes test that we do not know of.
+#[derive(Debug, thiserror::Error)]
+#[error("the node mode {} is not supported", .0.escape_debug())]
+struct UnknownMode(String);
+
 /// `None` of a leaf.
-fn test(mode: &[u8]) -> Result<Option<Test>, String> {
+fn test(mode: &[u8]) -> Result<Option<Test>, UnknownMode> {
     Ok(Some(match mode {
         b"LEAF" => return Ok(None),
         b"BRANCH_LEQ" => Test::LessOrEqual,
@@ -201,8 +206,6 @@ fn test(mode: &[u8]) -> Result<Option<Test>, String> {
         b"BRANCH_GT" => Test::Greater,
         b"BRANCH_EQ" => Test::Equal,
         b"BRANCH_NEQ" => Test::NotEqual,
-        other => {
-            return Err(format!("the node mode {} is not supported", String::from_utf8_lossy(other).escape_debug()));
-        }
+        other => return Err(UnknownMode(String::from_utf8_lossy(other).into_owned())),
     }))
 }
