@@ -42,6 +42,14 @@ impl Failure {
         Failure::BadInput { message: why.to_string() }
     }
 
+    /// The same, with what was being done where a user is to know.
+    pub fn within(self, what: &str) -> Self {
+        match self {
+            Failure::BadInput { message } => Failure::BadInput { message: format!("{what}: {message}") },
+            other => other,
+        }
+    }
+
     pub fn internal(message: impl std::fmt::Display) -> Self {
         Failure::Internal { message: message.to_string() }
     }

@@ -234,7 +234,17 @@ BAD_SQL = {
     "SELECT RANDOM() AS r FROM input": "every try",
     "SELECT k, n AS k FROM input": "name `k`",
     "SELECT k, ARRAY_AGG(n) AS all_of FROM input GROUP BY k": "`all_of`",
-    "SELECT k, COUNT(*) AS c FROM input GROUP BY k ORDER BY COUNT(*)": "name of a column",
+    "SELECT * FROM information_schema.tables": "no table",
+    "SELECT * FROM \"information_schema\".\"tables\"": "no table",
+    "SELECT * FROM generate_series(1, 10)": "table function",
+    "SELECT k FROM input WHERE k = (SELECT file FROM parquet_metadata('x') AS p)": "table function",
+    "COPY (SELECT k FROM input) TO '/tmp/x'": "not",
+    "COPY input TO '/tmp/x'": "not",
+    "CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'": "not",
+    "SET datafusion.execution.batch_size = 1": "not a query",
+    "SHOW ALL": "not a query",
+    "SELECT k FROM input WHERE k = uuid()": "every try",
+    "SELECT \"now\"() AS t FROM input": "every try",
     "": "empty",
 }
 

@@ -37,7 +37,7 @@ pub fn check(rules: &[Rule]) -> Result<(), RuleError> {
         Step::compile(rule, index)?;
         match &rule.op {
             Op::Cast(cast) => drop(Parser::compile(rule, cast)?),
-            Op::Filter { sql } | Op::Derive { sql, .. } => drop(sql::compile(rule, sql)?),
+            Op::Filter { sql } | Op::Derive { sql, .. } => sql::check(rule, sql)?,
             _ => {}
         }
     }

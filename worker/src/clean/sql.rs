@@ -1,17 +1,13 @@
 //! SQL expressions of `filter` and `derive`: checked so that they see one row at a time and nothing but the dataset.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use polars::prelude::{Column, DataFrame, Expr, IntoLazy, PlSmallStr, PolarsResult};
-use polars::sql::sql_expr;
+use polars::prelude::{Column, DataFrame};
 use shardmill_common::failure::Failure;
 use shardmill_common::rules::{Rule, RuleError};
 
-use crate::frame::to_stored;
-use crate::sql::check_expression;
+use crate::sql::{self, SqlError};
 
 /// Functions that look at one row at a time. Any other would see one shard where the user means the dataset.
-const FUNCTIONS: [&str; 63] = [
+const FUNCTIONS: [&str; 78] = [
     "abs",
     "ceil",
     "ceiling",
@@ -75,77 +71,35 @@ const FUNCTIONS: [&str; 63] = [
     "strftime",
     "date",
     "timestamp",
+    "date_trunc",
+    "date_diff",
+    "datediff",
+    "strptime",
+    "split_part",
+    "initcap",
+    "regexp_extract",
+    "regexp_replace",
+    "ascii",
+    "chr",
+    "translate",
+    "to_char",
+    "nanvl",
+    "signum",
+    "isnan",
 ];
 
-/// The expression, or what is wrong with it.
-pub fn compile(rule: &Rule, sql: &str) -> Result<Expr, RuleError> {
-    check_expression(sql, &FUNCTIONS).map_err(|e| rule.error(e))?;
-    let parsed = guarded(|| sql_expr(sql));
-    let expr = parsed.map_err(|e| rule.error(format!("`{sql}` is not a SQL expression: {e}")))?;
-    // What was parsed leaves no way to write these; the engine's own view of the expression is the last word.
-    let row_wise = expr.into_iter().all(is_row_wise);
-    if row_wise {
-        Ok(expr)
-    } else {
-        Err(rule
-            .error(format!("`{sql}` must look at one row at a time: no aggregates, windows, subqueries or wildcards")))
-    }
-}
-
-/// Calls the engine, which panics on some expressions; the first line of what went wrong otherwise.
-fn guarded<T>(run: impl FnOnce() -> PolarsResult<T>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(result) => result.map_err(|e| e.to_string().lines().next().unwrap_or_default().to_owned()),
-        Err(_) => Err("the engine does not support it".to_owned()),
-    }
-}
-
-fn is_row_wise(expr: &Expr) -> bool {
-    // `a IN (1, 2)` gathers its constants into a list.
-    if let Expr::Agg(_) = expr {
-        return expr
-            .into_iter()
-            .all(|part| matches!(part, Expr::Agg(_) | Expr::Literal(_) | Expr::Cast { .. } | Expr::Alias(..)));
-    }
-    matches!(
-        expr,
-        Expr::Alias(..)
-            | Expr::Column(_)
-            | Expr::Literal(_)
-            | Expr::BinaryExpr { .. }
-            | Expr::Cast { .. }
-            | Expr::Ternary { .. }
-            | Expr::Function { .. }
-    )
+/// Whether an expression keeps to one row, or what is wrong with it.
+pub fn check(rule: &Rule, text: &str) -> Result<(), RuleError> {
+    sql::check_expression(text, &FUNCTIONS).map_err(|e| rule.error(e.to_string()))
 }
 
 /// The value of the expression for every row of the frame, as a stored type.
-pub fn evaluate(rule: &Rule, sql: &str, frame: &DataFrame, name: &str) -> Result<Column, Failure> {
-    let expr = compile(rule, sql).map_err(Failure::bad_input)?;
-    for part in &expr {
-        if let Expr::Column(column) = part
-            && frame.get_column_index(column).is_none()
-        {
-            let columns = frame.get_column_names().iter().map(|n| n.as_str()).collect::<Vec<_>>().join(", ");
-            return Err(Failure::bad_input(
-                rule.error(format!("there is no column `{column}`; the columns are {columns}")),
-            ));
-        }
-    }
-    let name = PlSmallStr::from_str(name);
-    let failed = |e| Failure::bad_input(rule.error(format!("`{sql}` cannot be computed: {e}")));
-    let made = guarded(|| frame.clone().lazy().select([expr.alias(name.clone())]).collect()).map_err(failed)?;
-    let column = made.column(&name).map_err(Failure::internal)?.clone();
-    // A constant has one value, for all rows.
-    let column =
-        if column.len() == 1 && frame.height() != 1 { column.new_from_index(0, frame.height()) } else { column };
-    if column.len() != frame.height() {
-        return Err(Failure::bad_input(rule.error(format!("`{sql}` must look at one row at a time"))));
-    }
-    to_stored(&column).ok_or_else(|| {
-        let what = format!("`{sql}` gives {}, which is not stored; cast it to one of BIGINT, DOUBLE, BOOLEAN, DATE, TIMESTAMP or VARCHAR", column.dtype());
-        Failure::bad_input(rule.error(what))
-    })
+pub fn evaluate(rule: &Rule, text: &str, frame: &DataFrame, name: &str) -> Result<Column, Failure> {
+    let wrong = |e: SqlError| match e {
+        SqlError::Refused(_) => Failure::bad_input(rule.error(e.to_string())),
+        _ => Failure::bad_input(rule.error(format!("`{text}` cannot be computed: {e}"))),
+    };
+    Ok(sql::evaluate(text, &FUNCTIONS, frame)?.map_err(wrong)?.with_name(name.into()))
 }
 
 #[cfg(test)]
@@ -207,6 +161,11 @@ mod tests {
             [
                 "{}(b)",
                 "{}(b, a)",
+                "{}(a, 2)",
+                "{}(a)",
+                "{}(t, 'x', 1)",
+                "{}('2024-01-01', '%Y-%m-%d')",
+                "{}('day', CAST('2024-01-01' AS DATE), CAST('2024-02-01' AS DATE))",
                 "{}(t)",
                 "{}(t, 'x')",
                 "{}(t, 1)",
@@ -265,16 +224,19 @@ mod tests {
     fn mistakes_name_rule_and_columns() {
         assert_eq!(
             run("amount > 0").unwrap_err(),
-            "rules.toml:2: filter: there is no column `amount`; the columns are a, b, t"
+            "rules.toml:2: filter: there is no column `amount`; the columns are a, b, t (line 1, column 1)\n  amount > 0\n  ^"
         );
         assert!(run("a >").unwrap_err().starts_with("rules.toml:2: filter: this is not a SQL expression"));
         assert!(run("t = 'x").unwrap_err().contains("unterminated string literal (line 1, column 5)"));
         assert!(run("a + t = 1").unwrap_err().contains("cannot be computed"), "{:?}", run("a + t = 1"));
-        let error = run("CAST(a AS DECIMAL(10, 2))").unwrap_err();
-        assert!(error.contains("is not a SQL expression") && error.contains("Decimal"), "{error}");
-        let error = run("CAST('2024-01-01' AS DATE) - CAST('2024-01-02' AS DATE)").unwrap_err();
-        assert!(error.contains("which is not stored"), "{error}");
+        let error = run("CAST(a AS DECIMAL(30, 2))").unwrap_err();
+        assert!(error.contains("CAST it to DOUBLE"), "{error}");
+        let error = run("TIMESTAMP '2024-01-01 00:00:00' - TIMESTAMP '2023-01-02 00:00:00'").unwrap_err();
+        assert!(error.contains("which is not stored; take a number out of it"), "{error}");
         assert!(run("CAST(a AS TIME)").unwrap_err().starts_with("rules.toml:2: filter: "));
+        let error = run("a * 9223372036854775807").unwrap_err();
+        assert!(error.contains("2 * 9223372036854775807 goes beyond 64 bits"), "{error}");
+        assert!(run("CAST(t AS BIGINT)").unwrap_err().contains("`x` is no whole number"));
         assert_eq!(
             run(&"1 + ".repeat(3000)).unwrap_err(),
             "rules.toml:2: filter: the expression is longer than 10000 bytes"

@@ -5,9 +5,8 @@ use shardmill_common::kinds::mapreduce::step::Step;
 use shardmill_common::kinds::mapreduce::{Checked, MapInput, MapReduceSpec, MapReduceUnfit, common_keys, side_schema};
 use shardmill_common::schema::Schema;
 
-use super::check::check;
-use super::rowwise::one_row_at_a_time;
 use crate::program::{Role, produced_schema};
+use shardmill_sql::{SqlError, check, one_row_at_a_time};
 
 /// The table that a map and a combiner see.
 pub const INPUT: &str = "input";
@@ -21,7 +20,7 @@ pub enum JobError {
     InputMissing,
     /// A statement that cannot run; `why` shows the place.
     #[error("{step}: {why}")]
-    Step { step: String, why: String },
+    Step { step: String, why: SqlError },
     #[error(
         "the combiner: it puts out {made}, and the map {map}: a combiner must put out the columns it takes, since it runs over its \
          own rows too"
@@ -40,7 +39,7 @@ pub enum JobError {
 
 const COMBINER: &str = "the combiner";
 
-fn in_step(step: &str) -> impl Fn(String) -> JobError {
+fn in_step(step: &str) -> impl Fn(SqlError) -> JobError {
     move |why| JobError::Step { step: step.to_owned(), why }
 }
 

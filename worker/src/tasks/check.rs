@@ -21,18 +21,11 @@ pub fn run(context: &Context, task: &CheckTask) -> Result<TaskOutput, Failure> {
     let checked = sql::check_job(spec, &task.schemas).map_err(Failure::bad_input)?;
     for (what, step) in spec.steps() {
         if let Step::Program(program) = step {
-            program::check(program, &spec.work).map_err(|e| named(&what, e))?;
+            program::check(program, &spec.work).map_err(|e| e.within(&what))?;
         }
     }
     try_laws(context, task, &checked)?;
     TaskOutput::reporting::<CheckTask>(&checked)
-}
-
-fn named(what: &str, failure: Failure) -> Failure {
-    match failure {
-        Failure::BadInput { message } => Failure::BadInput { message: format!("{what}: {message}") },
-        other => other,
-    }
 }
 
 /// Where a sample cannot be mapped, its maps will tell why.
@@ -50,19 +43,19 @@ fn try_laws(context: &Context, task: &CheckTask, checked: &Checked) -> Result<()
         let (Some(schema), Some(Some(made))) = (task.schemas.get(n), checked.maps.get(n)) else { return Ok(()) };
         let rows = match task.samples.get(n).and_then(Option::as_ref) {
             Some(shard) => context.open(shard, schema)?.slice(0, SAMPLE),
-            None => sql::empty(schema).map_err(Failure::internal)?,
+            None => sql::empty(schema)?,
         };
         context.check()?;
         let Some(mapped) = mapped(context, task, input, &rows) else { return Ok(()) };
         if let Some(combine) = &spec.combine {
-            combiner_holds(combine, made, &mapped)?
+            combiner_holds(context, combine, made, &mapped)?
                 .map_err(|e| Failure::bad_input(format!("the combiner cannot be used: {e}")))?;
         }
         sides.push((input.name.as_str(), conform(mapped, &side_schema(made, &checked.keys), None)?));
     }
     if let Some(statement) = statement {
         let sides: Vec<(&str, &DataFrame)> = sides.iter().map(|(name, rows)| (*name, rows)).collect();
-        reduce_holds(statement, &sides, &checked.keys)?.map_err(Failure::bad_input)?;
+        reduce_holds(context, statement, &sides, &checked.keys)?.map_err(Failure::bad_input)?;
     }
     Ok(())
 }
@@ -70,7 +63,7 @@ fn try_laws(context: &Context, task: &CheckTask, checked: &Checked) -> Result<()
 fn mapped(context: &Context, task: &CheckTask, input: &MapInput, rows: &DataFrame) -> Option<DataFrame> {
     match &input.map {
         None => Some(rows.clone()),
-        Some(Step::Sql(statement)) => sql::run(statement, &[(sql::INPUT, rows)]).ok(),
+        Some(Step::Sql(statement)) => sql::run(context, statement, &[(sql::INPUT, rows)]).ok(),
         Some(Step::Program(program)) => by_program(context, task, input, program, rows),
     }
 }

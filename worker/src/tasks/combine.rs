@@ -21,8 +21,8 @@ pub fn run(context: &Context, task: &CombineTask) -> Result<TaskOutput, Failure>
         None => writer.partition(&mut [])?,
         Some(frame) => {
             context.advance(frame.height() as u64, 0);
-            let combined = sql::run(&task.statement, &[(sql::INPUT, &frame)])
-                .map_err(|e| Failure::bad_input(format!("the combiner fails: {e}")))?;
+            let combined = sql::run(context, &task.statement, &[(sql::INPUT, &frame)])
+                .map_err(|e| e.within("the combiner fails"))?;
             writer.partition(&mut [conform(combined, &task.schema, None)?])?;
         }
     }

@@ -6,6 +6,7 @@ use shardmill_common::kinds::dedup::{HashColumn, HashPlan};
 use shardmill_common::kinds::sort::{SortKey, SortOrder};
 use shardmill_common::schema::{DataType, Schema};
 
+use super::Context;
 use super::raw::row_as_json;
 use crate::frame::our_type;
 use crate::hash::{hash_frame, partition_of};
@@ -16,14 +17,38 @@ use crate::sql::{INPUT, run};
 /// Numbers with a fraction are the same up to this share of them: sums in another order differ in their last bits.
 const CLOSE: f64 = 1e-9;
 
+/// A law that does not hold, with a row of each side that tells.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    #[error("combining again what was combined changes it: {wanted} becomes {got}; {COMBINER}")]
+    Again { wanted: String, got: String },
+    #[error("combining in two parts gives something else than all at once: {got} instead of {wanted}; {COMBINER}")]
+    InParts { wanted: String, got: String },
+    #[error(
+        "the reduce looks beyond one key: with half of the keys it gives {alone}, with all of them {together}. A reduce sees some keys \
+         at a time, so group and join by the key columns ({}), and use PARTITION BY them in windows; for one group of all rows give \
+         --key ''",
+        .keys.join(", ")
+    )]
+    BeyondKey { alone: String, together: String, keys: Vec<String> },
+}
+
+const COMBINER: &str = "a combiner must be able to run any number of times: a COUNT(*) must become the SUM of a column in which the \
+                        map puts a 1 for every row, a mean a sum and a count";
+
 /// Whether a combiner may run over any rows, and over its own results: whatever it is given in whatever pieces, combining
 /// the pieces' results must be as combining all at once. `rows` are of the map. The error shows a row that tells.
-pub fn combiner_holds(statement: &str, schema: &Schema, rows: &DataFrame) -> Result<Result<(), String>, Failure> {
+pub fn combiner_holds(
+    context: &Context,
+    statement: &str,
+    schema: &Schema,
+    rows: &DataFrame,
+) -> Result<Result<(), Broken>, Failure> {
     let rows = conform(rows.clone(), schema, None)?;
     let combine = |parts: [&DataFrame; 2]| -> Result<Option<DataFrame>, Failure> {
         let Some(frame) = concat(parts.into_iter().cloned())? else { return Ok(None) };
         // A statement that cannot digest a row says so where it meets it.
-        run(statement, &[(INPUT, &frame)]).ok().map(|made| conform(made, schema, None)).transpose()
+        run(context, statement, &[(INPUT, &frame)]).ok().map(|made| conform(made, schema, None)).transpose()
     };
     let half = rows.height() / 2;
     let nothing = rows.slice(0, 0);
@@ -37,14 +62,11 @@ pub fn combiner_holds(statement: &str, schema: &Schema, rows: &DataFrame) -> Res
         let (Some(parts), Some(twice)) = (combine([&first, &second])?, combine([&whole, &nothing])?) else {
             return Ok(Ok(()));
         };
-        let advice = "a combiner must be able to run any number of times: a COUNT(*) must become the SUM of a column in which the map puts a 1 for every row, a mean a sum and a count";
         if let Some((wanted, got)) = difference(&whole, &twice)? {
-            return Ok(Err(format!("combining again what was combined changes it: {wanted} becomes {got}; {advice}")));
+            return Ok(Err(Broken::Again { wanted, got }));
         }
         if let Some((wanted, got)) = difference(&whole, &parts)? {
-            return Ok(Err(format!(
-                "combining in two parts gives something else than all at once: {got} instead of {wanted}; {advice}"
-            )));
+            return Ok(Err(Broken::InParts { wanted, got }));
         }
     }
     Ok(Ok(()))
@@ -53,30 +75,27 @@ pub fn combiner_holds(statement: &str, schema: &Schema, rows: &DataFrame) -> Res
 /// Whether a reduce looks at every key by itself: what it gives for some keys must not depend on the rows of others, since
 /// those may be in another partition.
 pub fn reduce_holds(
+    context: &Context,
     statement: &str,
     sides: &[(&str, &DataFrame)],
     keys: &[HashColumn],
-) -> Result<Result<(), String>, Failure> {
+) -> Result<Result<(), Broken>, Failure> {
     let part = |wanted: usize| -> Result<Option<DataFrame>, Failure> {
         let parts = sides.iter().map(|(_, rows)| half(rows, keys, wanted)).collect::<Result<Vec<_>, _>>()?;
         if parts.iter().all(|p| p.height() == 0) {
             return Ok(None);
         }
         let tables: Vec<(&str, &DataFrame)> = sides.iter().map(|(name, _)| *name).zip(&parts).collect();
-        Ok(run(statement, &tables).ok())
+        Ok(run(context, statement, &tables).ok())
     };
-    let (Some(whole), Some(first), Some(second)) = (run(statement, sides).ok(), part(0)?, part(1)?) else {
+    let (Some(whole), Some(first), Some(second)) = (run(context, statement, sides).ok(), part(0)?, part(1)?) else {
         return Ok(Ok(()));
     };
     let Some(parts) = concat([first, second])? else { return Ok(Ok(())) };
     Ok(match difference(&parts, &whole)? {
         None => Ok(()),
         Some((alone, together)) => {
-            let names: Vec<&str> = keys.iter().map(|k| k.name.as_str()).collect();
-            Err(format!(
-                "the reduce looks beyond one key: with half of the keys it gives {alone}, with all of them {together}. A reduce sees some keys at a time, so group and join by the key columns ({}), and use PARTITION BY them in windows; for one group of all rows give --key ''",
-                names.join(", ")
-            ))
+            Err(Broken::BeyondKey { alone, together, keys: keys.iter().map(|k| k.name.clone()).collect() })
         }
     })
 }

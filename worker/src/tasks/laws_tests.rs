@@ -1,6 +1,7 @@
 //! Combiners that keep the law, and such as break it.
 
 use super::*;
+use crate::spill::testing::Bench;
 use polars::df;
 use shardmill_common::schema::Field;
 
@@ -20,7 +21,9 @@ fn rows() -> DataFrame {
 
 #[test]
 fn sums_and_extremes_combine_and_counts_and_means_do_not() {
-    let combine = |sql: &str| combiner_holds(sql, &schema(), &rows()).unwrap();
+    let bench = Bench::new();
+    let context = bench.context(0, 0);
+    let combine = |sql: &str| combiner_holds(&context, sql, &schema(), &rows()).unwrap();
     for good in [
         "SELECT word, SUM(n) AS n, SUM(x) AS x FROM input GROUP BY word",
         "SELECT word, SUM(n) AS n, MAX(x) AS x FROM input GROUP BY word",
@@ -35,20 +38,23 @@ fn sums_and_extremes_combine_and_counts_and_means_do_not() {
         "SELECT word, SUM(n) + 1 AS n, SUM(x) AS x FROM input GROUP BY word",
         "SELECT word, SUM(n) AS n, SUM(x * x) AS x FROM input GROUP BY word",
     ] {
-        let told = combine(bad).unwrap_err();
+        let told = combine(bad).unwrap_err().to_string();
         assert!(told.contains("\"word\":") && told.contains("SUM"), "{bad}: {told}");
     }
     let unique = df!("word" => ["a", "b"], "n" => [1i64, 1], "x" => [0.5, 1.5]).unwrap();
     let counts = "SELECT word, COUNT(*) AS n, SUM(x) AS x FROM input GROUP BY word";
-    assert!(combiner_holds(counts, &schema(), &unique).unwrap().is_err(), "even where no key repeats");
-    assert_eq!(combiner_holds(counts, &schema(), &rows().slice(0, 0)).unwrap(), Ok(()));
+    assert!(combiner_holds(&context, counts, &schema(), &unique).unwrap().is_err(), "even where no key repeats");
+    assert_eq!(combiner_holds(&context, counts, &schema(), &rows().slice(0, 0)).unwrap(), Ok(()));
 }
 
 #[test]
 fn a_reduce_must_look_at_each_key_by_itself() {
     let rows = rows();
     let keys = [HashColumn { name: "word".into(), dtype: Some(DataType::String) }];
-    let reduce = |sql: &str| reduce_holds(sql, &[("input", &rows), ("other", &rows.slice(0, 100))], &keys).unwrap();
+    let bench = Bench::new();
+    let context = bench.context(0, 0);
+    let reduce =
+        |sql: &str| reduce_holds(&context, sql, &[("input", &rows), ("other", &rows.slice(0, 100))], &keys).unwrap();
     for good in [
         "SELECT word, COUNT(*) AS n, AVG(x) AS x FROM input GROUP BY word",
         "SELECT input.word, input.n FROM input JOIN other ON input.word = other.word",
@@ -64,7 +70,7 @@ fn a_reduce_must_look_at_each_key_by_itself() {
         "SELECT n, COUNT(*) AS c FROM input GROUP BY n",
         "SELECT word, x, ROW_NUMBER() OVER (ORDER BY x, word) AS r FROM input",
     ] {
-        let told = reduce(bad).unwrap_err();
+        let told = reduce(bad).unwrap_err().to_string();
         assert!(told.contains("beyond one key") && told.contains("(word)"), "{bad}: {told}");
     }
 }

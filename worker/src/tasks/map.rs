@@ -67,10 +67,7 @@ fn by_statement<'a>(
     statement: &str,
     frame: &DataFrame,
 ) -> Result<(Made<'a>, Vec<Offender>), Failure> {
-    let map = |frame: &DataFrame| {
-        context.check()?;
-        sql::run(statement, &[(sql::INPUT, frame)]).map_err(Failure::bad_input)
-    };
+    let map = |frame: &DataFrame| sql::run(context, statement, &[(sql::INPUT, frame)]);
     let why = match map(frame) {
         Ok(mapped) => return Ok((Made::of(context, task, &mapped)?, Vec::new())),
         Err(why) => why,

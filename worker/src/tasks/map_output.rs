@@ -96,14 +96,13 @@ impl Shuffled<'_> {
     }
 
     fn send_combined(&mut self, frame: &DataFrame) -> Result<(), Failure> {
-        self.context.check()?;
         let Some(statement) = self.combine else { return self.send(frame.clone()) };
         let frame = match self.produces {
             Some(schema) => conform(frame.clone(), schema, None)?,
             None => frame.clone(),
         };
-        let combined = sql::run(statement, &[(sql::INPUT, &frame)])
-            .map_err(|e| Failure::bad_input(format!("the combiner fails: {e}")))?;
+        let combined =
+            sql::run(self.context, statement, &[(sql::INPUT, &frame)]).map_err(|e| e.within("the combiner fails"))?;
         self.send(combined)
     }
 

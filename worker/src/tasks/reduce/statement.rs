@@ -130,14 +130,13 @@ impl Reducer<'_> {
     }
 
     fn run(&self, frames: &[DataFrame]) -> Result<DataFrame, Failure> {
-        self.context.check()?;
         let tables: Vec<(&str, &DataFrame)> = self.task.sides.iter().map(|s| s.name.as_str()).zip(frames).collect();
-        sql::run(self.statement, &tables).map_err(Failure::bad_input)
+        sql::run(self.context, self.statement, &tables)
     }
 }
 
 fn empty(side: &ReduceSide) -> Result<DataFrame, Failure> {
-    sql::empty(&side.schema).map_err(Failure::internal)
+    sql::empty(&side.schema)
 }
 
 /// Which key every row belongs to; keys are numbered as they appear.

@@ -63,6 +63,11 @@ fn quoted(message: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// The first line of a text that says something.
+pub fn first_line(text: &str) -> String {
+    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,31 +3,30 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use shardmill_common::schema::Schema;
 use sqlparser::ast::{
-    Expr, GroupByExpr, ObjectName, OrderByKind, Query, Select, SetExpr, Spanned, Statement as Parsed, TableFactor,
-    Visit, Visitor,
+    Expr, ObjectName, Query, Select, SetExpr, Spanned, Statement as Parsed, TableFactor, Visit, Visitor,
 };
 use sqlparser::tokenizer::Span;
 
-use super::functions::is_volatile;
-use super::place::mark_span;
+use crate::error::SqlError;
+use crate::functions::is_volatile;
+use crate::place::mark_span;
 
 /// Expressions that are nested deeper, as a sum of very many terms is, and statements of more queries are refused likewise.
 pub const DEEPEST: usize = 1_000;
 const MOST_QUERIES: usize = 500;
 
 /// Refuses whatever reaches beyond the tables, at any nesting.
-pub fn look_through(query: &Query, statement: &str, tables: &[(&str, &Schema)]) -> Result<(), String> {
+pub fn look_through(query: &Query, statement: &str, tables: &[&str]) -> Result<(), SqlError> {
     let mut names = Names { statement, tables, made: HashSet::new() };
     stopped(query.visit(&mut names))?;
     let mut reach = Reach { statement, tables, made: names.made, depth: 0, queries: 0 };
     stopped(query.visit(&mut reach))
 }
 
-fn stopped(flow: ControlFlow<String>) -> Result<(), String> {
+fn stopped(flow: ControlFlow<String>) -> Result<(), SqlError> {
     match flow {
-        ControlFlow::Break(why) => Err(why),
+        ControlFlow::Break(why) => Err(SqlError::Refused(why)),
         ControlFlow::Continue(()) => Ok(()),
     }
 }
@@ -35,7 +34,7 @@ fn stopped(flow: ControlFlow<String>) -> Result<(), String> {
 /// Gathers the names that the statement gives to its own parts.
 struct Names<'a> {
     statement: &'a str,
-    tables: &'a [(&'a str, &'a Schema)],
+    tables: &'a [&'a str],
     made: HashSet<String>,
 }
 
@@ -46,7 +45,7 @@ impl Visitor for Names<'_> {
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
             let name = &cte.alias.name;
             // The engine would quietly take the table.
-            if self.tables.iter().any(|(table, _)| *table == name.value) {
+            if self.tables.iter().any(|table| *table == name.value) {
                 let what = format!("`{}` is the name of a table already; give this query another name", name.value);
                 return ControlFlow::Break(mark_span(&what, self.statement, name.span));
             }
@@ -62,7 +61,7 @@ impl Visitor for Names<'_> {
 /// Looks at every part for what it could reach.
 struct Reach<'a> {
     statement: &'a str,
-    tables: &'a [(&'a str, &'a Schema)],
+    tables: &'a [&'a str],
     made: HashSet<String>,
     depth: usize,
     queries: usize,
@@ -97,11 +96,11 @@ impl Reach<'_> {
     }
 
     fn is_known(&self, name: &str) -> bool {
-        self.made.contains(name) || self.tables.iter().any(|(table, _)| *table == name)
+        self.made.contains(name) || self.tables.contains(&name)
     }
 
     fn unknown(&self, name: &str) -> String {
-        let tables: Vec<String> = self.tables.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let tables: Vec<String> = self.tables.iter().map(|name| format!("`{name}`")).collect();
         format!("there is no table `{name}`; the statement sees {}", tables.join(", "))
     }
 }
@@ -122,10 +121,6 @@ impl Visitor for Reach<'_> {
         }
         if !query.pipe_operators.is_empty() {
             return self.no("pipes (`|>`) are not supported", query.span());
-        }
-        if let Some(span) = aggregate_in_order(query) {
-            return self
-                .no("ORDER BY takes the name of a column here: give this an AS in SELECT, and order by that", span);
         }
         self.body(&query.body)
     }
@@ -193,25 +188,6 @@ impl Visitor for Reach<'_> {
         self.depth -= 1;
         ControlFlow::Continue(())
     }
-}
-
-/// The engine orders groups by what they put out only.
-fn aggregate_in_order(query: &Query) -> Option<Span> {
-    const AGGREGATES: [&str; 8] = ["count", "sum", "avg", "min", "max", "median", "stddev", "variance"];
-    let SetExpr::Select(select) = &*query.body else { return None };
-    let is_grouped = match &select.group_by {
-        GroupByExpr::All(_) => true,
-        GroupByExpr::Expressions(by, _) => !by.is_empty(),
-    };
-    let OrderByKind::Expressions(by) = query.order_by.as_ref().filter(|_| is_grouped).map(|o| &o.kind)? else {
-        return None;
-    };
-    by.iter().find_map(|by| match &by.expr {
-        Expr::Function(function) if AGGREGATES.contains(&function.name.to_string().to_lowercase().as_str()) => {
-            Some(function.name.span())
-        }
-        _ => None,
-    })
 }
 
 /// What a statement begins with, for messages.

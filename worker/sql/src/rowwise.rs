@@ -11,10 +11,11 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Span, Token};
 
-use super::check::{parse, parser_options, told};
-use super::guard::on_large_stack;
-use super::place::mark_span;
-use super::reach::DEEPEST;
+use crate::check::{parse, parser_options, told};
+use crate::error::SqlError;
+use crate::guard::on_large_stack;
+use crate::place::mark_span;
+use crate::reach::DEEPEST;
 
 /// Longer expressions are refused: parser and engine walk them recursively.
 const LONGEST_EXPRESSION: usize = 10_000;
@@ -74,14 +75,14 @@ const ACROSS_ROWS: [&str; 50] = [
 ];
 
 /// Refuses a statement of which the answer for a row depends on other rows.
-pub fn one_row_at_a_time(statement: &str) -> Result<(), String> {
+pub fn one_row_at_a_time(statement: &str) -> Result<(), SqlError> {
     on_large_stack(|| {
         let ControlFlow::Break((what, span)) = parse(statement)?.visit(&mut AcrossRows) else { return Ok(()) };
         let told = format!(
             "{what} does not go row by row, and a map without a reduce is given one shard at a time: there would be an answer a shard. \
              Let a --reduce do it (with --key, or --key \"\" for all rows together), or say --per-shard if that is meant"
         );
-        Err(mark_span(&told, statement, span))
+        Err(SqlError::Refused(mark_span(&told, statement, span)))
     })
 }
 
@@ -184,23 +185,26 @@ impl Visitor for AcrossRows {
 }
 
 /// Checks an expression of a rule: it sees one row, and calls none but these functions. The error says where it does not.
-pub fn check_expression(text: &str, functions: &[&str]) -> Result<(), String> {
+pub fn check_expression(text: &str, functions: &[&str]) -> Result<(), SqlError> {
+    on_large_stack(|| expression(text, functions).map(|_| ()))
+}
+
+/// The expression that a text is, if it keeps to one row.
+pub(crate) fn expression(text: &str, functions: &[&str]) -> Result<Expr, SqlError> {
     if text.len() > LONGEST_EXPRESSION {
-        return Err(format!("the expression is longer than {LONGEST_EXPRESSION} bytes"));
+        return Err(SqlError::Refused(format!("the expression is longer than {LONGEST_EXPRESSION} bytes")));
     }
-    on_large_stack(|| {
-        let parsed =
-            Parser::new(&GenericDialect {}).with_options(parser_options()).try_with_sql(text).and_then(|mut parser| {
-                let expr = parser.parse_expr()?;
-                parser.expect_token(&Token::EOF)?;
-                Ok(expr)
-            });
-        let expr = parsed.map_err(|e| told(&e, "this is not a SQL expression", text))?;
-        match expr.visit(&mut OneRow { text, functions, depth: 0 }) {
-            ControlFlow::Break(why) => Err(why),
-            ControlFlow::Continue(()) => Ok(()),
-        }
-    })
+    let parsed =
+        Parser::new(&GenericDialect {}).with_options(parser_options()).try_with_sql(text).and_then(|mut parser| {
+            let expr = parser.parse_expr()?;
+            parser.expect_token(&Token::EOF)?;
+            Ok(expr)
+        });
+    let expr = parsed.map_err(|e| SqlError::Refused(told(&e, "this is not a SQL expression", text)))?;
+    match expr.visit(&mut OneRow { text, functions, depth: 0 }) {
+        ControlFlow::Break(why) => Err(SqlError::Refused(why)),
+        ControlFlow::Continue(()) => Ok(expr),
+    }
 }
 
 /// Looks at every part of an expression for what it could reach.
@@ -312,7 +316,7 @@ mod tests {
             ("SELECT column_0 FROM (VALUES (1)) AS t", "VALUES"),
             ("WITH q AS (VALUES (1)) SELECT * FROM q", "VALUES"),
         ] {
-            let error = one_row_at_a_time(statement).expect_err(statement);
+            let error = one_row_at_a_time(statement).expect_err(statement).to_string();
             assert!(
                 error.starts_with(&format!("{what} does not go row by row, and a map without a reduce")),
                 "{statement}: {error}"

@@ -1,0 +1,252 @@
+//! The engine as statements see it: its settings, its functions and ours, and the way from a parsed query to a plan.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use arrow::datatypes::{DataType as ArrowType, SchemaRef, TimeUnit};
+use datafusion::catalog::TableProvider;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DataFusionError, Result, TableReference, plan_err};
+use datafusion::datasource::{MemTable, provider_as_source};
+use datafusion::execution::SessionStateDefaults;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion::logical_expr::{
+    AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, Volatility, WindowUDF,
+};
+use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::planner::{NullOrdering, ParserOptions, SqlToRel};
+use sqlparser::ast::{DataType as SqlType, Query, Statement as Parsed, TimezoneInfo};
+
+use crate::dialect::Arithmetic;
+use crate::filters::CarefulPushDown;
+use crate::functions;
+use crate::order::{InOrder, LeftFirst, StableSorts};
+
+/// What is the same for all statements.
+pub struct Engine {
+    pub state: SessionState,
+    scalars: HashMap<String, Arc<ScalarUDF>>,
+    aggregates: HashMap<String, Arc<AggregateUDF>>,
+    windows: HashMap<String, Arc<WindowUDF>>,
+    planners: Vec<Arc<dyn ExprPlanner>>,
+}
+
+/// Functions of others by further names: what DuckDB, PostgreSQL or the former engine call them.
+const SCALAR_NAMES: [(&str, &str); 13] = [
+    ("sign", "signum"),
+    ("strftime", "to_char"),
+    ("array_get", "array_element"),
+    ("array_unique", "array_distinct"),
+    ("array_contains", "array_has"),
+    ("list_contains", "array_has"),
+    ("len", "character_length"),
+    ("list_value", "make_array"),
+    ("ucase", "upper"),
+    ("lcase", "lower"),
+    ("prefix", "starts_with"),
+    ("suffix", "ends_with"),
+    ("ceiling", "ceil"),
+];
+const AGGREGATE_NAMES: [(&str, &str); 8] = [
+    ("variance", "var"),
+    ("var_samp", "var"),
+    ("first", "first_value"),
+    ("last", "last_value"),
+    ("list", "array_agg"),
+    ("group_concat", "string_agg"),
+    ("listagg", "string_agg"),
+    ("every", "bool_and"),
+];
+
+impl Engine {
+    /// The one engine of this process.
+    pub fn get() -> &'static Engine {
+        static ENGINE: OnceLock<Engine> = OnceLock::new();
+        ENGINE.get_or_init(Engine::new)
+    }
+
+    fn new() -> Self {
+        let mut scalars = HashMap::new();
+        let engines = SessionStateDefaults::default_scalar_functions();
+        // What tells the time or throws dice is refused with a word of its own before; here it is not even there.
+        let repeatable = engines.into_iter().filter(|f| f.signature().volatility == Volatility::Immutable);
+        for function in repeatable.map(functions::bounded).chain(functions::scalars()) {
+            for name in function.aliases().iter().chain([&function.name().to_owned()]) {
+                scalars.insert(name.clone(), function.clone());
+            }
+        }
+        let mut aggregates = HashMap::new();
+        let ours = functions::aggregates();
+        for function in SessionStateDefaults::default_aggregate_functions().into_iter().chain(ours) {
+            for name in function.aliases().iter().chain([&function.name().to_owned()]) {
+                aggregates.insert(name.clone(), function.clone());
+            }
+        }
+        let mut windows = HashMap::new();
+        for function in SessionStateDefaults::default_window_functions() {
+            for name in function.aliases().iter().chain([&function.name().to_owned()]) {
+                windows.insert(name.clone(), function.clone());
+            }
+        }
+        for (name, other) in SCALAR_NAMES {
+            if let Some(function) = scalars.get(other).cloned() {
+                scalars.entry(name.to_owned()).or_insert(function);
+            }
+        }
+        for (name, other) in AGGREGATE_NAMES {
+            if let Some(function) = aggregates.get(other).cloned() {
+                aggregates.entry(name.to_owned()).or_insert(function);
+            }
+        }
+        let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Arithmetic)];
+        planners.extend(SessionStateDefaults::default_expr_planners());
+        // One partition: rows have one order, and a task is given one slot.
+        let mut config = SessionConfig::new().with_target_partitions(1).with_collect_statistics(false);
+        config.options_mut().sql_parser.enable_ident_normalization = false;
+        // Filters that are made while a join runs depend on how far it got.
+        config.options_mut().optimizer.enable_dynamic_filter_pushdown = false;
+        // Whether a column may hold nulls is told in two ways by the engine, which then disagrees with itself.
+        config.options_mut().execution.skip_physical_aggregate_schema_check = true;
+        // Joins are told which side to hold by `LeftFirst`, and not by sizes, which depend on how rows lie in memory.
+        // Filters that are pushed into joins once more, after the logical plan's rules did it, drop what outer joins add to rows.
+        let mut rules = PhysicalOptimizer::new().rules;
+        rules.retain(|rule| !matches!(rule.name(), "join_selection" | "FilterPushdown" | "FilterPushdown(Post)"));
+        rules.insert(0, Arc::new(LeftFirst));
+        rules.push(Arc::new(InOrder));
+        rules.push(Arc::new(StableSorts));
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_default_features()
+            .with_optimizer_rules(logical_rules())
+            .with_physical_optimizer_rules(rules)
+            .build();
+        Self { state, scalars, aggregates, windows, planners }
+    }
+
+    /// The plan of a query over these tables, as it was written: neither checked for types nor optimised.
+    pub fn plan(&self, query: Query, tables: &[(&str, Table)]) -> Result<LogicalPlan> {
+        let provider = Provider { engine: self, tables };
+        let options = ParserOptions {
+            parse_float_as_decimal: false,
+            enable_ident_normalization: false,
+            support_varchar_with_length: true,
+            enable_options_value_normalization: false,
+            collect_spans: false,
+            map_string_types_to_utf8view: true,
+            default_null_ordering: NullOrdering::NullsMax,
+        };
+        SqlToRel::new_with_options(&provider, options).sql_statement_to_plan(Parsed::Query(Box::new(query)))
+    }
+}
+
+/// The engine's rules, with ours in the place of one that does too much.
+fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let careful = |rule: Arc<dyn OptimizerRule + Send + Sync>| match rule.name() {
+        "push_down_filter" => Arc::new(CarefulPushDown::new(rule)),
+        _ => rule,
+    };
+    Optimizer::new().rules.into_iter().map(careful).collect()
+}
+
+/// A table that a statement sees.
+#[derive(Clone)]
+pub struct Table(Arc<dyn TableProvider>);
+
+impl Table {
+    /// Of these batches, in their order.
+    pub fn of(schema: SchemaRef, batches: Vec<arrow::array::RecordBatch>) -> Result<Self> {
+        Ok(Self(Arc::new(MemTable::try_new(schema, vec![batches])?)))
+    }
+
+    pub fn schema(&self) -> SchemaRef {
+        self.0.schema()
+    }
+}
+
+/// What planning may ask for: the tables of the statement, functions, and nothing else.
+struct Provider<'a> {
+    engine: &'a Engine,
+    tables: &'a [(&'a str, Table)],
+}
+
+fn names<T>(functions: &HashMap<String, T>) -> Vec<String> {
+    functions.keys().cloned().collect()
+}
+
+impl ContextProvider for Provider<'_> {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        let found = self.tables.iter().find(|(table, _)| name.schema().is_none() && *table == name.table());
+        match found {
+            Some((_, table)) => Ok(provider_as_source(table.0.clone())),
+            None => plan_err!("table '{name}' not found"),
+        }
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        &self.engine.planners
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::new(Types))
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.engine.scalars.get(&name.to_lowercase()).cloned()
+    }
+
+    fn get_higher_order_meta(&self, _: &str) -> Option<Arc<HigherOrderUDF>> {
+        None
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.engine.aggregates.get(&name.to_lowercase()).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.engine.windows.get(&name.to_lowercase()).cloned()
+    }
+
+    fn get_variable_type(&self, _: &[String]) -> Option<ArrowType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.engine.state.config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        names(&self.engine.scalars)
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        names(&self.engine.aggregates)
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        names(&self.engine.windows)
+    }
+}
+
+/// Types where the engine's choice loses something: its timestamps count nanoseconds, and end in 2262.
+#[derive(Debug)]
+struct Types;
+
+impl TypePlanner for Types {
+    fn plan_type(&self, sql_type: &SqlType) -> Result<Option<ArrowType>, DataFusionError> {
+        let micros = |zone: Option<&str>| Some(ArrowType::Timestamp(TimeUnit::Microsecond, zone.map(Into::into)));
+        Ok(match sql_type {
+            SqlType::Timestamp(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone)
+            | SqlType::TimestampNtz(_)
+            | SqlType::Datetime(_) => micros(None),
+            SqlType::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => micros(Some("UTC")),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,26 @@
+//! What can be wrong with a statement.
+
+use shardmill_common::units::show_bytes;
+
+/// Why a statement is refused, or what stopped it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SqlError {
+    /// It may not run, whatever the rows: said with the place in it.
+    #[error("{0}")]
+    Refused(String),
+    /// It met rows that it cannot digest, in the engine's words.
+    #[error("{0}")]
+    Rows(String),
+    /// What it holds at once does not fit.
+    #[error(
+        "the statement needs more memory than the {} that a task has: {why}. Give the workers more --memory or fewer --slots, or group \
+         and join fewer rows at once",
+        show_bytes(*.limit)
+    )]
+    Memory { limit: u64, why: String },
+    #[error("the statement was stopped")]
+    Stopped,
+    /// The engine broke on it, or there was no thread for it.
+    #[error("{0}")]
+    Engine(String),
+}

@@ -1,0 +1,106 @@
+//! Running a statement that was checked.
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use datafusion::common::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use futures::TryStreamExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::check::{Plan, planned};
+use crate::engine::{Engine, Table};
+use crate::error::SqlError;
+use crate::guard::on_large_stack;
+use crate::place::first_line;
+use crate::stored::to_stored;
+
+/// Rows of a table that the engine is given at once: enough for its kernels, few enough for its buffers.
+const BATCH: usize = 8192;
+
+/// How often a statement that runs is asked whether it should.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What a statement may use.
+#[derive(Clone, Copy)]
+pub struct Limits<'a> {
+    /// Bytes that its sorts, groups and joins may hold together.
+    pub memory: u64,
+    /// Whether it is to end.
+    pub stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// The result of a statement that [`crate::check`] accepted, in stored types; the rows of a table come as one batch.
+pub fn run(statement: &str, tables: &[(&str, RecordBatch)], limits: Limits<'_>) -> Result<RecordBatch, SqlError> {
+    on_large_stack(|| {
+        let tables = tables
+            .iter()
+            .map(|(name, rows)| {
+                let pieces = (0..rows.num_rows()).step_by(BATCH);
+                let pieces = pieces.map(|at| rows.slice(at, BATCH.min(rows.num_rows() - at))).collect();
+                Ok((*name, Table::of(rows.schema(), pieces)?))
+            })
+            .collect::<Result<Vec<_>, DataFusionError>>()
+            .map_err(|e| told(&e, limits))?;
+        execute_on_this_thread(planned(statement, &tables)?, limits)
+    })
+}
+
+/// One thread does all of it: a task has one slot.
+pub(crate) fn execute_on_this_thread(plan: Plan, limits: Limits<'_>) -> Result<RecordBatch, SqlError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|e| SqlError::Engine(format!("no runtime for the statement: {e}")))?;
+    runtime.block_on(async {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        let work = execute(plan, limits);
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                made = &mut work => return made.map_err(|e| told(&e, limits)),
+                _ = look.tick() => if (limits.stop)() {
+                    return Err(SqlError::Stopped);
+                }
+            }
+        }
+    })
+}
+
+async fn execute(plan: Plan, limits: Limits<'_>) -> Result<RecordBatch, DataFusionError> {
+    let engine = Engine::get();
+    let physical = engine.state.query_planner().create_physical_plan(&plan.logical, &engine.state).await?;
+    let memory = Arc::new(GreedyMemoryPool::new(usize::try_from(limits.memory).unwrap_or(usize::MAX)));
+    let no_disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+    let environment =
+        RuntimeEnvBuilder::new().with_memory_pool(memory).with_disk_manager_builder(no_disk).build_arc()?;
+    let context = Arc::new(TaskContext::from(&engine.state).with_runtime(environment));
+    let mut batches = Vec::new();
+    // One after the other: their order is that of the rows.
+    for partition in 0..physical.properties().output_partitioning().partition_count() {
+        let mut rows = physical.execute(partition, context.clone())?;
+        while let Some(batch) = rows.try_next().await? {
+            if batch.num_rows() > 0 {
+                batches.push(to_stored(&batch, &plan.stored)?);
+            }
+        }
+    }
+    Ok(concat_batches(&plan.stored, &batches)?)
+}
+
+fn told(error: &DataFusionError, limits: Limits<'_>) -> SqlError {
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(why) => SqlError::Memory { limit: limits.memory, why: first_line(why) },
+        DataFusionError::ArrowError(error, _) => SqlError::Rows(first_line(&error.to_string())),
+        DataFusionError::Execution(why) => SqlError::Rows(first_line(why)),
+        other => SqlError::Rows(first_line(&other.to_string())),
+    }
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

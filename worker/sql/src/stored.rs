@@ -1,0 +1,94 @@
+//! The types that tables are stored in, in the engine's terms: what a statement sees, and what may come out of it.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{
+    DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, SchemaRef, TimeUnit, TimestampNanosecondType,
+};
+use arrow::error::ArrowError;
+use shardmill_common::schema::{DataType, Schema};
+
+/// Decimals of more digits are not all told apart by a float.
+const EXACT_DIGITS: u8 = 15;
+
+/// The engine's type for one of ours.
+pub fn arrow_type(dtype: DataType) -> ArrowType {
+    match dtype {
+        DataType::Null => ArrowType::Null,
+        DataType::Boolean => ArrowType::Boolean,
+        DataType::Int64 => ArrowType::Int64,
+        DataType::Float64 => ArrowType::Float64,
+        DataType::Date => ArrowType::Date32,
+        DataType::Datetime => ArrowType::Timestamp(TimeUnit::Microsecond, None),
+        DataType::DatetimeUtc => ArrowType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        DataType::String => ArrowType::Utf8View,
+    }
+}
+
+/// A table's columns as the engine sees them. Any may hold nulls.
+pub fn arrow_schema(schema: &Schema) -> SchemaRef {
+    let field = |f: &shardmill_common::schema::Field| ArrowField::new(&f.name, arrow_type(f.dtype), true);
+    Arc::new(ArrowSchema::new(schema.fields.iter().map(field).collect::<Vec<_>>()))
+}
+
+/// Our type for what a statement puts out; `None` if it is not stored.
+pub fn stored_type(dtype: &ArrowType) -> Option<DataType> {
+    Some(match dtype {
+        ArrowType::Null | ArrowType::Utf8 | ArrowType::LargeUtf8 | ArrowType::Utf8View => DataType::String,
+        ArrowType::Boolean => DataType::Boolean,
+        dtype if dtype.is_integer() => DataType::Int64,
+        ArrowType::Float16 | ArrowType::Float32 | ArrowType::Float64 => DataType::Float64,
+        ArrowType::Decimal128(_, 0) => DataType::Int64,
+        ArrowType::Decimal128(digits, _) if *digits <= EXACT_DIGITS => DataType::Float64,
+        ArrowType::Date32 | ArrowType::Date64 => DataType::Date,
+        ArrowType::Timestamp(_, None) => DataType::Datetime,
+        ArrowType::Timestamp(_, Some(_)) => DataType::DatetimeUtc,
+        ArrowType::Dictionary(_, values) => stored_type(values)?,
+        _ => return None,
+    })
+}
+
+/// What to do about a column of a type that is not stored.
+pub fn advice(dtype: &ArrowType) -> &'static str {
+    match dtype {
+        ArrowType::List(_)
+        | ArrowType::LargeList(_)
+        | ArrowType::FixedSizeList(..)
+        | ArrowType::ListView(_)
+        | ArrowType::LargeListView(_) => "unfold it with UNNEST, or join it with ARRAY_TO_STRING(…, ',')",
+        ArrowType::Decimal128(..) | ArrowType::Decimal256(..) => "CAST it to DOUBLE, BIGINT or VARCHAR",
+        ArrowType::Interval(_) | ArrowType::Duration(_) => {
+            "take a number out of it with EXTRACT or DATE_PART, or count with DATE_DIFF"
+        }
+        _ => "CAST it to BIGINT, DOUBLE, BOOLEAN, DATE, TIMESTAMP or VARCHAR",
+    }
+}
+
+/// The rows of a batch with its columns in these types; the error names a column with a value that does not fit.
+pub fn to_stored(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns = columns.map(|(column, field)| column_as(column, field)).collect::<Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+}
+
+fn column_as(column: &ArrayRef, field: &ArrowField) -> Result<ArrayRef, ArrowError> {
+    let wanted = field.data_type();
+    if column.data_type() == wanted {
+        return Ok(column.clone());
+    }
+    let unfit = |what: &str| ArrowError::CastError(format!("the column `{}` holds {what}", field.name()));
+    if let ArrowType::Timestamp(TimeUnit::Nanosecond, _) = column.data_type() {
+        let whole = column.as_primitive::<TimestampNanosecondType>().iter().flatten().all(|ns| ns % 1000 == 0);
+        if !whole {
+            return Err(unfit(
+                "times finer than a microsecond, which is what is stored: use DATE_TRUNC('microsecond', …)",
+            ));
+        }
+    }
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(column, wanted, &strict)
+        .map_err(|e| unfit(&format!("a value that does not become {wanted}: {e}; CAST it to a type that does")))
+}
