@@ -145,6 +145,10 @@ fn meant(expr: &mut Expr) -> Option<Expr> {
         Expr::InSubquery { expr: value, subquery, negated: true } if !names_a_column(value) => {
             constant_not_in(std::mem::replace(value, nothing()), subquery)
         }
+        Expr::Function(function) if counts(function) => {
+            let to = Value::SingleQuotedString("Int64".to_owned()).with_empty_span();
+            Some(call("arrow_cast", vec![std::mem::replace(expr, nothing()), Expr::Value(to)]))
+        }
         Expr::Function(function) => meant_by_call(function),
         _ => None,
     }
@@ -228,6 +232,24 @@ fn is_integer(dtype: &SqlType) -> bool {
             | SqlType::Integer(_)
             | SqlType::BigInt(_)
     )
+}
+
+/// Functions that count without a sign, which no table stores, and which makes decimals where they meet other whole numbers.
+fn counts(function: &Function) -> bool {
+    const COUNTS: [&str; 11] = [
+        "row_number",
+        "rank",
+        "dense_rank",
+        "ntile",
+        "array_length",
+        "list_length",
+        "cardinality",
+        "array_position",
+        "array_ndims",
+        "approx_distinct",
+        "regr_count",
+    ];
+    COUNTS.contains(&function.name.to_string().to_lowercase().as_str())
 }
 
 /// Calls that have a form of their own in the engine.

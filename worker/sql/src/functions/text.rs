@@ -212,7 +212,7 @@ fn substrings(call: &Call) -> Result<ArrayRef> {
 fn substring_of(text: &str, start: i64, length: i64) -> &str {
     // Zero and negative places are only found by counting; so is the end of a negative length.
     let count = if start < 0 || length < 0 { text.chars().count() as i64 } else { 0 };
-    let from = if start < 0 { count.saturating_add(start).max(0) } else { start - 1 };
+    let from = if start < 0 { count.saturating_add(start) } else { start - 1 };
     let (from, to) = if length < 0 { (from.saturating_add(length), from) } else { (from, from.saturating_add(length)) };
     let (from, to) = (from.max(0) as usize, to.max(0) as usize);
     let mut places = text.char_indices().map(|(at, _)| at).chain([text.len()]);
