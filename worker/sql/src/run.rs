@@ -5,7 +5,7 @@ use arrow::compute::concat_batches;
 use datafusion::common::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryConsumer, MemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use futures::TryStreamExt;
 use std::sync::Arc;
@@ -74,8 +74,10 @@ pub(crate) fn execute_on_this_thread(plan: Plan, limits: Limits<'_>) -> Result<R
 async fn execute(plan: Plan, limits: Limits<'_>) -> Result<RecordBatch, DataFusionError> {
     let engine = Engine::get();
     let physical = engine.state.query_planner().create_physical_plan(&plan.logical, &engine.state).await?;
-    let memory = Arc::new(GreedyMemoryPool::new(usize::try_from(limits.memory).unwrap_or(usize::MAX)));
+    let memory: Arc<dyn MemoryPool> =
+        Arc::new(GreedyMemoryPool::new(usize::try_from(limits.memory).unwrap_or(usize::MAX)));
     let no_disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+    let result = MemoryConsumer::new("the result").register(&memory);
     let environment =
         RuntimeEnvBuilder::new().with_memory_pool(memory).with_disk_manager_builder(no_disk).build_arc()?;
     let context = Arc::new(TaskContext::from(&engine.state).with_runtime(environment));
@@ -85,11 +87,21 @@ async fn execute(plan: Plan, limits: Limits<'_>) -> Result<RecordBatch, DataFusi
         let mut rows = physical.execute(partition, context.clone())?;
         while let Some(batch) = rows.try_next().await? {
             if batch.num_rows() > 0 {
+                result.try_grow(least_bytes(&batch))?;
+                // Lets the caller look whether it should go on.
+                tokio::task::yield_now().await;
                 batches.push(to_stored(&batch, &plan.stored)?);
             }
         }
     }
     Ok(concat_batches(&plan.stored, &batches)?)
+}
+
+/// Bytes that rows take at least. What texts share is not counted: a batch would count the texts of all others, too.
+fn least_bytes(batch: &RecordBatch) -> usize {
+    const VIEW: usize = 16;
+    let width: usize = batch.columns().iter().map(|c| c.data_type().primitive_width().unwrap_or(VIEW)).sum();
+    width * batch.num_rows()
 }
 
 fn told(error: &DataFusionError, limits: Limits<'_>) -> SqlError {

@@ -221,6 +221,23 @@ fn keys_of_outer_joins_are_those_of_either_side() {
 }
 
 #[test]
+fn what_does_not_fit_is_told() {
+    let rows = df!("n" => (0..20_000).collect::<Vec<i64>>());
+    let limits = Limits { memory: 4 << 20, stop: &|| false };
+    for statement in [
+        "SELECT a.n FROM input AS a, input AS b",
+        "SELECT a.n % 19000 AS k, MEDIAN(a.n) AS m FROM input AS a, input AS b GROUP BY 1",
+    ] {
+        let error = run(statement, &[("input", rows.clone())], limits).unwrap_err();
+        assert!(matches!(error, SqlError::Memory { limit: 4194304, .. }), "{statement}: {error}");
+        assert!(error.to_string().contains("4.0 MiB") && error.to_string().contains("--memory"), "{error}");
+    }
+    let ends = Limits { memory: 1 << 40, stop: &|| true };
+    let endless = run("SELECT a.n FROM input AS a, input AS b", &[("input", rows)], ends);
+    assert_eq!(endless, Err(SqlError::Stopped));
+}
+
+#[test]
 fn sums_do_not_wrap() {
     let frame = df!("k" => ["a", "a", "b"], "n" => [i64::MAX, 5, 1], "m" => [i64::MAX - 100, -5, 1]);
     for statement in [
