@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
-use arrow::datatypes::{Field as ArrowField, Schema as ArrowSchema, SchemaRef};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::logical_expr::LogicalPlan;
 use shardmill_common::schema::{Field, Schema};
@@ -20,9 +20,9 @@ use crate::error::SqlError;
 use crate::evaluate::ROWS;
 use crate::functions::text::check_call;
 use crate::guard::on_large_stack;
-use crate::place::{first_line, mark, mark_span, offender, parser_place};
+use crate::place::{first_line, mark, mark_name, mark_span, offender, parser_place};
 use crate::reach::{first_word, look_through};
-use crate::stored::{advice, arrow_schema, arrow_type, stored_type};
+use crate::stored::{advice, arrow_schema, stored_type};
 
 /// Longer statements are refused: parser and engine walk them recursively.
 const LONGEST: usize = 32_768;
@@ -41,7 +41,8 @@ pub struct Statement {
 /// The statement as far as it is known before it runs, or what is wrong with it and where.
 pub fn check(statement: &str, tables: &[(&str, &Schema)]) -> Result<Statement, SqlError> {
     on_large_stack(|| {
-        let empty = tables.iter().map(|(name, schema)| Ok((*name, Table::of(arrow_schema(schema), vec![])?)));
+        let empty =
+            tables.iter().map(|(name, schema)| Ok((*name, Table::of(&RecordBatch::new_empty(arrow_schema(schema)))?)));
         let empty = empty.collect::<Result<Vec<_>, DataFusionError>>();
         let plan = planned(statement, &empty.map_err(|e| SqlError::Engine(e.to_string()))?)?;
         let order = order_of(&plan.query, &plan.schema);
@@ -173,12 +174,7 @@ fn lower_first(text: &str) -> String {
 
 /// What a plan puts out, in stored types.
 fn put_out(plan: &LogicalPlan, statement: &str) -> Result<(Schema, SchemaRef), SqlError> {
-    let refused = |what: String, name: &str| {
-        Err(SqlError::Refused(match offender(&format!("`{name}`"), statement) {
-            Some((_, at)) => mark(&what, statement, at),
-            None => what,
-        }))
-    };
+    let refused = |what: &str, name: &str| Err(SqlError::Refused(mark_name(what, name, statement)));
     let mut seen = HashSet::new();
     let mut fields = Vec::with_capacity(plan.schema().fields().len());
     for field in plan.schema().fields() {
@@ -187,19 +183,20 @@ fn put_out(plan: &LogicalPlan, statement: &str) -> Result<(Schema, SchemaRef), S
             return Err(SqlError::Refused("a column has no name; name it with AS".to_owned()));
         }
         if !seen.insert(name) {
-            return refused(twice(name), name);
+            return refused(&twice(name), name);
         }
         let Some(stored) = stored_type(field.data_type()) else {
             let (dtype, advice) = (field.data_type(), advice(field.data_type()));
-            return refused(format!("the column `{name}` is of type {dtype}, which is not stored; {advice}"), name);
+            return refused(&format!("the column `{name}` is of type {dtype}, which is not stored; {advice}"), name);
         };
         fields.push(Field::new(name, stored));
     }
     if fields.is_empty() {
         return Err(SqlError::Refused("the statement puts out no column".to_owned()));
     }
-    let stored = fields.iter().map(|f| ArrowField::new(&f.name, arrow_type(f.dtype), true)).collect::<Vec<_>>();
-    Ok((Schema::new(fields), Arc::new(ArrowSchema::new(stored))))
+    let schema = Schema::new(fields);
+    let stored = arrow_schema(&schema);
+    Ok((schema, stored))
 }
 
 fn twice(name: &str) -> String {
@@ -208,12 +205,8 @@ fn twice(name: &str) -> String {
 
 /// The engine's error in a user's words, with the place.
 fn explain(error: &DataFusionError, statement: &str, tables: &[(&str, Table)]) -> String {
-    let marked = |what: String, name: &str| match offender(&format!("`{name}`"), statement) {
-        Some((_, at)) => mark(&what, statement, at),
-        None => what,
-    };
-    let root = error.find_root();
-    match root {
+    let marked = |what: String, name: &str| mark_name(&what, name, statement);
+    match error.find_root() {
         DataFusionError::SchemaError(fault, _) => match fault.as_ref() {
             SchemaError::FieldNotFound { field, .. } => {
                 let name = &field.name;
@@ -237,7 +230,6 @@ fn explain(error: &DataFusionError, statement: &str, tables: &[(&str, Table)]) -
 
 /// What planning says in words only.
 fn planning(text: &str, statement: &str, tables: &[(&str, Table)]) -> String {
-    let found = offender(text, statement);
     if let Some(name) = text.strip_prefix("Invalid function '").and_then(|rest| rest.split('\'').next()) {
         // Some names are calls without parentheses.
         let column = tables
@@ -245,23 +237,16 @@ fn planning(text: &str, statement: &str, tables: &[(&str, Table)]) -> String {
             .flat_map(|(_, table)| table.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>())
             .find(|column| column.eq_ignore_ascii_case(name));
         let advice = column.map_or_else(String::new, |c| format!("; the column is written \"{c}\", in double quotes"));
-        let what = format!("there is no function `{}`{advice}", name.to_uppercase());
-        return match offender(&format!("`{name}`"), statement) {
-            Some((_, at)) => mark(&what, statement, at),
-            None => what,
-        };
+        return mark_name(&format!("there is no function `{}`{advice}", name.to_uppercase()), name, statement);
     }
     if text.contains("unique expression names")
         && let Some(name) = text.split(" at position").next().and_then(|t| t.rsplit([' ', '.']).next())
     {
         let name = name.trim_matches('"');
-        return match offender(&format!("`{name}`"), statement) {
-            Some((_, at)) => mark(&twice(name), statement, at),
-            None => twice(name),
-        };
+        return mark_name(&twice(name), name, statement);
     }
     let what = in_sql(&first_line(text));
-    match found {
+    match offender(text, statement) {
         Some((_, at)) => mark(&what, statement, at),
         None => what,
     }

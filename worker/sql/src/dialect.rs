@@ -11,6 +11,7 @@ use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{Expr as Planned, ExprSchemable, Operator};
+use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, DataType as SqlType, DuplicateTreatment, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Join, JoinConstraint,
@@ -264,7 +265,7 @@ fn meant_by_call(function: &mut Function) -> Option<Expr> {
     if matches!(name.as_str(), "string_agg" | "group_concat" | "listagg") && function.over.is_none() {
         return ordered_string(function);
     }
-    let FunctionArguments::List(list) = &mut function.args else { return None };
+    let FunctionArguments::List(list) = &function.args else { return None };
     let mut args = list.args.iter().map(|arg| match arg {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
         _ => None,
@@ -276,20 +277,18 @@ fn meant_by_call(function: &mut Function) -> Option<Expr> {
     };
     match (name.as_str(), arguments) {
         ("if", (Some(condition), Some(result), Some(other), true)) => Some(Expr::Case {
-            case_token: sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
-            end_token: sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
+            case_token: AttachedToken::empty(),
+            end_token: AttachedToken::empty(),
             operand: None,
             conditions: vec![CaseWhen { condition, result }],
             else_result: Some(Box::new(other)),
         }),
-        ("mod", (Some(left), Some(right), None, true)) => Some(Expr::Nested(Box::new(Expr::BinaryOp {
-            left: Box::new(Expr::Nested(Box::new(left))),
-            op: BinaryOperator::Modulo,
-            right: Box::new(Expr::Nested(Box::new(right))),
-        }))),
+        ("mod", (Some(left), Some(right), None, true)) => {
+            Some(Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Modulo, right: Box::new(right) })
+        }
         ("date", (Some(text), None, None, true)) => cast_to(text, SqlType::Date),
         ("timestamp", (Some(text), None, None, true)) => cast_to(text, SqlType::Timestamp(None, TimezoneInfo::None)),
-        ("quantile_disc" | "percentile_disc", (Some(value), Some(share), None, true)) if function.over.is_none() => {
+        (name, (Some(value), Some(share), None, true)) if is_quantile(name) && function.over.is_none() => {
             Some(discrete_quantile(value, share))
         }
         _ => None,
@@ -300,13 +299,14 @@ fn meant_by_call(function: &mut Function) -> Option<Expr> {
 fn order_distinct(list: &mut FunctionArgumentList) {
     let ordered = list.clauses.iter().any(|clause| matches!(clause, FunctionArgumentClause::OrderBy(_)));
     if let (false, Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(value)))) = (ordered, list.args.first()) {
-        let by = OrderByExpr {
-            expr: value.clone(),
-            options: OrderByOptions { asc: None, nulls_first: None },
-            with_fill: None,
-        };
-        list.clauses.push(FunctionArgumentClause::OrderBy(vec![by]));
+        list.clauses.push(ordered_by(value.clone()));
     }
+}
+
+/// The clause that puts what is gathered in the order of this, nulls last.
+fn ordered_by(expr: Expr) -> FunctionArgumentClause {
+    let options = OrderByOptions { asc: None, nulls_first: Some(false) };
+    FunctionArgumentClause::OrderBy(vec![OrderByExpr { expr, options, with_fill: None }])
 }
 
 /// Texts that are joined in an order of their own. The engine joins in one order in a SELECT only; lists may have several.
@@ -335,25 +335,20 @@ fn ordered_string(function: &mut Function) -> Option<Expr> {
     Some(call("array_to_string", vec![Expr::Function(function.clone()), separator]))
 }
 
+/// Whether a function is the quantile that is one of the values.
+pub fn is_quantile(name: &str) -> bool {
+    matches!(name.to_lowercase().as_str(), "quantile_disc" | "percentile_disc")
+}
+
 /// The smallest value that at least this share of all values does not exceed.
 fn discrete_quantile(value: Expr, share: Expr) -> Expr {
-    let FunctionArguments::List(mut args) = (match call("array_agg", vec![value.clone()]) {
-        Expr::Function(function) => function.args,
-        _ => FunctionArguments::None,
-    }) else {
-        return value;
-    };
+    let mut all = call("array_agg", vec![value.clone()]);
     // A number there would be the place of a column.
-    let by_place = matches!(value, Expr::Value(_));
-    args.clauses.extend((!by_place).then(|| {
-        FunctionArgumentClause::OrderBy(vec![OrderByExpr {
-            expr: value.clone(),
-            options: OrderByOptions { asc: None, nulls_first: Some(false) },
-            with_fill: None,
-        }])
-    }));
-    let Expr::Function(mut all) = call("array_agg", Vec::new()) else { return value };
-    all.args = FunctionArguments::List(args);
+    if let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = &mut all
+        && !matches!(value, Expr::Value(_))
+    {
+        list.clauses.push(ordered_by(value.clone()));
+    }
     let scaled = Expr::BinaryOp {
         left: Box::new(Expr::Nested(Box::new(share))),
         op: BinaryOperator::Multiply,
@@ -361,7 +356,7 @@ fn discrete_quantile(value: Expr, share: Expr) -> Expr {
     };
     let one = Expr::Value(Value::Number("1".into(), false).with_empty_span());
     let place = call("greatest", vec![call("cast_to_integer", vec![call("ceil", vec![scaled])]), one]);
-    call("array_element", vec![Expr::Function(all), place])
+    call("array_element", vec![all, place])
 }
 
 /// Operators of whole numbers: `/` gives a number with a fraction, and what leaves 64 bits is an error.

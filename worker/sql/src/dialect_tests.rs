@@ -64,6 +64,8 @@ fn expressions_have_the_values_that_people_expect() {
         ("REPLACE(t, 'l', '')", "heo"),
         ("ARRAY_TO_STRING(RANGE(3), ',')", "0,1,2"),
         ("ARRAY_TO_STRING(GENERATE_SERIES(1, 7, 3), ',')", "1,4,7"),
+        ("CAST(LN(0) AS VARCHAR)", "-inf"),
+        ("CAST(LN(-1) AS VARCHAR)", "NaN"),
         ("SIGN(-2.5)", "-1.0"),
         ("LOG(100)", "2.0"),
         ("GREATEST(1, NULL)", "1"),
@@ -113,6 +115,7 @@ fn what_is_too_large_is_an_error_that_shows_it() {
     for (expression, said) in [
         ("max + 1", "9223372036854775807 + 1 goes beyond 64 bits"),
         ("max * 2", "9223372036854775807 * 2 goes beyond"),
+        ("SQRT(-1)", "cannot take square root of a negative number"),
         ("-2 - max", "-2 - 9223372036854775807 goes beyond"),
         ("CAST(1e20 AS BIGINT)", "is no whole number of 64 bits"),
         ("CAST('abc' AS INT)", "`abc` is no whole number"),

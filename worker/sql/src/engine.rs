@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType as ArrowType, SchemaRef, TimeUnit};
 use datafusion::catalog::TableProvider;
 use datafusion::common::config::ConfigOptions;
@@ -35,7 +36,11 @@ pub struct Engine {
 }
 
 /// Functions of others by further names: what DuckDB, PostgreSQL or the former engine call them.
-const SCALAR_NAMES: [(&str, &str); 13] = [
+const SCALAR_NAMES: [(&str, &str); 17] = [
+    ("substring", "substr"),
+    ("datediff", "date_diff"),
+    ("string_split", "string_to_array"),
+    ("string_to_list", "string_to_array"),
     ("sign", "signum"),
     ("strftime", "to_char"),
     ("array_get", "array_element"),
@@ -69,38 +74,15 @@ impl Engine {
     }
 
     fn new() -> Self {
-        let mut scalars = HashMap::new();
         let engines = SessionStateDefaults::default_scalar_functions();
         // What tells the time or throws dice is refused with a word of its own before; here it is not even there.
         let repeatable = engines.into_iter().filter(|f| f.signature().volatility == Volatility::Immutable);
-        for function in repeatable.map(functions::bounded).chain(functions::scalars()) {
-            for name in function.aliases().iter().chain([&function.name().to_owned()]) {
-                scalars.insert(name.clone(), function.clone());
-            }
-        }
-        let mut aggregates = HashMap::new();
-        let ours = functions::aggregates();
-        for function in SessionStateDefaults::default_aggregate_functions().into_iter().chain(ours) {
-            for name in function.aliases().iter().chain([&function.name().to_owned()]) {
-                aggregates.insert(name.clone(), function.clone());
-            }
-        }
-        let mut windows = HashMap::new();
-        for function in SessionStateDefaults::default_window_functions() {
-            for name in function.aliases().iter().chain([&function.name().to_owned()]) {
-                windows.insert(name.clone(), function.clone());
-            }
-        }
-        for (name, other) in SCALAR_NAMES {
-            if let Some(function) = scalars.get(other).cloned() {
-                scalars.entry(name.to_owned()).or_insert(function);
-            }
-        }
-        for (name, other) in AGGREGATE_NAMES {
-            if let Some(function) = aggregates.get(other).cloned() {
-                aggregates.entry(name.to_owned()).or_insert(function);
-            }
-        }
+        let scalars = repeatable.map(functions::bounded).chain(functions::scalars());
+        let scalars = by_names(scalars.map(|f| (f.name().to_owned(), f.aliases().to_vec(), f)), &SCALAR_NAMES);
+        let aggregates = SessionStateDefaults::default_aggregate_functions().into_iter().chain(functions::aggregates());
+        let aggregates = by_names(aggregates.map(|f| (f.name().to_owned(), f.aliases().to_vec(), f)), &AGGREGATE_NAMES);
+        let windows = SessionStateDefaults::default_window_functions().into_iter();
+        let windows = by_names(windows.map(|f| (f.name().to_owned(), f.aliases().to_vec(), f)), &[]);
         let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Arithmetic)];
         planners.extend(SessionStateDefaults::default_expr_planners());
         // One partition: rows have one order, and a task is given one slot.
@@ -126,6 +108,12 @@ impl Engine {
         Self { state, scalars, aggregates, windows, planners }
     }
 
+    /// Whether a function of this name is of several rows.
+    pub fn looks_at_rows(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        self.aggregates.contains_key(&name) || self.windows.contains_key(&name)
+    }
+
     /// The plan of a query over these tables, as it was written: neither checked for types nor optimised.
     pub fn plan(&self, query: Query, tables: &[(&str, Table)]) -> Result<LogicalPlan> {
         let provider = Provider { engine: self, tables };
@@ -142,6 +130,24 @@ impl Engine {
     }
 }
 
+/// Functions, each with its name and aliases, by all of these and by further names; of two of one name the later.
+fn by_names<T: Clone>(
+    functions: impl Iterator<Item = (String, Vec<String>, T)>,
+    further: &[(&str, &str)],
+) -> HashMap<String, T> {
+    let mut all = HashMap::new();
+    for (name, aliases, function) in functions {
+        all.extend(aliases.into_iter().map(|alias| (alias, function.clone())));
+        all.insert(name, function);
+    }
+    for (name, other) in further {
+        if let Some(function) = all.get(*other).cloned() {
+            all.insert((*name).to_owned(), function);
+        }
+    }
+    all
+}
+
 /// The engine's rules, with ours in the place of one that does too much.
 fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let careful = |rule: Arc<dyn OptimizerRule + Send + Sync>| match rule.name() {
@@ -151,14 +157,20 @@ fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     Optimizer::new().rules.into_iter().map(careful).collect()
 }
 
+/// Rows of a table that the engine is given at once: enough for its kernels, few enough for its buffers, and what functions that make
+/// much of little are measured by.
+const BATCH: usize = 8192;
+
 /// A table that a statement sees.
 #[derive(Clone)]
 pub struct Table(Arc<dyn TableProvider>);
 
 impl Table {
-    /// Of these batches, in their order.
-    pub fn of(schema: SchemaRef, batches: Vec<arrow::array::RecordBatch>) -> Result<Self> {
-        Ok(Self(Arc::new(MemTable::try_new(schema, vec![batches])?)))
+    /// Of these rows, in their order.
+    pub fn of(rows: &RecordBatch) -> Result<Self> {
+        let pieces = (0..rows.num_rows()).step_by(BATCH);
+        let pieces = pieces.map(|at| rows.slice(at, BATCH.min(rows.num_rows() - at))).collect();
+        Ok(Self(Arc::new(MemTable::try_new(rows.schema(), vec![pieces])?)))
     }
 
     pub fn schema(&self) -> SchemaRef {

@@ -22,7 +22,7 @@ pub fn evaluate(text: &str, functions: &[&str], rows: &RecordBatch) -> Result<Ar
         if let SetExpr::Select(select) = query.body.as_mut() {
             select.projection = vec![SelectItem::ExprWithAlias { expr, alias: Ident::new(VALUE) }];
         }
-        let table = Table::of(rows.schema(), vec![rows.clone()]).map_err(|e| SqlError::Engine(e.to_string()))?;
+        let table = Table::of(rows).map_err(|e| SqlError::Engine(e.to_string()))?;
         let plan = plan_of(query, text, &[(ROWS, table)])?;
         let made = execute_on_this_thread(plan, Limits { memory: u64::MAX, stop: &|| false })?;
         match made.columns().first() {

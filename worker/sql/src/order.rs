@@ -104,6 +104,53 @@ fn stable(sort: &SortExec) -> Result<Arc<dyn ExecutionPlan>> {
     Ok(Arc::new(ProjectionExec::try_new(columns.collect::<Vec<_>>(), Arc::new(sorted))?))
 }
 
+/// What plans of one input, which have no expressions, answer alike.
+macro_rules! one_input {
+    ($name:literal) => {
+        fn name(&self) -> &str {
+            $name
+        }
+
+        fn properties(&self) -> &Arc<PlanProperties> {
+            &self.properties
+        }
+
+        fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+            vec![&self.input]
+        }
+
+        fn apply_expressions(
+            &self,
+            _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        ) -> Result<TreeNodeRecursion> {
+            Ok(TreeNodeRecursion::Continue)
+        }
+
+        fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+            self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+        }
+    };
+}
+
+macro_rules! shown_by_name {
+    ($($plan:ty),*) => {
+        $(impl DisplayAs for $plan {
+            fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        })*
+    };
+}
+
+shown_by_name!(Numbered, OneAfterAnother);
+
+fn only(mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    match (children.pop(), children.pop()) {
+        (Some(input), None) => Ok(input),
+        _ => internal_err!("a plan of one input was given others"),
+    }
+}
+
 /// The column of the rows' numbers. No statement can write its name.
 const NUMBER: &str = "\u{1}row";
 
@@ -131,45 +178,15 @@ impl Numbered {
     }
 }
 
-impl DisplayAs for Numbered {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Numbered")
-    }
-}
-
 impl ExecutionPlan for Numbered {
-    fn name(&self) -> &str {
-        "Numbered"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
+    one_input!("Numbered");
 
     fn replace_children(
         self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.pop()) {
-            (Some(input), None) => Ok(Arc::new(Self::new(input)?)),
-            _ => internal_err!("Numbered has one child"),
-        }
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+        Ok(Arc::new(Self::new(only(children)?)?))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -223,55 +240,23 @@ impl OneAfterAnother {
     }
 }
 
-impl DisplayAs for OneAfterAnother {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OneAfterAnother")
-    }
-}
-
 impl ExecutionPlan for OneAfterAnother {
-    fn name(&self) -> &str {
-        "OneAfterAnother"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
+    one_input!("OneAfterAnother");
 
     fn replace_children(
         self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.pop()) {
-            (Some(input), None) => {
-                let properties = self.properties.clone();
-                Ok(Arc::new(Self { input, fetch: self.fetch, properties }))
-            }
-            _ => internal_err!("OneAfterAnother has one child"),
-        }
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+        let properties = self.properties.clone();
+        Ok(Arc::new(Self { input: only(children)?, fetch: self.fetch, properties }))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         debug_assert_eq!(partition, 0);
         let input = self.input.clone();
         debug_assert!(matches!(self.properties.output_partitioning(), Partitioning::UnknownPartitioning(1)));
-        let count = input.output_partitioning_count();
+        let count = input.properties().output_partitioning().partition_count();
         let parts = stream::iter(0..count).map(move |part| input.execute(part, context.clone())).try_flatten();
         let mut left = self.fetch.unwrap_or(usize::MAX);
         let rows = parts.map_ok(move |batch: RecordBatch| {
@@ -280,16 +265,5 @@ impl ExecutionPlan for OneAfterAnother {
             some
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.input.schema(), rows)))
-    }
-}
-
-/// How many partitions a plan has.
-trait Partitions {
-    fn output_partitioning_count(&self) -> usize;
-}
-
-impl Partitions for Arc<dyn ExecutionPlan> {
-    fn output_partitioning_count(&self) -> usize {
-        self.properties().output_partitioning().partition_count()
     }
 }

@@ -27,6 +27,14 @@ pub fn mark_span(message: &str, statement: &str, span: Span) -> String {
     mark(message, statement, span.start)
 }
 
+/// The same where a name stands in the statement, if it does.
+pub fn mark_name(message: &str, name: &str, statement: &str) -> String {
+    match offender(&format!("`{name}`"), statement) {
+        Some((_, at)) => mark(message, statement, at),
+        None => message.to_owned(),
+    }
+}
+
 /// Takes the place out of a message of the parser, which ends with it.
 pub fn parser_place(message: &str) -> Option<(&str, Location)> {
     let (text, place) = message.rsplit_once(" at Line: ")?;

@@ -44,7 +44,7 @@ impl Visitor for Names<'_> {
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
             let name = &cte.alias.name;
-            // The engine would quietly take the table.
+            // One name would mean two things.
             if self.tables.iter().any(|table| *table == name.value) {
                 let what = format!("`{}` is the name of a table already; give this query another name", name.value);
                 return ControlFlow::Break(mark_span(&what, self.statement, name.span));

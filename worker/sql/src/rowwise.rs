@@ -12,6 +12,8 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Span, Token};
 
 use crate::check::{parse, parser_options, told};
+use crate::dialect::is_quantile;
+use crate::engine::Engine;
 use crate::error::SqlError;
 use crate::guard::on_large_stack;
 use crate::place::mark_span;
@@ -19,60 +21,6 @@ use crate::reach::DEEPEST;
 
 /// Longer expressions are refused: parser and engine walk them recursively.
 const LONGEST_EXPRESSION: usize = 10_000;
-
-/// Functions of several rows, in the engine's spellings and in those of others.
-const ACROSS_ROWS: [&str; 50] = [
-    "any_value",
-    "approx_count_distinct",
-    "array_agg",
-    "avg",
-    "bool_and",
-    "bool_or",
-    "corr",
-    "count",
-    "covar",
-    "covar_pop",
-    "covar_samp",
-    "cume_dist",
-    "dense_rank",
-    "every",
-    "first",
-    "first_value",
-    "group_concat",
-    "lag",
-    "last",
-    "last_value",
-    "lead",
-    "list",
-    "listagg",
-    "max",
-    "mean",
-    "median",
-    "min",
-    "mode",
-    "nth_value",
-    "ntile",
-    "percent_rank",
-    "percentile_cont",
-    "percentile_disc",
-    "quantile",
-    "quantile_cont",
-    "quantile_disc",
-    "rank",
-    "row_number",
-    "stdev",
-    "stdev_samp",
-    "stddev",
-    "stddev_pop",
-    "stddev_samp",
-    "string_agg",
-    "sum",
-    "total",
-    "var",
-    "var_pop",
-    "var_samp",
-    "variance",
-];
 
 /// Refuses a statement of which the answer for a row depends on other rows.
 pub fn one_row_at_a_time(statement: &str) -> Result<(), SqlError> {
@@ -110,10 +58,10 @@ fn set_operation(body: &SetExpr) -> ControlFlow<Found> {
     }
 }
 
-/// Whether a function is of several rows by its name, of which the engine takes the first part.
+/// Whether a function is of several rows: the engine knows its own, and those that become one of them are few.
 fn is_across_rows(function: &Function) -> bool {
-    let name = function.name.0.first().and_then(|part| part.as_ident());
-    name.is_some_and(|name| ACROSS_ROWS.contains(&name.value.to_lowercase().as_str()))
+    let name = function.name.0.last().and_then(|part| part.as_ident());
+    name.is_some_and(|name| Engine::get().looks_at_rows(&name.value) || is_quantile(&name.value))
 }
 
 impl Visitor for AcrossRows {
@@ -280,7 +228,7 @@ mod tests {
             "WITH x AS (SELECT a FROM input) SELECT a FROM x",
             "SELECT a FROM (SELECT a, b FROM input) AS t WHERE b",
             "SELECT a FROM input UNION ALL SELECT b AS a FROM input",
-            "SELECT GREATEST(a, b) AS m, COALESCE(a, 0) AS a, BIT_AND(a, 4) AS f FROM input",
+            "SELECT GREATEST(a, b) AS m, COALESCE(a, 0) AS a, a & 4 AS f FROM input",
             "SELECT ALL a FROM input",
         ] {
             assert_eq!(one_row_at_a_time(statement), Ok(()), "{statement}");
@@ -306,6 +254,11 @@ mod tests {
             ("WITH x AS (SELECT a FROM input LIMIT 1) SELECT a FROM x", "LIMIT"),
             ("SELECT a FROM (SELECT DISTINCT a FROM input) AS t", "DISTINCT"),
             ("SELECT ROW_NUMBER() AS id, a FROM input", "ROW_NUMBER"),
+            ("SELECT BIT_AND(a) AS b FROM input", "BIT_AND"),
+            ("SELECT REGR_SLOPE(a, b) AS s FROM input", "REGR_SLOPE"),
+            ("SELECT APPROX_MEDIAN(a) AS m FROM input", "APPROX_MEDIAN"),
+            ("SELECT QUANTILE_DISC(a, 0.5) AS m FROM input", "QUANTILE_DISC"),
+            ("SELECT VARIANCE(a) AS v FROM input", "VARIANCE"),
             ("SELECT \"count\"(*) AS n FROM input", "\"count\""),
             ("SELECT a FROM (input AS x JOIN input AS y ON x.k = y.k)", "a join"),
             ("SELECT 1 AS n", "a SELECT without FROM"),

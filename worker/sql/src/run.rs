@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -18,16 +19,13 @@ use crate::guard::on_large_stack;
 use crate::place::first_line;
 use crate::stored::to_stored;
 
-/// Rows of a table that the engine is given at once: enough for its kernels, few enough for its buffers.
-const BATCH: usize = 8192;
-
 /// How often a statement that runs is asked whether it should.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What a statement may use.
 #[derive(Clone, Copy)]
 pub struct Limits<'a> {
-    /// Bytes that its sorts, groups and joins may hold together.
+    /// Bytes that its sorts, groups, joins and its result may hold together.
     pub memory: u64,
     /// Whether it is to end.
     pub stop: &'a (dyn Fn() -> bool + Sync),
@@ -36,15 +34,8 @@ pub struct Limits<'a> {
 /// The result of a statement that [`crate::check`] accepted, in stored types; the rows of a table come as one batch.
 pub fn run(statement: &str, tables: &[(&str, RecordBatch)], limits: Limits<'_>) -> Result<RecordBatch, SqlError> {
     on_large_stack(|| {
-        let tables = tables
-            .iter()
-            .map(|(name, rows)| {
-                let pieces = (0..rows.num_rows()).step_by(BATCH);
-                let pieces = pieces.map(|at| rows.slice(at, BATCH.min(rows.num_rows() - at))).collect();
-                Ok((*name, Table::of(rows.schema(), pieces)?))
-            })
-            .collect::<Result<Vec<_>, DataFusionError>>()
-            .map_err(|e| told(&e, limits))?;
+        let tables = tables.iter().map(|(name, rows)| Ok((*name, Table::of(rows)?)));
+        let tables = tables.collect::<Result<Vec<_>, DataFusionError>>().map_err(|e| told(&e, limits))?;
         execute_on_this_thread(planned(statement, &tables)?, limits)
     })
 }
@@ -107,7 +98,11 @@ fn least_bytes(batch: &RecordBatch) -> usize {
 fn told(error: &DataFusionError, limits: Limits<'_>) -> SqlError {
     match error.find_root() {
         DataFusionError::ResourcesExhausted(why) => SqlError::Memory { limit: limits.memory, why: first_line(why) },
-        DataFusionError::ArrowError(error, _) => SqlError::Rows(first_line(&error.to_string())),
+        // What an engine's function said, before the engine wrapped it.
+        DataFusionError::ArrowError(error, _) => match error.as_ref() {
+            ArrowError::ComputeError(why) => SqlError::Rows(first_line(why.trim_start_matches("Execution error: "))),
+            other => SqlError::Rows(first_line(&other.to_string())),
+        },
         DataFusionError::Execution(why) => SqlError::Rows(first_line(why)),
         other => SqlError::Rows(first_line(&other.to_string())),
     }

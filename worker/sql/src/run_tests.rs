@@ -221,6 +221,14 @@ fn keys_of_outer_joins_are_those_of_either_side() {
 }
 
 #[test]
+fn expressions_are_computed_some_rows_at_a_time() {
+    // More than one call may make, but not of the rows that it is given at once.
+    let rows = df!("t" => vec!["a"; 60_000]);
+    let made = crate::evaluate("length(lpad(t, 8000, 'x'))", &["length", "lpad"], &rows).unwrap();
+    assert_eq!((made.len(), made.null_count()), (60_000, 0));
+}
+
+#[test]
 fn what_does_not_fit_is_told() {
     let rows = df!("n" => (0..20_000).collect::<Vec<i64>>());
     let limits = Limits { memory: 4 << 20, stop: &|| false };

@@ -96,6 +96,7 @@ impl Shuffled<'_> {
     }
 
     fn send_combined(&mut self, frame: &DataFrame) -> Result<(), Failure> {
+        self.context.check()?;
         let Some(statement) = self.combine else { return self.send(frame.clone()) };
         let frame = match self.produces {
             Some(schema) => conform(frame.clone(), schema, None)?,

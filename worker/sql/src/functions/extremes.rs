@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array};
 use arrow::datatypes::{DataType as ArrowType, FieldRef, Float64Type};
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
@@ -13,6 +13,8 @@ use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
 };
+
+use super::passes;
 
 pub fn functions() -> [AggregateUDF; 2] {
     [false, true].map(|greatest| AggregateUDF::new_from_impl(Extreme { greatest, engines: engines(greatest) }))
@@ -194,7 +196,7 @@ impl GroupsAccumulator for Groups {
     ) -> Result<()> {
         self.values.resize(count, None);
         for (row, (group, x)) in groups.iter().zip(numbers(values)?).enumerate() {
-            let counts = filter.is_none_or(|f| f.is_valid(row) && f.value(row));
+            let counts = passes(filter, row);
             let (Some(x), true, Some(best)) = (x, counts, self.values.get_mut(*group)) else { continue };
             let better = best.is_none_or(|best| if self.greatest { key(x) > key(best) } else { key(x) < key(best) });
             if better {
@@ -217,7 +219,7 @@ impl GroupsAccumulator for Groups {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let counts = |row: usize| filter.is_none_or(|f| f.is_valid(row) && f.value(row));
+        let counts = |row: usize| passes(filter, row);
         let kept = numbers(values)?.iter().enumerate().map(|(row, x)| x.filter(|_| counts(row)));
         Ok(vec![Arc::new(kept.collect::<Float64Array>())])
     }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 pub use bounded::bounded;
 
+use arrow::array::{Array, BooleanArray};
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 /// Functions that give something else at every try: a task that is run again must give the same rows.
@@ -50,4 +51,9 @@ pub fn scalars() -> Vec<Arc<ScalarUDF>> {
 /// Functions of many rows.
 pub fn aggregates() -> Vec<Arc<AggregateUDF>> {
     extremes::functions().into_iter().chain([sum::function()]).map(Arc::new).collect()
+}
+
+/// Whether an aggregate's FILTER lets a row through.
+fn passes(filter: Option<&BooleanArray>, row: usize) -> bool {
+    filter.is_none_or(|f| f.is_valid(row) && f.value(row))
 }

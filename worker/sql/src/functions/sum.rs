@@ -12,6 +12,8 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
 };
 
+use super::passes;
+
 /// Exact sums on their way: whole numbers of 128 bits, which 2^64 numbers of 64 bits do not leave.
 const EXACT: ArrowType = ArrowType::Decimal128(38, 0);
 
@@ -201,7 +203,7 @@ impl GroupsAccumulator for Groups {
             }
             _ => {
                 for (row, (group, n)) in groups.iter().zip(column).enumerate() {
-                    let counts = filter.is_none_or(|f| f.is_valid(row) && f.value(row));
+                    let counts = passes(filter, row);
                     if let (Some(n), true) = (n, counts) {
                         self.add(*group, i128::from(n), 1);
                     }
@@ -234,7 +236,7 @@ impl GroupsAccumulator for Groups {
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
         let column = whole(values)?;
-        let counted = |row: usize| column.is_valid(row) && filter.is_none_or(|f| f.is_valid(row) && f.value(row));
+        let counted = |row: usize| column.is_valid(row) && passes(filter, row);
         let sums = (0..column.len()).map(|row| if counted(row) { i128::from(column.value(row)) } else { 0 });
         let sums = Decimal128Array::from_iter_values(sums).with_precision_and_scale(38, 0)?;
         let counts = Int64Array::from_iter_values((0..column.len()).map(|row| i64::from(counted(row))));

@@ -18,22 +18,16 @@ pub fn functions() -> Vec<ScalarUDF> {
         Kernel { name: "words", coerce: texts, gives: list, run: words },
         Kernel { name: "regexp_split", coerce: texts, gives: list, run: split },
         Kernel { name: "string_to_array", coerce: texts, gives: list, run: parted },
-        Kernel { name: "string_split", coerce: texts, gives: list, run: parted },
         Kernel { name: "regexp_extract", coerce: text_and_group, gives: text, run: extract },
         Kernel { name: "regexp_replace", coerce: texts, gives: text, run: replace },
     ];
-    let substrings = ["substr", "substring"].map(substring_as);
-    kernels.into_iter().map(ScalarUDF::from).chain(substrings).collect()
+    kernels.into_iter().map(ScalarUDF::from).chain([substring()]).collect()
 }
 
-/// What SUBSTRING(… FROM … FOR …) calls.
+/// What SUBSTRING(… FROM … FOR …) calls, too.
 pub fn substring() -> ScalarUDF {
-    substring_as("substr")
-}
-
-fn substring_as(name: &'static str) -> ScalarUDF {
     let kernel = Kernel {
-        name,
+        name: "substr",
         coerce: |types| match types {
             [_, _] => Ok(vec![ArrowType::Utf8View, ArrowType::Int64]),
             [_, _, _] => Ok(vec![ArrowType::Utf8View, ArrowType::Int64, ArrowType::Int64]),

@@ -13,15 +13,15 @@ use super::kernel::{Call, Kernel};
 const MICROS: ArrowType = ArrowType::Timestamp(TimeUnit::Microsecond, None);
 
 pub fn functions() -> Vec<ScalarUDF> {
-    let differences = ["date_diff", "datediff"].map(|name| Kernel {
-        name,
+    let difference = Kernel {
+        name: "date_diff",
         coerce: |types| match types {
             [_, _, _] => Ok(vec![ArrowType::Utf8View, MICROS, MICROS]),
             _ => plan_err!("DATE_DIFF is called as DATE_DIFF('day', from, to)"),
         },
         gives: |_| ArrowType::Int64,
         run: difference,
-    });
+    };
     let strptime = Kernel {
         name: "strptime",
         coerce: |types| match types {
@@ -40,7 +40,7 @@ pub fn functions() -> Vec<ScalarUDF> {
         gives: |_| ArrowType::Interval(IntervalUnit::MonthDayNano),
         run: age,
     };
-    differences.into_iter().chain([strptime, age]).map(ScalarUDF::from).collect()
+    [difference, strptime, age].map(ScalarUDF::from).into()
 }
 
 /// Text as a time by a format; without a time of day it is midnight.
