@@ -77,6 +77,7 @@ impl From<FlowError> for CliError {
             FlowError::Client(error) => error.into(),
             FlowError::Stopped => CliError::Interrupted,
             FlowError::OutputClosed => CliError::OutputClosed,
+            gone if gone.is_unreachable() => CliError::Unreachable(gone.to_string()),
             mistake if mistake.is_mistake() => CliError::usage(mistake),
             failed => CliError::failed(failed),
         }
@@ -96,13 +97,17 @@ impl From<ClientError> for CliError {
 mod tests {
     use super::*;
     use shardmill_common::failure::Refusal;
+    use shardmill_flows::sources::error::UploadError;
+    use std::sync::Arc;
 
     #[test]
     fn statuses_follow_the_kind_of_error() {
         let refused = CliError::from(ClientError::Refused(Refusal::NotFound("no dataset `x`".into())));
         assert_eq!(refused.exit_status(), 1);
-        let gone = ClientError::Unreachable { url: "http://x".into(), message: "refused".into() };
-        assert_eq!(CliError::from(gone).exit_status(), 3);
+        let gone = || ClientError::Unreachable { url: "http://x".into(), message: "refused".into() };
+        let upload = UploadError::Earlier(Arc::new(FlowError::Client(gone())));
+        assert_eq!(CliError::from(FlowError::from(upload)).exit_status(), 3, "whoever noticed it");
+        assert_eq!(CliError::from(gone()).exit_status(), 3);
         assert_eq!(CliError::usage("x").exit_status(), 2);
     }
 }

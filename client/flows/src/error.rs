@@ -66,10 +66,19 @@ macro_rules! boxed {
 boxed!(Read(ReadError), Predict(PredictError), Evaluate(EvaluateError));
 
 impl FlowError {
+    /// No cluster answered, be it to an upload that ran beside.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            FlowError::Client(ClientError::Unreachable { .. }) => true,
+            FlowError::Upload(UploadError::Earlier(why)) => why.is_unreachable(),
+            _ => false,
+        }
+    }
+
     /// What was asked for makes no sense; otherwise it was tried, and did not succeed.
     pub fn is_mistake(&self) -> bool {
         match self {
-            FlowError::Source(_) | FlowError::Schema(_) => true,
+            FlowError::Source(_) | FlowError::Schema(_) | FlowError::Name(_) => true,
             FlowError::Predict(e) => e.is_mistake(),
             FlowError::Evaluate(e) => e.is_mistake(),
             FlowError::Take(_)
@@ -78,7 +87,6 @@ impl FlowError {
             | FlowError::Target(_)
             | FlowError::Write(_)
             | FlowError::ModelExport(_)
-            | FlowError::Name(_)
             | FlowError::Job(_)
             | FlowError::Client(_)
             | FlowError::Stopped

@@ -43,8 +43,8 @@ pub enum Failed {
 
 impl Failed {
     /// Nobody answered: the channel is of no use any more.
-    pub const fn is_unreachable(&self) -> bool {
-        matches!(self, Failed::Flow(FlowError::Client(ClientError::Unreachable { .. })))
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Failed::Flow(error) if error.is_unreachable())
     }
 }
 
