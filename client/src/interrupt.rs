@@ -1,6 +1,7 @@
 //! Ctrl-C and SIGTERM. The first asks for an orderly end; the second ends the process at once.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
@@ -9,28 +10,33 @@ use crate::error::CliError;
 /// Tells whoever waits that the user wants out. Cheap to clone.
 #[derive(Clone)]
 pub struct Interrupt {
-    raised: watch::Receiver<bool>,
+    raised: Arc<watch::Sender<bool>>,
 }
 
 impl Interrupt {
     /// Takes over the process's signals. Called once, inside the runtime.
     pub fn listen() -> Self {
-        let (tell, raised) = watch::channel(false);
+        let raised = Arc::new(watch::Sender::new(false));
+        let tell = raised.clone();
         tokio::spawn(async move {
-            if next_signal().await.is_err() {
-                // Without signal handlers the system's own behaviour stays, which ends the process.
-                return std::future::pending().await;
+            // Without signal handlers the system's own behaviour stays, which ends the process.
+            while next_signal().await.is_ok() {
+                if tell.send_replace(true) {
+                    std::process::exit(130);
+                }
             }
-            let _ = tell.send(true);
-            let _ = next_signal().await;
-            std::process::exit(130);
         });
         Self { raised }
     }
 
+    /// What was to end has ended, and the process goes on: the next signal is a first one again.
+    pub fn heeded(&self) {
+        self.raised.send_replace(false);
+    }
+
     /// Resolves at the first signal, at once if it came already.
     pub async fn wait(&self) {
-        let mut raised = self.raised.clone();
+        let mut raised = self.raised.subscribe();
         if raised.wait_for(|r| *r).await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -9,7 +9,8 @@ use crate::counters::Counters;
 use crate::failure::Failure;
 use crate::ids::{AttemptId, ObjectId, WorkerId};
 use crate::kinds::{
-    aggregate, clean, compact, compare, dedup, evaluate, ingest, join, mapreduce, predict, repair, sort, split, train,
+    aggregate, clean, compact, compare, dedup, evaluate, ingest, join, mapreduce, predict, repair, sort, split, sql,
+    train,
 };
 use crate::manifest::{ObjectRef, ShardEntry};
 use crate::schema::Schema;
@@ -161,6 +162,7 @@ tasks! {
     Range(sort::RangeTask);
     Merge(sort::MergeTask);
     Lookup(join::LookupTask);
+    Query(sql::QueryTask);
     Copy(repair::CopyTask);
 }
 

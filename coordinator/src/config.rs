@@ -66,4 +66,6 @@ pub enum StartError {
     Listen { addr: SocketAddr, message: String },
     #[error("the data folder {path} cannot be used: {message}")]
     DataDir { path: PathBuf, message: String },
+    #[error("{0}")]
+    Setup(String),
 }

@@ -23,6 +23,7 @@ use tonic::Status;
 use crate::fetch::{Fetcher, Where};
 use crate::parts::Parts;
 use crate::server::{Identity, IdentityError};
+use crate::sql::Queries;
 use crate::store::ReadError;
 use crate::tasks::{self, Context, Progress};
 use crate::train::Sessions;
@@ -58,6 +59,7 @@ pub struct Facts {
 pub struct Agent {
     facts: Facts,
     fetch: Arc<Fetcher>,
+    queries: Arc<Queries>,
     /// Encoded shards between rounds of training; they outlive the jobs and go when idle.
     sessions: Arc<Sessions>,
     attempts: Mutex<HashMap<AttemptId, RunningAttempt>>,
@@ -157,13 +159,14 @@ async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
 }
 
 impl Agent {
-    pub fn new(facts: Facts, fetch: Arc<Fetcher>) -> Arc<Self> {
+    pub fn new(facts: Facts, fetch: Arc<Fetcher>, queries: Arc<Queries>) -> Arc<Self> {
         let cluster = Mutex::new(facts.identity.cluster);
         // The coordinator is told what they take, and gives attempts the rest.
         let sessions = Arc::new(Sessions::new(facts.memory / 2));
         Arc::new(Self {
             facts,
             fetch,
+            queries,
             sessions,
             attempts: Mutex::default(),
             places: Mutex::default(),
@@ -397,8 +400,9 @@ impl Agent {
                 agent.facts.local_files,
             )
             .with_sessions(agent.sessions.clone())
+            .with_queries(agent.queries.clone())
             .with_stages(lists)
-            .with_limits(agent.facts.memory / u64::from(agent.facts.slots.max(1)), launch.last_try);
+            .with_limits(agent.facts.memory, agent.facts.slots, launch.last_try);
             let outcome = tasks::run(&context, &launch.kind);
             let seconds = started.elapsed().as_secs_f64();
             tracing::debug!(%attempt, seconds, ok = outcome.is_ok(), "attempt ended");

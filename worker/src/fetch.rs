@@ -78,13 +78,21 @@ impl Fetcher {
         Self { graphs: Arc::new(Graphs::new(read)), ..self }
     }
 
+    /// What calls to other workers carry.
+    pub fn token(&self) -> AddToken {
+        self.token.clone()
+    }
+
     /// The layout of a peer's folder, if this process can read it.
     fn on_this_machine(&self, peer: &Peer) -> Option<WorkerLayout> {
         (peer.machine == self.machine && !peer.data_dir.is_empty())
             .then(|| WorkerLayout::new(PathBuf::from(&peer.data_dir)))
     }
 
-    fn channel(&self, url: &str) -> Result<Channel, DialError> {
+    /// The way to a peer; it is made when it is first used.
+    pub fn channel(&self, url: &str) -> Result<Channel, DialError> {
+        // Whoever asks, the connection lives where the worker's others do.
+        let _entered = self.runtime.enter();
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = channels.get(url) {
             return Ok(channel.clone());

@@ -27,6 +27,7 @@ use crate::door::Door;
 use crate::fetch::Fetcher;
 use crate::flight::FlightDoor;
 use crate::serve::Serving;
+use crate::sql::Queries;
 use crate::store::Store;
 
 /// How long running attempts and transfers may take once the worker stops.
@@ -172,7 +173,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         allow_programs: config.allow_programs,
         token: token.clone(),
     };
-    let agent = Agent::new(facts, fetch.clone());
+    let slots = u64::from(facts.slots);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(facts.slots as usize);
+    let queries = Queries::new(fetch.clone(), facts.url.clone(), facts.memory / slots, threads)
+        .map_err(|e| StartError::Setup(e.to_string()))?;
+    let queries = Arc::new(queries);
+    let agent = Agent::new(facts, fetch.clone(), queries.clone());
     let serving_token = token.clone();
     let (stop, stopped) = watch::channel(false);
     let router = Server::builder()
@@ -191,6 +197,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
         );
+    let router = router.add_optional_service(queries.service());
     let mut door_stop = stopped.clone();
     let door = tokio::spawn(async move {
         let served =

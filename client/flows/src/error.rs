@@ -8,6 +8,7 @@ use crate::evaluate_error::EvaluateError;
 use crate::export::{TargetError, WriteError};
 use crate::model_export::error::ModelExportError;
 use crate::predict_error::PredictError;
+use crate::query::QueryError;
 use crate::read_error::ReadError;
 use crate::sources::SchemaError;
 use crate::sources::error::{SourceError, TakeError, UploadError};
@@ -35,6 +36,8 @@ pub enum FlowError {
     Evaluate(Box<EvaluateError>),
     #[error(transparent)]
     ModelExport(#[from] ModelExportError),
+    #[error(transparent)]
+    Query(Box<QueryError>),
     /// A name that follows from another one.
     #[error(transparent)]
     Name(#[from] ReferenceError),
@@ -63,7 +66,7 @@ macro_rules! boxed {
     };
 }
 
-boxed!(Read(ReadError), Predict(PredictError), Evaluate(EvaluateError));
+boxed!(Read(ReadError), Predict(PredictError), Evaluate(EvaluateError), Query(QueryError));
 
 impl FlowError {
     /// No cluster answered, be it to an upload that ran beside.
@@ -81,6 +84,7 @@ impl FlowError {
             FlowError::Source(_) | FlowError::Schema(_) | FlowError::Name(_) => true,
             FlowError::Predict(e) => e.is_mistake(),
             FlowError::Evaluate(e) => e.is_mistake(),
+            FlowError::Query(e) => e.is_mistake(),
             FlowError::Take(_)
             | FlowError::Upload(_)
             | FlowError::Read(_)

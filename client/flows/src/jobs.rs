@@ -22,7 +22,12 @@ pub fn submission(spec: JobSpec) -> Submission {
 
 /// Submits a job and follows it to its end; a job that did not end well is an error.
 pub async fn run(host: &dyn Host, client: &Client, spec: JobSpec) -> Result<JobStatus, FlowError> {
-    let job = client.submit(&submission(spec)).await?;
+    run_submission(host, client, &submission(spec)).await
+}
+
+/// The same of a request of whatever priority and deadline.
+pub async fn run_submission(host: &dyn Host, client: &Client, submission: &Submission) -> Result<JobStatus, FlowError> {
+    let job = client.submit(submission).await?;
     let status = follow(host, client, job, true).await?;
     match status.state {
         JobState::Done => Ok(status),

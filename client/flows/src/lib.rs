@@ -1,5 +1,5 @@
 //! Workflows of several steps over a cluster: reading and uploading sources, ingesting them, exports, prediction from file to file,
-//! evaluation of what endpoints captured, capture itself, models and pictures as files. They know of no terminal and no exit
+//! questions in SQL, evaluation of what endpoints captured, capture itself, models and pictures as files. They know of no terminal and no exit
 //! status: whoever runs one is told how it goes, and may stop it, through [`host::Host`].
 
 pub mod capture;
@@ -18,10 +18,12 @@ mod plot;
 pub mod predict_error;
 pub mod predict_file;
 mod predict_rejects;
+pub mod query;
 pub mod read;
 pub mod read_error;
 pub mod session;
 pub mod sources;
+pub mod temporary;
 pub mod text;
 
 pub use error::FlowError;

@@ -3,14 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use shardmill_client::{Client, ClientError};
+use shardmill_client::Client;
 use shardmill_common::counters::Counter;
-use shardmill_common::failure::Refusal;
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::ingest::{IngestSpec, SourceFormat};
 use shardmill_common::kinds::predict::{PredictOutputs, PredictSpec};
 use shardmill_common::model::{Model, ModelRef};
-use shardmill_common::name::{DatasetName, DatasetRef, NameError};
+use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::prediction::added_columns;
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::status::JobStatus;
@@ -27,6 +26,7 @@ use crate::predict_rejects::{Rejects, rejects_path};
 use crate::read::arrow_schema;
 use crate::session::Session;
 use crate::sources::{Looked, ReadOptions, RowFinder};
+use crate::temporary::Temporary;
 
 /// What is asked for.
 pub struct FileJob {
@@ -81,9 +81,9 @@ pub async fn open(host: &dyn Host, job: &FileJob) -> Result<Opened, FlowError> {
 
 /// Ingests, predicts, and writes all or nothing.
 pub async fn run(host: &dyn Host, session: &Session, job: &FileJob, opened: Opened) -> Result<Done, FlowError> {
-    let temporary = Temporary::new()?;
+    let mut temporary = Temporary::of("predict");
     let Opened { target, options, looked } = opened;
-    let result = work(host, session, job, options, looked, target, &temporary).await;
+    let result = work(host, session, job, options, looked, target, &mut temporary).await;
     temporary.remove(host, &session.client).await;
     result
 }
@@ -176,19 +176,20 @@ async fn work(
     mut options: ReadOptions,
     looked: Looked,
     target: Target,
-    temporary: &Temporary,
+    temporary: &mut Temporary,
 ) -> Result<Done, FlowError> {
+    let (rows, predictions) = (temporary.name("rows")?, temporary.name("predictions")?);
     let model = or_stopped(host, async { Ok(s.client.model(&job.model).await?) }).await?;
     let source = looked.sources.first().ok_or_else(|| PredictError::Nothing { from: job.from.clone() })?;
     let (format, compression) = job.output_format(&source.format);
     let finder = RowFinder::of(source);
     let schema = job.schema(&model, &source.format, &source.schema)?;
     options.schema = Some(schema);
-    let ingested = ingest_file(host, s, job, options, looked, &temporary.rows).await?;
+    let ingested = ingest_file(host, s, job, options, looked, &rows).await?;
     let predict = PredictSpec {
         model: model.reference(),
-        input: DatasetRef { name: temporary.rows.clone(), version: None },
-        output: temporary.predictions.clone(),
+        input: DatasetRef { name: rows.clone(), version: None },
+        output: predictions.clone(),
         keep: job.keep.clone(),
         outputs: job.outputs,
         replicas: job.replicas,
@@ -200,10 +201,10 @@ async fn work(
     let rejected = unread + unpredicted;
     let mut rejects = Rejects::new(&job.from);
     if unread > 0 {
-        rejects.add_unread(host, &s.client, &temporary.rows.rejects()).await?;
+        rejects.add_unread(host, &s.client, &rows.rejects()).await?;
     }
     if unpredicted > 0 {
-        rejects.add_unpredicted(host, &s.client, &temporary.predictions.rejects(), finder).await?;
+        rejects.add_unpredicted(host, &s.client, &predictions.rejects(), finder).await?;
     }
     if job.max_rejects.is_exceeded(rejected, total) {
         let (allowed, first) = (job.max_rejects, rejects.first());
@@ -218,7 +219,7 @@ async fn work(
         let _ = std::fs::remove_file(&path);
         None
     };
-    let result = write(host, &s.client, &temporary.predictions, target, format, compression).await;
+    let result = write(host, &s.client, &predictions, target, format, compression).await;
     if let (Err(_), Some(path)) = (&result, &place) {
         let _ = std::fs::remove_file(path);
     }
@@ -269,37 +270,6 @@ async fn write(
     let schema = arrow_schema(&located.manifest.schema);
     let settings = Settings { format, compression, null: String::new(), schema };
     export(host, client, located, target, settings).await
-}
-
-/// Datasets that live as long as the command.
-struct Temporary {
-    rows: DatasetName,
-    predictions: DatasetName,
-}
-
-impl Temporary {
-    fn new() -> Result<Self, FlowError> {
-        let unique = uuid::Uuid::new_v4().simple().to_string();
-        let named = |name: String| name.parse().map_err(|e: NameError| FlowError::Name(e.into()));
-        Ok(Self {
-            rows: named(format!("predict.tmp-{unique}"))?,
-            predictions: named(format!("predict.tmp-{unique}.out"))?,
-        })
-    }
-
-    /// Takes back whatever of them there is; a failure of that does not spoil what was done.
-    async fn remove(&self, host: &dyn Host, client: &Client) {
-        for name in [&self.rows, &self.predictions] {
-            for name in [name.clone(), name.rejects()] {
-                match client.remove(&DatasetRef { name: name.clone(), version: None }).await {
-                    Ok(_) | Err(ClientError::Refused(Refusal::NotFound(_))) => {}
-                    Err(e) => {
-                        host.notice(&format!("the temporary dataset {name} could not be removed: {e}"));
-                    }
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

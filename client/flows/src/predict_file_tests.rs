@@ -87,13 +87,6 @@ fn the_output_is_written_as_its_name_or_the_input_says() {
 }
 
 #[test]
-fn temporary_names_are_names() {
-    let (one, other) = (Temporary::new().unwrap(), Temporary::new().unwrap());
-    assert!(one.rows.as_str().starts_with("predict.tmp-") && one.rows != other.rows);
-    assert_eq!(one.predictions.as_str(), format!("{}.out", one.rows));
-}
-
-#[test]
 fn the_input_is_never_the_output() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();

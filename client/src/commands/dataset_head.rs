@@ -62,8 +62,14 @@ pub async fn run(context: &Context, client: &Client, args: HeadArgs) -> Result<(
 }
 
 impl Rows {
-    fn count(&self) -> u64 {
+    /// Rows that were read.
+    pub fn count(&self) -> u64 {
         self.batches.iter().map(|b| b.num_rows() as u64).sum()
+    }
+
+    /// Rows that there are.
+    pub fn total(&self) -> u64 {
+        self.manifest.rows()
     }
 
     fn footer(&self) -> String {

@@ -40,29 +40,27 @@ pub struct ExportArgs {
     force: bool,
 }
 
-impl ExportArgs {
-    /// The format and compression that the options and the name ask for.
-    fn format(&self, target: &Target) -> Result<(Format, Compression), CliError> {
-        let Target::File(path) = target else {
-            return Ok((self.format.map_or(Format::Csv, Into::into), Compression::None));
-        };
-        let (compression, inner) = Compression::of_name(path);
-        let by_name = inner.extension().and_then(|e| e.to_str()).and_then(Format::of_extension);
-        let Some(format) = self.format.map(Into::into).or(by_name) else {
-            return Err(CliError::usage(format!(
-                "cannot tell the format from the name {}: add --format csv, tsv, jsonl, lines, parquet or arrow",
-                path.display()
-            )));
-        };
-        if compression != Compression::None && !format.is_text() {
-            return Err(CliError::usage(format!(
-                "{} files are compressed inside: write {} without the last extension",
-                format.extension(),
-                path.display()
-            )));
-        }
-        Ok((format, compression))
+/// The format and compression that a choice of format and the name of a file ask for.
+pub(super) fn compression_of(format: Option<Format>, target: &Target) -> Result<(Format, Compression), CliError> {
+    let Target::File(path) = target else {
+        return Ok((format.unwrap_or(Format::Csv), Compression::None));
+    };
+    let (compression, inner) = Compression::of_name(path);
+    let by_name = inner.extension().and_then(|e| e.to_str()).and_then(Format::of_extension);
+    let Some(format) = format.or(by_name) else {
+        return Err(CliError::usage(format!(
+            "cannot tell the format from the name {}: add --format csv, tsv, jsonl, lines, parquet or arrow",
+            path.display()
+        )));
+    };
+    if compression != Compression::None && !format.is_text() {
+        return Err(CliError::usage(format!(
+            "{} files are compressed inside: write {} without the last extension",
+            format.extension(),
+            path.display()
+        )));
     }
+    Ok((format, compression))
 }
 
 pub async fn run(context: &Context, args: ExportArgs) -> Result<(), CliError> {
@@ -70,7 +68,7 @@ pub async fn run(context: &Context, args: ExportArgs) -> Result<(), CliError> {
         return Err(CliError::usage("--parts writes a folder: give --to a folder, not -"));
     }
     let target = Target::of(&args.to, args.parts);
-    let (format, compression) = args.format(&target)?;
+    let (format, compression) = compression_of(args.format.map(Into::into), &target)?;
     if args.null.as_deref().is_some_and(|n| n.contains(['"', '\n', '\r', ',', '\t'])) {
         return Err(CliError::usage("--null: a mark with quotes, commas, tabs or line breaks could not be read back"));
     }

@@ -47,6 +47,8 @@ mod predict_file;
 mod record;
 mod sort;
 mod split;
+mod sql;
+mod sql_prompt;
 mod train;
 mod version;
 mod worker;
@@ -78,6 +80,8 @@ pub enum Command {
     Aggregate(aggregate::AggregateArgs),
     /// Join two datasets on equal keys
     Join(join::JoinArgs),
+    /// Ask a question in SQL over datasets and files, or several at a prompt
+    Sql(sql::SqlArgs),
     /// Show what a command would do, stage by stage, without doing it
     Explain(explain::ExplainArgs),
     /// Learn a model from a dataset
@@ -131,6 +135,7 @@ impl Command {
             Command::Sort(args) => sort::run(context, args).await,
             Command::Aggregate(args) => aggregate::run(context, args).await,
             Command::Join(args) => join::run(context, args).await,
+            Command::Sql(args) => sql::run(context, args).await,
             Command::Explain(args) => explain::run(context, args).await,
             Command::Train(command) => command.run(context).await,
             Command::Split(args) => split::run(context, args).await,

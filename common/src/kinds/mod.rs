@@ -16,6 +16,7 @@ pub mod register;
 pub mod repair;
 pub mod sort;
 pub mod split;
+pub mod sql;
 pub mod train;
 
 use std::ops::{Deref, DerefMut};
@@ -165,6 +166,7 @@ kinds! {
     Sort(sort::SortSpec) = "sort";
     Aggregate(aggregate::AggregateSpec) = "aggregate";
     Join(join::JoinSpec) = "join";
+    Sql(sql::SqlSpec) = "sql";
     Register(register::RegisterSpec) = "register";
     Repair(repair::RepairSpec) = "repair";
 }

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, SchemaError};
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use shardmill_common::schema::{Field, Schema};
 use sqlparser::ast::{
@@ -21,7 +22,7 @@ use crate::evaluate::ROWS;
 use crate::functions::text::check_call;
 use crate::guard::on_large_stack;
 use crate::place::{first_line, mark, mark_name, mark_span, offender, parser_place};
-use crate::reach::{first_word, look_through};
+use crate::reach::{Hiding, first_word, look_through};
 use crate::stored::{advice, arrow_schema, stored_type};
 
 /// Longer statements are refused: parser and engine walk them recursively.
@@ -60,22 +61,39 @@ pub struct Plan {
     pub stored: SchemaRef,
 }
 
+impl Plan {
+    /// What it puts out, in stored types.
+    pub fn into_schema(self) -> Schema {
+        self.schema
+    }
+}
+
 /// Looks at everything that can be looked at before a statement runs.
 pub fn planned(statement: &str, tables: &[(&str, Table)]) -> Result<Plan, SqlError> {
+    let query = parse_statement(statement)?;
+    let names: Vec<&str> = tables.iter().map(|(name, _)| *name).collect();
+    look_through(&query, statement, &names, Hiding::Refused)?;
+    plan_of(query, statement, tables, &Engine::get().state)
+}
+
+/// The one query that a statement is, if it is not too long to be looked at.
+pub fn parse_statement(statement: &str) -> Result<Query, SqlError> {
     if statement.len() > LONGEST {
         return Err(SqlError::Refused(format!("the statement is longer than {LONGEST} bytes")));
     }
     if statement.trim().is_empty() {
         return Err(SqlError::Refused("the statement is empty".to_owned()));
     }
-    let query = parse(statement)?;
-    let names: Vec<&str> = tables.iter().map(|(name, _)| *name).collect();
-    look_through(&query, statement, &names)?;
-    plan_of(query, statement, tables)
+    parse(statement)
 }
 
 /// The plan of a query that reaches for nothing but its tables.
-pub fn plan_of(query: Query, statement: &str, tables: &[(&str, Table)]) -> Result<Plan, SqlError> {
+pub fn plan_of(
+    query: Query,
+    statement: &str,
+    tables: &[(&str, Table)],
+    state: &SessionState,
+) -> Result<Plan, SqlError> {
     named_once(&query, statement)?;
     if let ControlFlow::Break(why) = query.visit(&mut Calls { statement }) {
         return Err(SqlError::Refused(why));
@@ -85,7 +103,7 @@ pub fn plan_of(query: Query, statement: &str, tables: &[(&str, Table)]) -> Resul
     rewrite(&mut meant);
     let logical = engine
         .plan(meant, tables)
-        .and_then(|plan| engine.state.optimize(&plan))
+        .and_then(|plan| state.optimize(&plan))
         .map_err(|e| SqlError::Refused(explain(&e, statement, tables)))?;
     let (schema, stored) = put_out(&logical, statement)?;
     Ok(Plan { query, logical, schema, stored })

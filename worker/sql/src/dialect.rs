@@ -10,7 +10,7 @@ use arrow::datatypes::DataType as ArrowType;
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr as Planned, ExprSchemable, Operator};
+use datafusion::logical_expr::{Expr as Planned, ExprSchemable, Operator, ScalarUDF};
 use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, DataType as SqlType, DuplicateTreatment, Expr, Function, FunctionArg,
@@ -393,6 +393,12 @@ impl ExprPlanner for Arithmetic {
         let call = ScalarFunction::new_udf(Arc::new(crate::functions::text::substring()), args);
         Ok(PlannerResult::Planned(Planned::ScalarFunction(call)))
     }
+}
+
+/// The functions that stand for operators in plans. No statement can call them by their names.
+pub fn operators() -> impl Iterator<Item = Arc<ScalarUDF>> {
+    let whole = [Operator::Plus, Operator::Minus, Operator::Multiply, Operator::Modulo];
+    whole.into_iter().filter_map(numbers::checked).chain([numbers::divided()]).map(Arc::new)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
     AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, Volatility, WindowUDF,
 };
 use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::planner::{NullOrdering, ParserOptions, SqlToRel};
@@ -25,6 +26,7 @@ use crate::dialect::Arithmetic;
 use crate::filters::CarefulPushDown;
 use crate::functions;
 use crate::order::{InOrder, LeftFirst, StableSorts};
+use crate::query::{DatasetTable, QueriedTable, ShardSource};
 
 /// What is the same for all statements.
 pub struct Engine {
@@ -85,27 +87,35 @@ impl Engine {
         let windows = by_names(windows.map(|f| (f.name().to_owned(), f.aliases().to_vec(), f)), &[]);
         let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Arithmetic)];
         planners.extend(SessionStateDefaults::default_expr_planners());
-        // One partition: rows have one order, and a task is given one slot.
-        let mut config = SessionConfig::new().with_target_partitions(1).with_collect_statistics(false);
-        config.options_mut().sql_parser.enable_ident_normalization = false;
-        // Filters that are made while a join runs depend on how far it got.
-        config.options_mut().optimizer.enable_dynamic_filter_pushdown = false;
-        // Whether a column may hold nulls is told in two ways by the engine, which then disagrees with itself.
-        config.options_mut().execution.skip_physical_aggregate_schema_check = true;
         // Joins are told which side to hold by `LeftFirst`, and not by sizes, which depend on how rows lie in memory.
-        // Filters that are pushed into joins once more, after the logical plan's rules did it, drop what outer joins add to rows.
-        let mut rules = PhysicalOptimizer::new().rules;
-        rules.retain(|rule| !matches!(rule.name(), "join_selection" | "FilterPushdown" | "FilterPushdown(Post)"));
+        let mut rules = physical_rules();
+        rules.retain(|rule| rule.name() != "join_selection");
         rules.insert(0, Arc::new(LeftFirst));
         rules.push(Arc::new(InOrder));
         rules.push(Arc::new(StableSorts));
-        let state = SessionStateBuilder::new()
-            .with_config(config)
-            .with_default_features()
-            .with_optimizer_rules(logical_rules())
-            .with_physical_optimizer_rules(rules)
-            .build();
+        // One partition: rows have one order, and a task is given one slot.
+        let state = state_of(1, rules);
         Self { state, scalars, aggregates, windows, planners }
+    }
+
+    /// The state of a query that so many threads compute, which may hold so many bytes.
+    pub fn for_queries(&self, threads: usize, memory: u64) -> SessionState {
+        const USUAL: usize = 10 << 20;
+        let mut state = state_of(threads.max(1), physical_rules());
+        // What a sort keeps back for merging must leave it something to sort with.
+        let share = usize::try_from(memory / (8 * threads.max(1) as u64)).unwrap_or(usize::MAX);
+        state.config_mut().options_mut().execution.sort_spill_reservation_bytes = share.min(USUAL);
+        state
+    }
+
+    /// A state that knows every function by its own name, by which plans that come from elsewhere call it.
+    pub fn with_functions(&self, builder: SessionStateBuilder) -> SessionStateBuilder {
+        builder
+            .with_scalar_functions(
+                once_each(&self.scalars, |f| f.name()).into_iter().chain(crate::dialect::operators()).collect(),
+            )
+            .with_aggregate_functions(once_each(&self.aggregates, |f| f.name()))
+            .with_window_functions(once_each(&self.windows, |f| f.name()))
     }
 
     /// Whether a function of this name is of several rows.
@@ -130,6 +140,15 @@ impl Engine {
     }
 }
 
+/// The functions that are known by their own names.
+fn once_each<T: Clone>(functions: &HashMap<String, T>, name: impl Fn(&T) -> &str) -> Vec<T> {
+    functions
+        .iter()
+        .filter(|(known, function)| *known == name(function))
+        .map(|(_, function)| function.clone())
+        .collect()
+}
+
 /// Functions, each with its name and aliases, by all of these and by further names; of two of one name the later.
 fn by_names<T: Clone>(
     functions: impl Iterator<Item = (String, Vec<String>, T)>,
@@ -146,6 +165,29 @@ fn by_names<T: Clone>(
         }
     }
     all
+}
+
+fn state_of(partitions: usize, rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>) -> SessionState {
+    let mut config = SessionConfig::new().with_target_partitions(partitions).with_collect_statistics(false);
+    config.options_mut().sql_parser.enable_ident_normalization = false;
+    // Filters that are made while a join runs depend on how far it got.
+    config.options_mut().optimizer.enable_dynamic_filter_pushdown = false;
+    // Whether a column may hold nulls is told in two ways by the engine, which then disagrees with itself.
+    config.options_mut().execution.skip_physical_aggregate_schema_check = true;
+    SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_optimizer_rules(logical_rules())
+        .with_physical_optimizer_rules(rules)
+        .build()
+}
+
+/// The engine's rules for plans, without one: filters that are pushed into joins once more, after the logical plan's rules did it,
+/// drop what outer joins add to rows.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.retain(|rule| !matches!(rule.name(), "FilterPushdown" | "FilterPushdown(Post)"));
+    rules
 }
 
 /// The engine's rules, with ours in the place of one that does too much.
@@ -171,6 +213,11 @@ impl Table {
         let pieces = (0..rows.num_rows()).step_by(BATCH);
         let pieces = pieces.map(|at| rows.slice(at, BATCH.min(rows.num_rows() - at))).collect();
         Ok(Self(Arc::new(MemTable::try_new(rows.schema(), vec![pieces])?)))
+    }
+
+    /// Of a dataset, which is read when the plan runs.
+    pub fn of_dataset(table: QueriedTable, source: Arc<dyn ShardSource>) -> Self {
+        Self(Arc::new(DatasetTable::new(table, source)))
     }
 
     pub fn schema(&self) -> SchemaRef {

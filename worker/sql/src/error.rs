@@ -13,8 +13,8 @@ pub enum SqlError {
     Rows(String),
     /// What it holds at once does not fit.
     #[error(
-        "the statement needs more memory than the {} that a task has: {why}. Give the workers more --memory or fewer --slots, or group \
-         and join fewer rows at once",
+        "the statement needs more memory than the {} that a task has: {why}. Give the workers more --memory or fewer --slots (a \
+         query of `sql` that one worker runs: --query-memory), or group and join fewer rows at once",
         show_bytes(*.limit)
     )]
     Memory { limit: u64, why: String },

@@ -4,7 +4,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use sqlparser::ast::{Ident, SelectItem, SetExpr};
 
 use crate::check::{parse, plan_of};
-use crate::engine::Table;
+use crate::engine::{Engine, Table};
 use crate::error::SqlError;
 use crate::guard::on_large_stack;
 use crate::rowwise::expression;
@@ -23,7 +23,7 @@ pub fn evaluate(text: &str, functions: &[&str], rows: &RecordBatch) -> Result<Ar
             select.projection = vec![SelectItem::ExprWithAlias { expr, alias: Ident::new(VALUE) }];
         }
         let table = Table::of(rows).map_err(|e| SqlError::Engine(e.to_string()))?;
-        let plan = plan_of(query, text, &[(ROWS, table)])?;
+        let plan = plan_of(query, text, &[(ROWS, table)], &Engine::get().state)?;
         let made = execute_on_this_thread(plan, Limits { memory: u64::MAX, stop: &|| false })?;
         match made.columns().first() {
             Some(column) if column.len() == rows.num_rows() => Ok(column.clone()),

@@ -14,6 +14,7 @@ mod functions;
 mod guard;
 mod order;
 mod place;
+mod query;
 mod reach;
 mod rowwise;
 mod run;
@@ -23,8 +24,13 @@ mod testing;
 mod using;
 
 pub use check::{Statement, check};
+pub use datafusion::common::DataFusionError as EngineError;
 pub use error::SqlError;
 pub use evaluate::evaluate;
+pub use query::{
+    CATALOG, QueriedTable, QueryError, QueryLimits, Ran, SCHEMA, ShardFile, ShardSource, SourceError, Sources,
+    TableName, Team, check_query, environment, explain_query, panics, query_worker, run_query, split, table_names,
+};
 pub use rowwise::{check_expression, one_row_at_a_time};
 pub use run::{Limits, run};
 pub use stored::arrow_schema;

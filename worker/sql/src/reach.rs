@@ -16,9 +16,16 @@ use crate::place::mark_span;
 pub const DEEPEST: usize = 1_000;
 const MOST_QUERIES: usize = 500;
 
+/// Whether a statement's own queries may have the names of tables, which they hide.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Hiding {
+    Refused,
+    Allowed,
+}
+
 /// Refuses whatever reaches beyond the tables, at any nesting.
-pub fn look_through(query: &Query, statement: &str, tables: &[&str]) -> Result<(), SqlError> {
-    let mut names = Names { statement, tables, made: HashSet::new() };
+pub fn look_through(query: &Query, statement: &str, tables: &[&str], hiding: Hiding) -> Result<(), SqlError> {
+    let mut names = Names { statement, tables, hiding, made: HashSet::new() };
     stopped(query.visit(&mut names))?;
     let mut reach = Reach { statement, tables, made: names.made, depth: 0, queries: 0 };
     stopped(query.visit(&mut reach))
@@ -35,6 +42,7 @@ fn stopped(flow: ControlFlow<String>) -> Result<(), SqlError> {
 struct Names<'a> {
     statement: &'a str,
     tables: &'a [&'a str],
+    hiding: Hiding,
     made: HashSet<String>,
 }
 
@@ -45,7 +53,7 @@ impl Visitor for Names<'_> {
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
             let name = &cte.alias.name;
             // One name would mean two things.
-            if self.tables.iter().any(|table| *table == name.value) {
+            if self.hiding == Hiding::Refused && self.tables.iter().any(|table| *table == name.value) {
                 let what = format!("`{}` is the name of a table already; give this query another name", name.value);
                 return ControlFlow::Break(mark_span(&what, self.statement, name.span));
             }
@@ -101,7 +109,8 @@ impl Reach<'_> {
 
     fn unknown(&self, name: &str) -> String {
         let tables: Vec<String> = self.tables.iter().map(|name| format!("`{name}`")).collect();
-        format!("there is no table `{name}`; the statement sees {}", tables.join(", "))
+        let seen = if tables.is_empty() { "none".to_owned() } else { tables.join(", ") };
+        format!("there is no table `{name}`; the statement sees {seen}")
     }
 }
 
@@ -146,6 +155,7 @@ impl Visitor for Reach<'_> {
                 self.no("files cannot be read here; ingest them and name the dataset with --input", name.span)
             }
             Some(name) if relation.0.len() == 1 && self.is_known(&name.value) => ControlFlow::Continue(()),
+            Some(name) if relation.0.len() == 1 => self.no(&self.unknown(&name.value), name.span),
             _ => self.no(&self.unknown(&relation.to_string()), relation.span()),
         }
     }

@@ -35,7 +35,7 @@ pub struct Limits<'a> {
 pub fn run(statement: &str, tables: &[(&str, RecordBatch)], limits: Limits<'_>) -> Result<RecordBatch, SqlError> {
     on_large_stack(|| {
         let tables = tables.iter().map(|(name, rows)| Ok((*name, Table::of(rows)?)));
-        let tables = tables.collect::<Result<Vec<_>, DataFusionError>>().map_err(|e| told(&e, limits))?;
+        let tables = tables.collect::<Result<Vec<_>, DataFusionError>>().map_err(|e| told(&e, limits.memory))?;
         execute_on_this_thread(planned(statement, &tables)?, limits)
     })
 }
@@ -53,7 +53,7 @@ pub(crate) fn execute_on_this_thread(plan: Plan, limits: Limits<'_>) -> Result<R
         loop {
             tokio::select! {
                 biased;
-                made = &mut work => return made.map_err(|e| told(&e, limits)),
+                made = &mut work => return made.map_err(|e| told(&e, limits.memory)),
                 _ = look.tick() => if (limits.stop)() {
                     return Err(SqlError::Stopped);
                 }
@@ -95,9 +95,10 @@ fn least_bytes(batch: &RecordBatch) -> usize {
     width * batch.num_rows()
 }
 
-fn told(error: &DataFusionError, limits: Limits<'_>) -> SqlError {
+/// The engine's error in a user's words.
+pub fn told(error: &DataFusionError, memory: u64) -> SqlError {
     match error.find_root() {
-        DataFusionError::ResourcesExhausted(why) => SqlError::Memory { limit: limits.memory, why: first_line(why) },
+        DataFusionError::ResourcesExhausted(why) => SqlError::Memory { limit: memory, why: first_line(why) },
         // What an engine's function said, before the engine wrapped it.
         DataFusionError::ArrowError(error, _) => match error.as_ref() {
             ArrowError::ComputeError(why) => SqlError::Rows(first_line(why.trim_start_matches("Execution error: "))),

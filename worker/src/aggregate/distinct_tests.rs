@@ -14,7 +14,7 @@ fn cells(frame: &DataFrame, name: &str) -> Cells {
 /// Pairs of two shards through four partitions, of which one is empty, and counted; the pairs sent, too.
 fn counted(frame: &DataFrame, column: &str, ids: &[u32], groups: usize, room: u64) -> (Vec<i64>, u64, usize) {
     let bench = Bench::new();
-    let context = bench.context(0, 0).with_limits(room, false);
+    let context = bench.context(0, 0).with_limits(room, 1, false);
     // Groups lie in the partitions backwards, unevenly.
     let starts = [0, groups / 3, groups / 3, groups - 1, groups];
     let places: Vec<Place> = (0..groups)

@@ -168,7 +168,7 @@ mod tests {
     fn quantiles_are_those_of_all_values_together() {
         let bench = Bench::new();
         for room in [1 << 24, 2_000] {
-            let context = bench.context(0, 0).with_limits(room, false);
+            let context = bench.context(0, 0).with_limits(room, 1, false);
             let ids: Vec<u32> = (0..900).map(|n| n % 3).collect();
             let x: Vec<Option<f64>> = (0..900i32)
                 .map(|n| match n % 3 {

@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn the_rows_of_a_key_stay_together_in_their_order() {
         let bench = Bench::new();
-        let context = bench.context(0, 0).with_limits(4 << 10, false);
+        let context = bench.context(0, 0).with_limits(4 << 10, 1, false);
         let keys: Vec<i64> = (0..5000).map(|n| n * 7919 % 61).collect();
         let names: Vec<String> =
             keys.iter().map(|k| format!("name of {k}, long enough not to lie in its view")).collect();

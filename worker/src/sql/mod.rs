@@ -1,7 +1,8 @@
-//! Users' statements over the frames of tasks, and what a whole job of them must keep to.
+//! Users' statements over the frames of tasks, what a whole job of them must keep to, and queries over whole datasets.
 
 mod bridge;
 mod job;
+mod queries;
 
 use polars::prelude::{Column, DataFrame};
 use shardmill_common::failure::Failure;
@@ -11,7 +12,9 @@ use shardmill_sql::Limits;
 use crate::frame::polars_type;
 use crate::tasks::Context;
 
+pub use bridge::{to_batch, to_frame};
 pub use job::{INPUT, check_job};
+pub use queries::{Opening, Queries, Shards, failure_in};
 pub use shardmill_sql::{SqlError, Statement, check, check_expression};
 
 /// The result of a statement that [`check`] accepted, in stored types. Columns go to the engine and come back without being

@@ -17,6 +17,7 @@ use shardmill_serving::model::{Matrix, Scorer, Scores};
 use crate::fetch::{Fetcher, Where};
 use crate::shard;
 use crate::shuffle::{ShuffleInput, ShuffleWriter};
+use crate::sql::Queries;
 use crate::train::Sessions;
 
 /// How far an attempt has come.
@@ -63,6 +64,10 @@ pub struct Context {
     pub sessions: Arc<Sessions>,
     /// Bytes of memory that this attempt should stay within: the worker's, shared among its slots.
     pub budget: u64,
+    /// The worker's part in queries on several workers.
+    pub queries: Option<Arc<Queries>>,
+    /// Attempts that the worker runs at once.
+    pub slots: u32,
     /// One more failure would fail the job.
     pub last_try: bool,
     written: Mutex<Vec<ObjectRef>>,
@@ -89,6 +94,8 @@ impl Context {
             local_files,
             sessions: Arc::default(),
             budget: 1 << 30,
+            queries: None,
+            slots: 1,
             last_try: false,
             written: Mutex::default(),
         }
@@ -99,13 +106,26 @@ impl Context {
         Self { sessions, ..self }
     }
 
+    pub fn with_queries(self, queries: Arc<Queries>) -> Self {
+        Self { queries: Some(queries), ..self }
+    }
+
     /// Adds the places of whole stages.
     pub fn with_stages(self, stages: Vec<(u32, Arc<Vec<TaskPlace>>)>) -> Self {
         Self { stages, ..self }
     }
 
-    pub fn with_limits(self, budget: u64, last_try: bool) -> Self {
-        Self { budget, last_try, ..self }
+    /// With its share of so many bytes of memory among so many slots.
+    pub fn with_limits(self, memory: u64, slots: u32, last_try: bool) -> Self {
+        let slots = slots.max(1);
+        Self { budget: memory / u64::from(slots), slots, last_try, ..self }
+    }
+
+    /// Threads that an attempt may compute with which uses the machine's cores by itself: as many as the worker has slots, but no
+    /// more than there are cores.
+    pub fn threads(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        cores.min(self.slots as usize).max(1)
     }
 
     pub fn is_cancelled(&self) -> bool {
@@ -271,7 +291,8 @@ impl Context {
 
     /// Takes back what the attempt wrote: nobody will ask for it.
     pub fn discard(&self) {
-        let ids: Vec<_> = self.wrote().iter().map(|o| o.id).collect();
+        let written = std::mem::take(&mut *self.written.lock().unwrap_or_else(PoisonError::into_inner));
+        let ids: Vec<_> = written.iter().map(|o| o.id).collect();
         self.fetch.store.delete(&ids);
         self.fetch.store.forget_attempt(self.attempt);
     }

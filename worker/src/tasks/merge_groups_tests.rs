@@ -47,7 +47,7 @@ fn aggregated(
     let mut rows: Option<DataFrame> = None;
     let mut spilled = 0;
     for n in 0..tasks {
-        let context = bench.context_with(1, n, places.clone()).with_limits(budget, false);
+        let context = bench.context_with(1, n, places.clone()).with_limits(budget, 1, false);
         let (from, to) = (partitions * n / tasks, partitions * (n + 1) / tasks);
         let task = MergeGroupsTask {
             runs: TaskRange { stage: 0, from: 0, to: shards.len() as u32 },

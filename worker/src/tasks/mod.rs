@@ -31,6 +31,7 @@ mod merged;
 mod parse;
 mod predict;
 mod profile;
+mod query;
 mod range;
 mod rank;
 mod raw;
@@ -103,6 +104,7 @@ fn dispatch(context: &Context, kind: &TaskKind) -> Result<TaskOutput, Failure> {
         TaskKind::Range(task) => range::run(context, task),
         TaskKind::Merge(task) => merge::run(context, task),
         TaskKind::Lookup(task) => lookup::run(context, task),
+        TaskKind::Query(task) => query::run(context, task),
         TaskKind::Copy(task) => copy::run(context, task),
     }
 }

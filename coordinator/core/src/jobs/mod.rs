@@ -19,6 +19,7 @@ mod register;
 mod repair;
 mod sort;
 mod split;
+mod sql;
 mod train;
 
 pub use explain::explain;
@@ -94,7 +95,7 @@ macro_rules! planners {
 }
 
 planners! {
-    Ingest, Clean, Dedup, Compare, Compact, Split, Train, Predict, Evaluate, Import, MapReduce, Sort, Aggregate, Join, Register, Repair
+    Ingest, Clean, Dedup, Compare, Compact, Split, Train, Predict, Evaluate, Import, MapReduce, Sort, Aggregate, Join, Sql, Register, Repair
 }
 
 /// Whether the job makes sense on its inputs.

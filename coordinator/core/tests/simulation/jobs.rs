@@ -15,6 +15,7 @@ use shardmill_common::kinds::mapreduce::{MapInput, MapReduceSpec};
 use shardmill_common::kinds::predict::{PredictOutputs, PredictSpec};
 use shardmill_common::kinds::sort::{SortKey, SortOrder, SortSpec};
 use shardmill_common::kinds::split::{SplitSide, SplitSpec};
+use shardmill_common::kinds::sql::{SqlSpec, SqlTable};
 use shardmill_common::manifest::Manifest;
 use shardmill_common::model::{
     ClassValue, Encoder, Encoding, Feature, Label, OnnxGraph, OnnxInput, OnnxOutput, Target,
@@ -199,6 +200,18 @@ pub fn join(left: &Manifest, right: &Manifest, how: JoinHow, broadcast_limit: u6
         suffixes: ("_x".into(), "_y".into()),
         broadcast_limit,
         replicas: None,
+    })
+}
+
+/// A query over both.
+pub fn query(a: &Manifest, b: &Manifest) -> JobSpec {
+    let table = |name: &str, of: &Manifest| SqlTable { name: name.into(), dataset: of.reference() };
+    JobSpec::Sql(SqlSpec {
+        statement: "SELECT a.k FROM a JOIN b USING (k)".into(),
+        tables: vec![table("a", a), table("b", b)],
+        output: "queried".parse().unwrap(),
+        replicas: None,
+        memory: None,
     })
 }
 

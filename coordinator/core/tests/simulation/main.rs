@@ -76,6 +76,7 @@ fn data_jobs(sim: &mut Sim) -> Vec<JobId> {
         sim.submit(jobs::join(&a, &b, JoinHow::Anti, 0)),
         sim.submit(jobs::predict(&a)),
         sim.submit(jobs::evaluate(&a)),
+        sim.submit(jobs::query(&a, &b)),
     ]
 }
 
@@ -205,6 +206,7 @@ fn jobs_over_data_and_models_end_well_whatever_happens_to_workers() {
         "lookup",
         "match",
         "predict",
+        "query",
         "assess",
         "rank",
     ];

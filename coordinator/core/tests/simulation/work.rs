@@ -308,6 +308,10 @@ impl Sim {
                     }
                 }
             },
+            TaskKind::Query(_) => {
+                self.write_shards(&mut output, 2, content);
+                output.schema = Some(schema());
+            }
             TaskKind::Reduce(task) => {
                 self.write_shards(&mut output, 1 + launch.attempt.task.task % 3, content);
                 output.schema = Some(made_by(Some(&task.step), launch.attempt.task.task));

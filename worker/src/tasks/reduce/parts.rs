@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn every_key_is_whole_in_one_part_on_every_side() {
         let bench = Bench::new();
-        let context = bench.context(0, 0).with_limits(1 << 20, false);
+        let context = bench.context(0, 0).with_limits(1 << 20, 1, false);
         let (keys, sides) = (keys(), [rows(97, 0), rows(50, 0)]);
         let mut loader = Loader { context: &context, keys: &keys, limit: 30_000, spilled: 0 };
         let Loaded::Split(parts) = loader.load(sources(&sides), 3).unwrap() else { panic!("it fits") };
@@ -197,7 +197,7 @@ mod tests {
         let bench = Bench::new();
         let (keys, sides) = (keys(), [rows(97, 5000)]);
         for (budget, fits) in [(1u64 << 20, true), (100_000, false)] {
-            let context = bench.context(0, 0).with_limits(budget, false);
+            let context = bench.context(0, 0).with_limits(budget, 1, false);
             let mut loader = Loader { context: &context, keys: &keys, limit: 30_000, spilled: 0 };
             let Loaded::Split(parts) = loader.load(sources(&sides), 0).unwrap() else { panic!("it fits") };
             let mut largest = 0;

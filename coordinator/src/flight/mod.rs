@@ -1,4 +1,8 @@
-//! Arrow Flight at the coordinator: lists datasets and says where their shards are. Rows go between clients and workers.
+//! Arrow Flight at the coordinator: lists datasets and says where their shards are. Rows go between clients and workers. What is of
+//! Flight SQL goes to [`sql`].
+
+mod metadata;
+mod sql;
 
 use std::pin::Pin;
 
@@ -16,6 +20,7 @@ use shardmill_common::task::Peer;
 use shardmill_proto::refusal_to_status;
 use tonic::{Request, Response, Status, Streaming};
 
+use self::sql::SqlDoor;
 use crate::driver::Handle;
 
 type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -25,11 +30,21 @@ pub const PUT_LOCATION: &str = "put-location";
 
 pub struct FlightDoor {
     handle: Handle,
+    sql: SqlDoor,
+}
+
+/// Whether these bytes are a message of Flight SQL: such say their type first.
+fn is_of_sql(bytes: &[u8]) -> bool {
+    const TYPE: &[u8] = b"type.googleapis.com/arrow.flight.protocol.sql.";
+    bytes.get(2..).is_some_and(|rest| rest.starts_with(TYPE))
 }
 
 impl FlightDoor {
-    pub fn new(handle: Handle) -> Self {
-        Self { handle }
+    pub fn new(handle: Handle) -> Result<Self, arrow_flight::error::FlightError> {
+        let sql = SqlDoor::new(handle.clone())?;
+        let sweeper = sql.clone();
+        tokio::spawn(async move { sweeper.sweep().await });
+        Ok(Self { handle, sql })
     }
 
     async fn info(&self, dataset: DatasetRef) -> Result<FlightInfo, Status> {
@@ -121,6 +136,9 @@ impl FlightService for FlightDoor {
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+        if is_of_sql(&request.get_ref().cmd) {
+            return FlightService::get_flight_info(&self.sql, request).await;
+        }
         let dataset = dataset_of(request.get_ref())?;
         Ok(Response::new(self.info(dataset).await?))
     }
@@ -140,7 +158,10 @@ impl FlightService for FlightDoor {
         Ok(Response::new(result))
     }
 
-    async fn do_get(&self, _: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+    async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+        if is_of_sql(&request.get_ref().ticket) {
+            return FlightService::do_get(&self.sql, request).await;
+        }
         Err(Status::failed_precondition(
             "rows are read from the endpoints' locations that get_flight_info names, not from the coordinator",
         ))
@@ -157,10 +178,13 @@ impl FlightService for FlightDoor {
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
+        if is_of_sql(&request.get_ref().body) {
+            return FlightService::do_action(&self.sql, request).await;
+        }
         let action = request.into_inner();
         if action.r#type != PUT_LOCATION {
             return Err(Status::invalid_argument(format!(
-                "there is no action `{}`; there is `{PUT_LOCATION}`",
+                "there is no action `{}`; there is `{PUT_LOCATION}`, and those of Flight SQL for prepared statements",
                 action.r#type.escape_debug()
             )));
         }

@@ -1,0 +1,377 @@
+//! Flight SQL, for ADBC, JDBC and whatever is built on them: statements become jobs, and their answers are read from the workers
+//! that hold them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use arrow_flight::encode::FlightDataEncoderBuilder;
+use arrow_flight::error::FlightError;
+use arrow_flight::sql::metadata::{SqlInfoData, XdbcTypeInfoData};
+use arrow_flight::sql::server::{FlightSqlService, PeekableFlightDataStream};
+use arrow_flight::sql::{
+    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult,
+    CommandGetCatalogs, CommandGetDbSchemas, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables,
+    CommandGetXdbcTypeInfo, CommandPreparedStatementQuery, CommandStatementQuery, CommandStatementUpdate,
+    DoPutPreparedStatementResult, ProstMessageExt, SqlInfo,
+};
+use arrow_flight::{Action, FlightDescriptor, FlightEndpoint, FlightInfo, IpcMessage, SchemaAsIpc, Ticket};
+use futures::TryStreamExt;
+use shardmill_common::kinds::sql::{SqlSpec, SqlTable};
+use shardmill_common::kinds::{JobSpec, Submission};
+use shardmill_common::message::LocatedManifest;
+use shardmill_common::name::{DatasetName, DatasetRef, NameError, ReferenceError};
+use shardmill_common::schema::Schema;
+use shardmill_common::status::JobState;
+use shardmill_core::Command;
+use shardmill_proto::refusal_to_status;
+use shardmill_sql::{QueriedTable, SqlError, check_query, table_names};
+use tonic::{Request, Response, Status};
+
+use super::metadata::{CATALOG, SCHEMA, TABLE, sql_info, types};
+use super::{Out, arrow_schema, flight_info};
+use crate::driver::Handle;
+
+/// What the names of answers begin with. Nobody says when one was read, so they go some time later.
+const ANSWER: &str = "flightsql.tmp-";
+const KEPT_FOR: Duration = Duration::from_secs(600);
+
+#[derive(Clone)]
+pub struct SqlDoor {
+    handle: Handle,
+    info: Arc<SqlInfoData>,
+    types: Arc<XdbcTypeInfoData>,
+}
+
+/// A statement that can run.
+struct Prepared {
+    tables: Vec<SqlTable>,
+    schema: Schema,
+}
+
+fn mistaken(error: &SqlError) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn internal(error: impl std::fmt::Display) -> Status {
+    Status::internal(error.to_string())
+}
+
+/// Looks at a statement on a thread that may block.
+async fn looked_at<T: Send + 'static>(
+    look: impl FnOnce() -> Result<T, SqlError> + Send + 'static,
+) -> Result<T, Status> {
+    tokio::task::spawn_blocking(look).await.map_err(internal)?.map_err(|e| mistaken(&e))
+}
+
+impl SqlDoor {
+    pub fn new(handle: Handle) -> Result<Self, FlightError> {
+        Ok(Self { handle, info: Arc::new(sql_info()?), types: Arc::new(types()?) })
+    }
+
+    /// Takes back the answers that an earlier coordinator left.
+    pub async fn sweep(&self) {
+        let left = self.handle.ask(|d| Ok(d.core().catalog().summaries())).await.unwrap_or_default();
+        for name in left.into_iter().map(|summary| summary.dataset.name).filter(|n| n.as_str().starts_with(ANSWER)) {
+            self.remove(name).await;
+        }
+    }
+
+    async fn remove(&self, name: DatasetName) {
+        let dataset = DatasetRef { name: name.clone(), version: None };
+        if let Err(why) = self.handle.ask(move |d| d.command::<Vec<DatasetRef>>(Command::Remove(dataset))).await {
+            tracing::warn!(%name, %why, "the answer of a statement could not be removed");
+        }
+    }
+
+    async fn prepare(&self, statement: &str) -> Result<Prepared, Status> {
+        let text = statement.to_owned();
+        let names = looked_at(move || table_names(&text)).await?;
+        let (mut tables, mut queried) = (Vec::with_capacity(names.len()), Vec::with_capacity(names.len()));
+        for table in names {
+            if table.is_file {
+                return Err(Status::invalid_argument(format!(
+                    "'{}' is a file, and files are read where `shardmill sql` runs: ingest it, and name the dataset",
+                    table.name
+                )));
+            }
+            let dataset: DatasetRef =
+                table.name.parse().map_err(|e: ReferenceError| Status::invalid_argument(e.to_string()))?;
+            let found = self.handle.ask(move |d| d.core().catalog().find(&dataset).cloned()).await;
+            let manifest = found.map_err(refusal_to_status)?;
+            tables.push(SqlTable { name: table.name.clone(), dataset: manifest.reference() });
+            queried.push(QueriedTable { name: table.name, schema: manifest.schema, shards: Arc::new(manifest.shards) });
+        }
+        let text = statement.to_owned();
+        let schema = looked_at(move || check_query(&text, &queried)).await?;
+        Ok(Prepared { tables, schema })
+    }
+
+    /// Answers a statement. A caller that goes away before has its job cancelled.
+    async fn answer(&self, statement: &str) -> Result<LocatedManifest, Status> {
+        let Prepared { tables, .. } = self.prepare(statement).await?;
+        let name = format!("{ANSWER}{}", uuid::Uuid::new_v4().simple());
+        let output: DatasetName = name.parse().map_err(|e: NameError| internal(e))?;
+        let spec = SqlSpec {
+            statement: statement.to_owned(),
+            tables,
+            output: output.clone(),
+            replicas: Some(1),
+            memory: None,
+        };
+        let submission =
+            Submission { spec: JobSpec::Sql(spec), who: "flight sql".to_owned(), priority: 0, deadline_seconds: None };
+        let job = self.handle.ask(move |d| d.submit(submission)).await.map_err(refusal_to_status)?;
+        let mut watched = self.handle.ask(move |d| d.watch(job)).await.map_err(refusal_to_status)?;
+        let mut unless_done = CancelOnDrop { handle: self.handle.clone(), job: Some(job) };
+        let status = watched.wait_for(|status| status.state.is_final()).await.map_err(internal)?.clone();
+        unless_done.job = None;
+        match (status.state, status.error) {
+            (JobState::Done, _) => {}
+            (_, Some(why)) => return Err(Status::failed_precondition(format!("job {job}: {why}"))),
+            (state, None) => return Err(Status::cancelled(format!("job {job} was {}", state.name()))),
+        }
+        let door = self.clone();
+        let answer = output.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(KEPT_FOR).await;
+            door.remove(answer).await;
+        });
+        let dataset = DatasetRef { name: output, version: None };
+        self.handle.ask(move |d| d.core().locate(&dataset)).await.map_err(refusal_to_status)
+    }
+
+    async fn info_of(&self, statement: &str, descriptor: FlightDescriptor) -> Result<Response<FlightInfo>, Status> {
+        let located = self.answer(statement).await?;
+        Ok(Response::new(flight_info(&located)?.with_descriptor(descriptor)))
+    }
+}
+
+/// A job whose asker may go away.
+struct CancelOnDrop {
+    handle: Handle,
+    job: Option<shardmill_common::ids::JobId>,
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(job) = self.job.take() {
+            let handle = self.handle.clone();
+            // A job that ended meanwhile cannot be cancelled, and need not be.
+            tokio::spawn(async move { handle.ask(move |d| d.cancel(job)).await });
+        }
+    }
+}
+
+/// What is known at once is read from here, by the command itself as the ticket.
+fn here(
+    command: &impl ProstMessageExt,
+    schema: &SchemaRef,
+    request: Request<FlightDescriptor>,
+) -> Result<Response<FlightInfo>, Status> {
+    use prost::Message;
+    let ticket = Ticket::new(command.as_any().encode_to_vec());
+    let info = FlightInfo::new()
+        .try_with_schema(schema)
+        .map_err(internal)?
+        .with_endpoint(FlightEndpoint::new().with_ticket(ticket))
+        .with_descriptor(request.into_inner());
+    Ok(Response::new(info))
+}
+
+fn rows(
+    schema: SchemaRef,
+    batch: Result<RecordBatch, impl std::fmt::Display>,
+) -> Result<Response<Out<arrow_flight::FlightData>>, Status> {
+    let batch = batch.map_err(internal)?;
+    let stream = FlightDataEncoderBuilder::new().with_schema(schema).build(futures::stream::iter([Ok(batch)]));
+    Ok(Response::new(Box::pin(stream.map_err(Status::from))))
+}
+
+/// The statement that a handle stands for: itself, so that nothing is kept of it.
+fn statement_of(handle: &[u8]) -> Result<&str, Status> {
+    std::str::from_utf8(handle).map_err(|_| Status::invalid_argument("this is not the handle of a prepared statement"))
+}
+
+#[tonic::async_trait]
+impl FlightSqlService for SqlDoor {
+    type FlightService = super::FlightDoor;
+
+    async fn get_flight_info_statement(
+        &self,
+        query: CommandStatementQuery,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        self.info_of(&query.query, request.into_inner()).await
+    }
+
+    async fn do_action_create_prepared_statement(
+        &self,
+        query: ActionCreatePreparedStatementRequest,
+        _: Request<Action>,
+    ) -> Result<ActionCreatePreparedStatementResult, Status> {
+        let prepared = self.prepare(&query.query).await?;
+        let options = arrow::ipc::writer::IpcWriteOptions::default();
+        let schema = arrow_schema(&prepared.schema);
+        let IpcMessage(dataset_schema) =
+            SchemaAsIpc::new(&schema, &options).try_into().map_err(|e: arrow::error::ArrowError| internal(e))?;
+        let prepared_statement_handle = query.query.into_bytes().into();
+        Ok(ActionCreatePreparedStatementResult {
+            prepared_statement_handle,
+            dataset_schema,
+            parameter_schema: Default::default(),
+        })
+    }
+
+    async fn do_action_close_prepared_statement(
+        &self,
+        _: ActionClosePreparedStatementRequest,
+        _: Request<Action>,
+    ) -> Result<(), Status> {
+        Ok(())
+    }
+
+    async fn get_flight_info_prepared_statement(
+        &self,
+        query: CommandPreparedStatementQuery,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        self.info_of(statement_of(&query.prepared_statement_handle)?, request.into_inner()).await
+    }
+
+    async fn do_put_prepared_statement_query(
+        &self,
+        _: CommandPreparedStatementQuery,
+        _: Request<PeekableFlightDataStream>,
+    ) -> Result<DoPutPreparedStatementResult, Status> {
+        Err(Status::unimplemented("statements have no parameters here: write the values in the statement"))
+    }
+
+    async fn do_put_statement_update(
+        &self,
+        _: CommandStatementUpdate,
+        _: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        Err(Status::invalid_argument(
+            "statements only read here; `shardmill sql --into NAME` makes a dataset of an answer",
+        ))
+    }
+
+    async fn get_flight_info_catalogs(
+        &self,
+        query: CommandGetCatalogs,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        here(&query, &query.into_builder().schema(), request)
+    }
+
+    async fn do_get_catalogs(
+        &self,
+        query: CommandGetCatalogs,
+        _: Request<Ticket>,
+    ) -> Result<Response<Out<arrow_flight::FlightData>>, Status> {
+        let mut found = query.into_builder();
+        found.append(CATALOG);
+        rows(found.schema(), found.build())
+    }
+
+    async fn get_flight_info_schemas(
+        &self,
+        query: CommandGetDbSchemas,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        here(&query, &query.clone().into_builder().schema(), request)
+    }
+
+    async fn do_get_schemas(
+        &self,
+        query: CommandGetDbSchemas,
+        _: Request<Ticket>,
+    ) -> Result<Response<Out<arrow_flight::FlightData>>, Status> {
+        let mut found = query.into_builder();
+        found.append(CATALOG, SCHEMA);
+        rows(found.schema(), found.build())
+    }
+
+    async fn get_flight_info_tables(
+        &self,
+        query: CommandGetTables,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        here(&query, &query.clone().into_builder().schema(), request)
+    }
+
+    async fn do_get_tables(
+        &self,
+        query: CommandGetTables,
+        _: Request<Ticket>,
+    ) -> Result<Response<Out<arrow_flight::FlightData>>, Status> {
+        let all = self.handle.ask(|d| {
+            let names = d.core().catalog().summaries();
+            let found = names.iter().filter_map(|s| d.core().catalog().find(&s.dataset).ok());
+            Ok(found.map(|m| (m.name.clone(), m.schema.clone())).collect::<Vec<_>>())
+        });
+        let mut found = query.into_builder();
+        for (name, schema) in all.await.map_err(refusal_to_status)? {
+            if !name.as_str().contains(".tmp-") {
+                found.append(CATALOG, SCHEMA, name.as_str(), TABLE, &arrow_schema(&schema)).map_err(internal)?;
+            }
+        }
+        rows(found.schema(), found.build())
+    }
+
+    async fn get_flight_info_table_types(
+        &self,
+        query: CommandGetTableTypes,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        here(&query, &query.into_builder().schema(), request)
+    }
+
+    async fn do_get_table_types(
+        &self,
+        query: CommandGetTableTypes,
+        _: Request<Ticket>,
+    ) -> Result<Response<Out<arrow_flight::FlightData>>, Status> {
+        let mut found = query.into_builder();
+        found.append(TABLE);
+        rows(found.schema(), found.build())
+    }
+
+    async fn get_flight_info_sql_info(
+        &self,
+        query: CommandGetSqlInfo,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        here(&query, &query.clone().into_builder(&self.info).schema(), request)
+    }
+
+    async fn do_get_sql_info(
+        &self,
+        query: CommandGetSqlInfo,
+        _: Request<Ticket>,
+    ) -> Result<Response<Out<arrow_flight::FlightData>>, Status> {
+        let found = query.into_builder(&self.info);
+        rows(found.schema(), found.build())
+    }
+
+    async fn get_flight_info_xdbc_type_info(
+        &self,
+        query: CommandGetXdbcTypeInfo,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        here(&query, &query.into_builder(&self.types).schema(), request)
+    }
+
+    async fn do_get_xdbc_type_info(
+        &self,
+        query: CommandGetXdbcTypeInfo,
+        _: Request<Ticket>,
+    ) -> Result<Response<Out<arrow_flight::FlightData>>, Status> {
+        let found = query.into_builder(&self.types);
+        rows(found.schema(), found.build())
+    }
+
+    async fn register_sql_info(&self, _: i32, _: &SqlInfo) {}
+}
