@@ -306,6 +306,8 @@ def rows(found, kinds):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("ask")
+    parser.add_argument("--queries", action="store_true", help="run them as queries over shards, by several threads")
+    parser.add_argument("--spread", action="store_true", help="run them as queries over shards, by several workers")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--show", type=int, default=10, help="statements to show at most")
@@ -315,7 +317,7 @@ def main():
     args.tell = args.tell or verdicts
     rng = random.Random(args.seed)
     folder = Path(tempfile.mkdtemp(prefix="shardmill-fuzz-"))
-    ask = subprocess.Popen([args.ask], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    ask = subprocess.Popen([args.ask, *(f"--{way}" for way in ("queries", "spread") if getattr(args, way))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     counts = {"equal": 0, "both refuse": 0, "only DuckDB refuses": 0, "different": 0, "only Shardmill refuses": 0}
     told = []
     con = None

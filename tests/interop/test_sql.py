@@ -71,10 +71,11 @@ def test_statements_mean_what_they_mean_to_duckdb(mill, tables, tmp_path, statem
 
 
 @pytest.mark.skipif("SHARDMILL_ASK" not in os.environ, reason="SHARDMILL_ASK names the example `ask` of the crate shardmill-sql")
+@pytest.mark.parametrize("way", [[], ["--queries"], ["--spread"]], ids=["map", "query", "spread"])
 @pytest.mark.parametrize("seed", range(4))
-def test_statements_made_at_random(seed):
+def test_statements_made_at_random(seed, way):
     done = subprocess.run(
-        [sys.executable, HERE / "sql_fuzz.py", os.environ["SHARDMILL_ASK"], "--count", "250", "--seed", str(seed)],
+        [sys.executable, HERE / "sql_fuzz.py", os.environ["SHARDMILL_ASK"], *way, "--count", "250", "--seed", str(seed)],
         capture_output=True,
         text=True,
     )

@@ -26,7 +26,7 @@ use crate::dialect::Arithmetic;
 use crate::filters::CarefulPushDown;
 use crate::functions;
 use crate::order::{InOrder, LeftFirst, StableSorts};
-use crate::query::{DatasetTable, QueriedTable, ShardSource};
+use crate::query::{DatasetTable, HoldSubquery, QueriedTable, ShardSource};
 
 /// What is the same for all statements.
 pub struct Engine {
@@ -101,7 +101,10 @@ impl Engine {
     /// The state of a query that so many threads compute, which may hold so many bytes.
     pub fn for_queries(&self, threads: usize, memory: u64) -> SessionState {
         const USUAL: usize = 10 << 20;
-        let mut state = state_of(threads.max(1), physical_rules());
+        let mut rules = physical_rules();
+        let by_size = rules.iter().position(|rule| rule.name() == "join_selection");
+        rules.insert(by_size.map_or(0, |at| at + 1), Arc::new(HoldSubquery));
+        let mut state = state_of(threads.max(1), rules);
         // What a sort keeps back for merging must leave it something to sort with.
         let share = usize::try_from(memory / (8 * threads.max(1) as u64)).unwrap_or(usize::MAX);
         state.config_mut().options_mut().execution.sort_spill_reservation_bytes = share.min(USUAL);

@@ -31,6 +31,8 @@ use super::bridge::{to_batch, to_frame};
 use crate::fetch::{Fetcher, Where};
 use crate::shard::{conform, deletions};
 
+/// Tables of fewer bytes are read by one worker.
+const SMALL: u64 = 8 << 20;
 /// Expressions of plans are walked recursively; untouched pages of a stack cost nothing.
 const STACK: usize = 64 << 20;
 /// What a failure of another worker is told behind, in text: the way back has no other words.
@@ -90,7 +92,7 @@ impl Queries {
             return None;
         }
         let local = self.worker.to_local_worker_context(own);
-        Some(Team { urls, holders, channels: self.ways.clone(), local })
+        Some(Team { urls, holders, channels: self.ways.clone(), local, small: SMALL })
     }
 }
 

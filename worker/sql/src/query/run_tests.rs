@@ -237,6 +237,20 @@ fn subqueries_for_values_are_known_to_have_one_row_or_not() {
 }
 
 #[test]
+fn the_side_of_a_subquery_is_held_where_sizes_do_not_tell() {
+    let mut source = Memory::default();
+    let tables = [table(&mut source, "a", &[5, 5]), table(&mut source, "b", &[500, 500])];
+    let plan = |statement: &str| crate::query::explain_query(statement, &tables, 2).unwrap();
+    let grouped =
+        plan("SELECT a.t FROM a JOIN b ON a.k = b.k WHERE a.k IN (SELECT k FROM b GROUP BY k HAVING COUNT(*) > 1)");
+    assert!(grouped.contains("join_type=RightSemi") && !grouped.contains("join_type=LeftSemi"), "{grouped}");
+    let small = plan("SELECT t FROM a WHERE EXISTS (SELECT 1 FROM b WHERE a.k = b.k)");
+    assert!(small.contains("join_type=LeftSemi"), "{small}");
+    let several = "SELECT COUNT(*) AS n FROM b WHERE k IN (SELECT v FROM a GROUP BY v HAVING COUNT(*) = 1) AND k NOT IN (SELECT k FROM a)";
+    assert_eq!(ask(several, &tables, &source), ["5"]);
+}
+
+#[test]
 fn rows_that_cannot_be_computed_are_told_of() {
     let mut source = Memory::default();
     let tables = [table(&mut source, "a", &[5, 5])];

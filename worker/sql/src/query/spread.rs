@@ -32,9 +32,6 @@ use super::table::QueriedTable;
 use crate::engine::Engine;
 use crate::error::SqlError;
 
-/// Tables of fewer bytes are read by one worker: the others would wait for it longer than they could help.
-const SMALL: u64 = 8 << 20;
-
 /// Bytes of rows that wait on the way from one worker.
 const LEAST_WAITING: usize = 1 << 20;
 const MOST_WAITING: usize = 64 << 20;
@@ -55,6 +52,8 @@ pub struct Team {
     pub channels: Arc<dyn ChannelResolver + Send + Sync>,
     /// The one in this process.
     pub local: LocalWorkerContext,
+    /// Tables of fewer bytes are read by one worker: the others would wait for it longer than they could help.
+    pub small: u64,
 }
 
 /// What answers other workers' queries for their parts. All parts on this worker share the environment.
@@ -110,7 +109,7 @@ fn placed(shards: &[ShardEntry], holders: &HashMap<ObjectId, Vec<usize>>, worker
 impl Team {
     /// The state of a query that this team computes.
     pub fn spread(self, state: SessionState, memory: u64) -> Result<SessionState, SqlError> {
-        let team = self.urls.len();
+        let (team, small) = (self.urls.len(), self.small);
         let threads = state.config().target_partitions();
         let holders = Arc::new(self.holders);
         let wanted = move |event: DesiredTaskCountEvent<'_>| {
@@ -118,7 +117,7 @@ impl Team {
             // What one partition reads is not brought together above it: each of several tasks would take its rows for all.
             Some(Ok(match scan.partitions().len() {
                 0 | 1 => DesiredTaskCountEventResponse::maximum(1),
-                _ if scan.bytes() < SMALL => DesiredTaskCountEventResponse::desired(1),
+                _ if scan.bytes() < small => DesiredTaskCountEventResponse::desired(1),
                 _ => DesiredTaskCountEventResponse::desired(team),
             }))
         };
