@@ -327,6 +327,50 @@ impl Sources for Elsewhere {
 mod tests {
     use super::*;
 
+    /// Answers with nothing, after a panic of a thread that computes or without one.
+    #[derive(Clone)]
+    struct Empty {
+        panics: bool,
+    }
+
+    impl Service<http::Request<Body>> for Empty {
+        type Response = http::Response<Body>;
+        type Error = Infallible;
+        type Future = std::future::Ready<Result<http::Response<Body>, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Poller<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: http::Request<Body>) -> Self::Future {
+            if self.panics {
+                let thread = std::thread::Builder::new().name("queries".into());
+                assert!(thread.spawn(|| panic!("a panic that a test wants")).unwrap().join().is_err());
+            }
+            std::future::ready(Ok(http::Response::new(Body::empty())))
+        }
+    }
+
+    impl NamedService for Empty {
+        const NAME: &'static str = "empty";
+    }
+
+    #[test]
+    fn an_answer_during_which_there_was_a_panic_does_not_end_well() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let end = |panics: bool| {
+            let mut service = OnRuntime { inner: Empty { panics }, handle: runtime.handle().clone() };
+            runtime.block_on(async {
+                let answer = service.call(http::Request::new(Body::empty())).await.unwrap();
+                let mut body = answer.into_body();
+                std::future::poll_fn(|poller| http_body::Body::poll_frame(Pin::new(&mut body), poller)).await
+            })
+        };
+        assert!(end(false).is_none());
+        let told = end(true).unwrap().unwrap_err();
+        assert!(told.to_string().contains("a part of the query broke"), "{told}");
+    }
+
     #[test]
     fn failures_come_back_as_they_were() {
         let failure = Failure::ObjectUnavailable {
