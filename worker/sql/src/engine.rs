@@ -25,7 +25,7 @@ use sqlparser::ast::{DataType as SqlType, Query, Statement as Parsed, TimezoneIn
 use crate::dialect::Arithmetic;
 use crate::filters::CarefulPushDown;
 use crate::functions;
-use crate::order::{InOrder, LeftFirst, StableSorts};
+use crate::order::{InOrder, LeftFirst, PlainWindows, StableSorts};
 use crate::query::{DatasetTable, HoldSubquery, QueriedTable, ShardSource};
 
 /// What is the same for all statements.
@@ -185,11 +185,12 @@ fn state_of(partitions: usize, rules: Vec<Arc<dyn PhysicalOptimizerRule + Send +
         .build()
 }
 
-/// The engine's rules for plans, without one: filters that are pushed into joins once more, after the logical plan's rules did it,
+/// The engine's rules for plans, with one of ours and without one: filters that are pushed into joins once more, after the logical plan's rules did it,
 /// drop what outer joins add to rows.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     rules.retain(|rule| !matches!(rule.name(), "FilterPushdown" | "FilterPushdown(Post)"));
+    rules.insert(0, Arc::new(PlainWindows));
     rules
 }
 

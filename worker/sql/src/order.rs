@@ -18,6 +18,7 @@ use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJo
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
     ReplaceChildrenOptions,
@@ -142,7 +143,7 @@ macro_rules! shown_by_name {
     };
 }
 
-shown_by_name!(Numbered, OneAfterAnother);
+shown_by_name!(Numbered, OneAfterAnother, PlainWindow);
 
 fn only(mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
     match (children.pop(), children.pop()) {
@@ -201,6 +202,76 @@ impl ExecutionPlan for Numbered {
             Ok(RecordBatch::try_new(schema.clone(), columns)?)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows)))
+    }
+}
+
+/// Of what windows compute no order is known: the engine takes a count over a few rows, which begins anew with every partition, for
+/// sorted, and then groups by it as if it were.
+#[derive(Debug)]
+pub struct PlainWindows;
+
+impl PhysicalOptimizerRule for PlainWindows {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|node| match window_input(&node) {
+            Some(_) => Ok(Transformed::yes(Arc::new(PlainWindow::new(node)?) as Arc<dyn ExecutionPlan>)),
+            None => Ok(Transformed::no(node)),
+        })
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        "plain_windows"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// What a window looks at, if this is one.
+fn window_input(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {
+    let is_window = plan.is::<BoundedWindowAggExec>() || plan.is::<WindowAggExec>();
+    plan.children().into_iter().next().filter(|_| is_window)
+}
+
+/// A window's rows, of whose order only that of its input is told.
+#[derive(Debug)]
+pub struct PlainWindow {
+    input: Arc<dyn ExecutionPlan>,
+    properties: Arc<PlanProperties>,
+}
+
+impl PlainWindow {
+    pub fn new(input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        let before = window_input(&input).unwrap_or(&input).properties();
+        // The columns of a window's input keep their places.
+        let mut known = EquivalenceProperties::new(input.schema());
+        known.add_orderings(before.equivalence_properties().oeq_class().clone());
+        known.add_equivalence_group(before.equivalence_properties().eq_group().clone())?;
+        let own = input.properties();
+        let properties =
+            PlanProperties::new(known, own.output_partitioning().clone(), own.emission_type, own.boundedness);
+        Ok(Self { input, properties: Arc::new(properties) })
+    }
+}
+
+impl ExecutionPlan for PlainWindow {
+    one_input!("PlainWindow");
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(only(children)?)?))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        self.input.execute(partition, context)
     }
 }
 

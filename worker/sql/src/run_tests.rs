@@ -11,6 +11,15 @@ fn one(statement: &str, rows: &RecordBatch) -> Result<RecordBatch, String> {
 }
 
 #[test]
+fn what_a_window_counts_is_not_taken_for_sorted() {
+    let rows = df!("k" => (0..40i64).map(|n| Some(n / 7)).collect::<Vec<_>>());
+    let statement = "SELECT n, COUNT(*) AS c FROM (SELECT DISTINCT k, COUNT(1) OVER (PARTITION BY k ORDER BY k ROWS BETWEEN 1 PRECEDING \
+                     AND CURRENT ROW) AS n FROM input) q GROUP BY n ORDER BY n";
+    let made = one(statement, &rows).unwrap();
+    assert_eq!((ints(&made, "n"), ints(&made, "c")), (vec![Some(1), Some(2)], vec![Some(6), Some(6)]));
+}
+
+#[test]
 fn text_is_split_into_words() {
     let frame = df!("line" => [Some("the cat  the\tdog"), None, Some(""), Some("cat")]);
     let words = one("SELECT UNNEST(WORDS(line)) AS word FROM input", &frame).unwrap();

@@ -31,6 +31,7 @@ use super::scan::ShardScan;
 use super::table::QueriedTable;
 use crate::engine::Engine;
 use crate::error::SqlError;
+use crate::order::PlainWindow;
 
 /// Bytes of rows that wait on the way from one worker.
 const LEAST_WAITING: usize = 1 << 20;
@@ -175,7 +176,13 @@ impl WorkerResolver for Urls {
     }
 }
 
-/// A scan on its way to another worker.
+/// A part of a plan that is not the engine's, on its way to another worker.
+#[derive(Serialize, Deserialize)]
+enum Message {
+    Scan(Box<ScanMessage>),
+    PlainWindow,
+}
+
 #[derive(Serialize, Deserialize)]
 struct ScanMessage {
     name: String,
@@ -186,6 +193,21 @@ struct ScanMessage {
     partitions: Vec<Vec<usize>>,
     /// Where the shards are, in the source's words.
     place: String,
+}
+
+impl ScanMessage {
+    fn of(scan: &ShardScan) -> Self {
+        let table = scan.table();
+        Self {
+            name: table.name.clone(),
+            schema: table.schema.clone(),
+            shards: table.shards.to_vec(),
+            columns: scan.columns().to_vec(),
+            limit: scan.limit(),
+            partitions: scan.partitions().to_vec(),
+            place: scan.source().place(&table.shards),
+        }
+    }
 }
 
 /// Writes and reads scans. Who leads a query only writes them.
@@ -206,18 +228,12 @@ impl PhysicalExtensionCodec for ScanCodec {
         to: &mut Vec<u8>,
         _: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
-        let Some(scan) = node.downcast_ref::<ShardScan>() else {
+        let message = if node.is::<PlainWindow>() {
+            Message::PlainWindow
+        } else if let Some(scan) = node.downcast_ref::<ShardScan>() {
+            Message::Scan(Box::new(ScanMessage::of(scan)))
+        } else {
             return internal_err!("{} cannot be sent to another worker", node.name());
-        };
-        let table = scan.table();
-        let message = ScanMessage {
-            name: table.name.clone(),
-            schema: table.schema.clone(),
-            shards: table.shards.to_vec(),
-            columns: scan.columns().to_vec(),
-            limit: scan.limit(),
-            partitions: scan.partitions().to_vec(),
-            place: scan.source().place(&table.shards),
         };
         serde_json::to_writer(to, &message).map_err(|e| DataFusionError::External(Box::new(e)))
     }
@@ -225,11 +241,16 @@ impl PhysicalExtensionCodec for ScanCodec {
     fn try_decode(
         &self,
         from: &[u8],
-        _: &[Arc<dyn ExecutionPlan>],
+        inputs: &[Arc<dyn ExecutionPlan>],
         _: &TaskContext,
         _: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let message: ScanMessage = serde_json::from_slice(from).map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let message = serde_json::from_slice(from).map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let message: ScanMessage = match (message, inputs) {
+            (Message::Scan(scan), []) => *scan,
+            (Message::PlainWindow, [input]) => return Ok(Arc::new(PlainWindow::new(input.clone())?)),
+            _ => return internal_err!("a part of a plan has other inputs than it was sent with"),
+        };
         let Some(source) = self.sources.as_ref().and_then(|sources| sources.at(&message.place)) else {
             return internal_err!("there is no source of shards here");
         };
