@@ -48,7 +48,7 @@ def told(value):
 
 
 def same(ours, theirs):
-    """Rows in order; of rows that tie, and of sums, the last digits may differ."""
+    """Rows in order; fractions may differ in their last digits."""
     if len(ours) != len(theirs):
         return f"{len(ours)} rows, not {len(theirs)}"
     for n, (one, other) in enumerate(zip(ours, theirs)):

@@ -66,6 +66,4 @@ pub enum StartError {
     Listen { addr: SocketAddr, message: String },
     #[error("the data folder {path} cannot be used: {message}")]
     DataDir { path: PathBuf, message: String },
-    #[error("{0}")]
-    Setup(String),
 }

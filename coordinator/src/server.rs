@@ -126,7 +126,6 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let driver = tokio::spawn(async move {
         driver.run(mailbox, driver_stop).await.inspect_err(|e| tracing::error!("{}", unwritable(e)))
     });
-    let flight = FlightDoor::new(handle.clone()).map_err(|e| StartError::Setup(e.to_string()))?;
     let mut doors = Vec::new();
     let router = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
@@ -139,7 +138,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
             CheckProtocol,
         ))
-        .add_service(FlightServiceServer::new(flight).max_encoding_message_size(MAX_MESSAGE_BYTES));
+        .add_service(
+            FlightServiceServer::new(FlightDoor::new(handle.clone())).max_encoding_message_size(MAX_MESSAGE_BYTES),
+        );
     let mut grpc_stop = stopped.clone();
     doors.push(tokio::spawn(async move {
         let served = router.serve_with_incoming_shutdown(

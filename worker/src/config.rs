@@ -45,6 +45,4 @@ pub enum StartError {
     DataDir { path: PathBuf, message: String },
     #[error(transparent)]
     Token(#[from] UnfitToken),
-    #[error("{0}")]
-    Setup(String),
 }

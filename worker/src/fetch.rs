@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::{AttemptId, ObjectId, WorkerId};
 use shardmill_common::layout::WorkerLayout;
@@ -32,7 +33,7 @@ use crate::store::{NotIt, ReadError, Store, read_checked, verify};
 const STALL: Duration = Duration::from_secs(20);
 
 /// Where things are, as the coordinator knew when it launched the attempt.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Where {
     pub holders: Vec<(ObjectId, Vec<WorkerId>)>,
     pub peers: Vec<Peer>,

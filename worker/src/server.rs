@@ -29,6 +29,7 @@ use crate::flight::FlightDoor;
 use crate::serve::Serving;
 use crate::sql::Queries;
 use crate::store::Store;
+use crate::tasks::threads;
 
 /// How long running attempts and transfers may take once the worker stops.
 const STOP_BOUND: Duration = Duration::from_secs(5);
@@ -173,11 +174,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         allow_programs: config.allow_programs,
         token: token.clone(),
     };
-    let slots = u64::from(facts.slots);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(facts.slots as usize);
-    let queries = Queries::new(fetch.clone(), facts.url.clone(), facts.memory / slots, threads)
-        .map_err(|e| StartError::Setup(e.to_string()))?;
-    let queries = Arc::new(queries);
+    let share = facts.memory / u64::from(facts.slots);
+    let queries = Arc::new(Queries::new(fetch.clone(), facts.url.clone(), share, threads(facts.slots)));
     let agent = Agent::new(facts, fetch.clone(), queries.clone());
     let serving_token = token.clone();
     let (stop, stopped) = watch::channel(false);
@@ -196,8 +194,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             FlightServiceServer::new(FlightDoor::new(fetch, agent.clone(), config.coordinator.clone(), token))
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
-        );
-    let router = router.add_optional_service(queries.service());
+        )
+        .add_service(queries.service());
     let mut door_stop = stopped.clone();
     let door = tokio::spawn(async move {
         let served =

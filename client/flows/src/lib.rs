@@ -1,6 +1,6 @@
 //! Workflows of several steps over a cluster: reading and uploading sources, ingesting them, exports, prediction from file to file,
-//! questions in SQL, evaluation of what endpoints captured, capture itself, models and pictures as files. They know of no terminal and no exit
-//! status: whoever runs one is told how it goes, and may stop it, through [`host::Host`].
+//! questions in SQL, evaluation of what endpoints captured, capture itself, models and pictures as files. They know of no terminal
+//! and no exit status: whoever runs one is told how it goes, and may stop it, through [`host::Host`].
 
 pub mod capture;
 pub mod download;

@@ -235,21 +235,7 @@ async fn ingest_file(
     looked: Looked,
     output: &DatasetName,
 ) -> Result<JobStatus, FlowError> {
-    let spec = IngestSpec {
-        output: output.clone(),
-        sources: Vec::new(),
-        chunks: Vec::new(),
-        schema: Schema::default(),
-        schema_is_fixed: false,
-        nulls: Vec::new(),
-        max_rejects: job.max_rejects,
-        append: false,
-        refuse_taken: false,
-        base: None,
-        replicas: job.replicas,
-        clean: None,
-        dedup: None,
-    };
+    let spec = IngestSpec { max_rejects: job.max_rejects, replicas: job.replicas, ..IngestSpec::new(output.clone()) };
     let way = Way { options, shard_size: None, new_only: false };
     match ingest::run(host, s, looked, way, spec).await? {
         Ingested::Done { status, .. } => Ok(*status),

@@ -105,21 +105,7 @@ async fn take_file(
     let options = ReadOptions::default();
     let looked = inspect(host, vec![path.to_owned()], &options).await?;
     let output = temporary.name("file")?;
-    let spec = IngestSpec {
-        output: output.clone(),
-        sources: Vec::new(),
-        chunks: Vec::new(),
-        schema: Schema::default(),
-        schema_is_fixed: false,
-        nulls: Vec::new(),
-        max_rejects: RejectLimit::Rows(0),
-        append: false,
-        refuse_taken: false,
-        base: None,
-        replicas: None,
-        clean: None,
-        dedup: None,
-    };
+    let spec = IngestSpec { max_rejects: RejectLimit::Rows(0), ..IngestSpec::new(output.clone()) };
     let way = Way { options, shard_size: None, new_only: false };
     match ingest::run(host, session, looked, way, spec).await? {
         Ingested::Done { .. } => Ok(DatasetRef { name: output, version: None }),

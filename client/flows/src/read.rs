@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType as ArrowType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType as ArrowType, Field, Schema as ArrowSchema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use futures::StreamExt;
 use shardmill_common::message::LocatedManifest;
@@ -56,13 +56,8 @@ pub fn arrow_schema(schema: &Schema) -> SchemaRef {
 
 fn arrow_type(dtype: DataType) -> ArrowType {
     match dtype {
-        DataType::Boolean => ArrowType::Boolean,
-        DataType::Int64 => ArrowType::Int64,
-        DataType::Float64 => ArrowType::Float64,
-        DataType::Date => ArrowType::Date32,
-        DataType::Datetime => ArrowType::Timestamp(TimeUnit::Microsecond, None),
-        DataType::DatetimeUtc => ArrowType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         DataType::Null | DataType::String => ArrowType::LargeUtf8,
+        other => shardmill_sql::arrow_type(other),
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn compression_of(format: Option<Format>, target: &Target) -> Result<
     let by_name = inner.extension().and_then(|e| e.to_str()).and_then(Format::of_extension);
     let Some(format) = format.or(by_name) else {
         return Err(CliError::usage(format!(
-            "cannot tell the format from the name {}: add --format csv, tsv, jsonl, lines, parquet or arrow",
+            "cannot tell the format from the name {}: add --format csv, or another that --help names",
             path.display()
         )));
     };

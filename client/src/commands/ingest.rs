@@ -175,19 +175,12 @@ impl IngestArgs {
             return Err(CliError::usage("--keys says how to find duplicates: add --dedup"));
         }
         Ok(IngestSpec {
-            output: self.output.clone(),
-            sources: Vec::new(),
-            chunks: Vec::new(),
-            schema: Default::default(),
-            schema_is_fixed: false,
-            nulls: Vec::new(),
             max_rejects: self.max_rejects,
             append: self.append,
-            refuse_taken: false,
-            base: None,
             replicas: self.replicas.replicas,
             clean: self.clean.as_deref().map(rules).transpose()?,
             dedup: if self.dedup { Some(self.dedup_options.options()?) } else { None },
+            ..IngestSpec::new(self.output.clone())
         })
     }
 }

@@ -113,6 +113,27 @@ pub struct IngestSpec {
     pub dedup: Option<DedupOptions>,
 }
 
+impl IngestSpec {
+    /// A new dataset, or a new version of one, of the rows as they are; of what, is to be added.
+    pub fn new(output: DatasetName) -> Self {
+        Self {
+            output,
+            sources: Vec::new(),
+            chunks: Vec::new(),
+            schema: Schema::default(),
+            schema_is_fixed: false,
+            nulls: Vec::new(),
+            max_rejects: RejectLimit::default(),
+            append: false,
+            refuse_taken: false,
+            base: None,
+            replicas: None,
+            clean: None,
+            dedup: None,
+        }
+    }
+}
+
 impl Kind for IngestSpec {
     reads!();
     writes!(output, replicas);

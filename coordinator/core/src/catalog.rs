@@ -83,7 +83,7 @@ impl Catalog {
     }
 
     /// The newest version of each name.
-    fn latest(&self) -> impl Iterator<Item = &Manifest> {
+    pub fn latest(&self) -> impl Iterator<Item = &Manifest> {
         let next = |m: &Manifest| self.versions.range((m.name.clone(), m.version + 1)..).next().map(|(key, _)| key);
         self.versions.values().filter(move |m| next(m).is_none_or(|(name, _)| *name != m.name))
     }

@@ -6,7 +6,7 @@ mod sql;
 
 use std::pin::Pin;
 
-use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, TimeUnit};
+use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema};
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::{
     Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest,
@@ -40,11 +40,11 @@ fn is_of_sql(bytes: &[u8]) -> bool {
 }
 
 impl FlightDoor {
-    pub fn new(handle: Handle) -> Result<Self, arrow_flight::error::FlightError> {
-        let sql = SqlDoor::new(handle.clone())?;
+    pub fn new(handle: Handle) -> Self {
+        let sql = SqlDoor { handle: handle.clone() };
         let sweeper = sql.clone();
         tokio::spawn(async move { sweeper.sweep().await });
-        Ok(Self { handle, sql })
+        Self { handle, sql }
     }
 
     async fn info(&self, dataset: DatasetRef) -> Result<FlightInfo, Status> {
@@ -57,14 +57,8 @@ impl FlightDoor {
 pub fn arrow_schema(schema: &Schema) -> ArrowSchema {
     let fields = schema.fields.iter().map(|f| {
         let dtype = match f.dtype {
-            DataType::Null => ArrowType::Null,
-            DataType::Boolean => ArrowType::Boolean,
-            DataType::Int64 => ArrowType::Int64,
-            DataType::Float64 => ArrowType::Float64,
-            DataType::Date => ArrowType::Date32,
-            DataType::Datetime => ArrowType::Timestamp(TimeUnit::Microsecond, None),
-            DataType::DatetimeUtc => ArrowType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             DataType::String => ArrowType::LargeUtf8,
+            other => shardmill_sql::arrow_type(other),
         };
         ArrowField::new(&f.name, dtype, true)
     });

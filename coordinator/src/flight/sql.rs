@@ -1,4 +1,4 @@
-//! Flight SQL, for ADBC, JDBC and whatever is built on them: statements become jobs, and their answers are read from the workers
+//! Flight SQL, for ADBC and whatever else speaks it: statements become jobs, and their answers are read from the workers
 //! that hold them.
 
 use std::sync::Arc;
@@ -7,8 +7,6 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use arrow_flight::encode::FlightDataEncoderBuilder;
-use arrow_flight::error::FlightError;
-use arrow_flight::sql::metadata::{SqlInfoData, XdbcTypeInfoData};
 use arrow_flight::sql::server::{FlightSqlService, PeekableFlightDataStream};
 use arrow_flight::sql::{
     ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult,
@@ -39,9 +37,7 @@ const KEPT_FOR: Duration = Duration::from_secs(600);
 
 #[derive(Clone)]
 pub struct SqlDoor {
-    handle: Handle,
-    info: Arc<SqlInfoData>,
-    types: Arc<XdbcTypeInfoData>,
+    pub handle: Handle,
 }
 
 /// A statement that can run.
@@ -66,14 +62,13 @@ async fn looked_at<T: Send + 'static>(
 }
 
 impl SqlDoor {
-    pub fn new(handle: Handle) -> Result<Self, FlightError> {
-        Ok(Self { handle, info: Arc::new(sql_info()?), types: Arc::new(types()?) })
-    }
-
     /// Takes back the answers that an earlier coordinator left.
     pub async fn sweep(&self) {
-        let left = self.handle.ask(|d| Ok(d.core().catalog().summaries())).await.unwrap_or_default();
-        for name in left.into_iter().map(|summary| summary.dataset.name).filter(|n| n.as_str().starts_with(ANSWER)) {
+        let left = self.handle.ask(|d| {
+            let names = d.core().catalog().latest().map(|manifest| &manifest.name);
+            Ok(names.filter(|name| name.as_str().starts_with(ANSWER)).cloned().collect::<Vec<_>>())
+        });
+        for name in left.await.unwrap_or_default() {
             self.remove(name).await;
         }
     }
@@ -308,9 +303,8 @@ impl FlightSqlService for SqlDoor {
         _: Request<Ticket>,
     ) -> Result<Response<Out<arrow_flight::FlightData>>, Status> {
         let all = self.handle.ask(|d| {
-            let names = d.core().catalog().summaries();
-            let found = names.iter().filter_map(|s| d.core().catalog().find(&s.dataset).ok());
-            Ok(found.map(|m| (m.name.clone(), m.schema.clone())).collect::<Vec<_>>())
+            let all = d.core().catalog().latest();
+            Ok(all.map(|m| (m.name.clone(), m.schema.clone())).collect::<Vec<_>>())
         });
         let mut found = query.into_builder();
         for (name, schema) in all.await.map_err(refusal_to_status)? {
@@ -344,7 +338,7 @@ impl FlightSqlService for SqlDoor {
         query: CommandGetSqlInfo,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        here(&query, &query.clone().into_builder(&self.info).schema(), request)
+        here(&query, &query.clone().into_builder(&sql_info().map_err(internal)?).schema(), request)
     }
 
     async fn do_get_sql_info(
@@ -352,7 +346,8 @@ impl FlightSqlService for SqlDoor {
         query: CommandGetSqlInfo,
         _: Request<Ticket>,
     ) -> Result<Response<Out<arrow_flight::FlightData>>, Status> {
-        let found = query.into_builder(&self.info);
+        let info = sql_info().map_err(internal)?;
+        let found = query.into_builder(&info);
         rows(found.schema(), found.build())
     }
 
@@ -361,7 +356,7 @@ impl FlightSqlService for SqlDoor {
         query: CommandGetXdbcTypeInfo,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        here(&query, &query.into_builder(&self.types).schema(), request)
+        here(&query, &query.into_builder(&types().map_err(internal)?).schema(), request)
     }
 
     async fn do_get_xdbc_type_info(
@@ -369,7 +364,8 @@ impl FlightSqlService for SqlDoor {
         query: CommandGetXdbcTypeInfo,
         _: Request<Ticket>,
     ) -> Result<Response<Out<arrow_flight::FlightData>>, Status> {
-        let found = query.into_builder(&self.types);
+        let types = types().map_err(internal)?;
+        let found = query.into_builder(&types);
         rows(found.schema(), found.build())
     }
 

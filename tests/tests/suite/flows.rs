@@ -10,7 +10,6 @@ use shardmill_common::kinds::ingest::IngestSpec;
 use shardmill_common::kinds::predict::PredictOutputs;
 use shardmill_common::model::Round;
 use shardmill_common::name::DatasetRef;
-use shardmill_common::units::RejectLimit;
 use shardmill_flows::download::export;
 use shardmill_flows::export::TargetError;
 use shardmill_flows::export::{Compression, Format, Settings, Target};
@@ -22,24 +21,6 @@ use shardmill_flows::sources::error::SourceError;
 use shardmill_flows::{FlowError, Host, Progress, Quiet, Session};
 use shardmill_tests::Cluster;
 
-fn ingest_spec(output: &str) -> IngestSpec {
-    IngestSpec {
-        output: output.parse().unwrap(),
-        sources: Vec::new(),
-        chunks: Vec::new(),
-        schema: Default::default(),
-        schema_is_fixed: false,
-        nulls: Vec::new(),
-        max_rejects: RejectLimit::default(),
-        append: false,
-        refuse_taken: false,
-        base: None,
-        replicas: None,
-        clean: None,
-        dedup: None,
-    }
-}
-
 async fn ingested(
     host: &dyn Host,
     session: &Session,
@@ -49,7 +30,7 @@ async fn ingested(
 ) -> Result<Ingested, FlowError> {
     let looked = ingest::inspect(host, vec![path.to_owned()], &ReadOptions::default()).await?;
     let way = Way { options: ReadOptions::default(), shard_size: Some(2000), new_only };
-    ingest::run(host, session, looked, way, ingest_spec(name)).await
+    ingest::run(host, session, looked, way, IngestSpec::new(name.parse().unwrap())).await
 }
 
 /// A host that writes down what it is told, and may have stopped.

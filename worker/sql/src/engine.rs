@@ -185,8 +185,8 @@ fn state_of(partitions: usize, rules: Vec<Arc<dyn PhysicalOptimizerRule + Send +
         .build()
 }
 
-/// The engine's rules for plans, with one of ours and without one: filters that are pushed into joins once more, after the logical plan's rules did it,
-/// drop what outer joins add to rows.
+/// The engine's rules for plans, with one of ours and without one: filters that are pushed into joins once more, after the logical
+/// plan's rules did it, drop what outer joins add to rows.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     rules.retain(|rule| !matches!(rule.name(), "FilterPushdown" | "FilterPushdown(Post)"));
@@ -205,7 +205,7 @@ fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 
 /// Rows of a table that the engine is given at once: enough for its kernels, few enough for its buffers, and what functions that make
 /// much of little are measured by.
-const BATCH: usize = 8192;
+pub const BATCH: usize = 8192;
 
 /// A table that a statement sees.
 #[derive(Clone)]

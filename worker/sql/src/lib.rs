@@ -29,8 +29,9 @@ pub use error::SqlError;
 pub use evaluate::evaluate;
 pub use query::{
     CATALOG, QueriedTable, QueryError, QueryLimits, Ran, SCHEMA, ShardFile, ShardSource, SourceError, Sources,
-    TableName, Team, check_query, environment, explain_query, panics, query_worker, run_query, split, table_names,
+    TableName, Team, check_query, environment, explain_query, panics, query_runtime, query_worker, run_query, split,
+    table_names,
 };
 pub use rowwise::{check_expression, one_row_at_a_time};
 pub use run::{Limits, run};
-pub use stored::arrow_schema;
+pub use stored::{arrow_schema, arrow_type};

@@ -152,6 +152,14 @@ fn only(mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPl
     }
 }
 
+/// What is known of the order of a plan's rows, for a plan whose first columns are that one's.
+fn orders_of(before: &PlanProperties, schema: SchemaRef) -> Result<EquivalenceProperties> {
+    let mut known = EquivalenceProperties::new(schema);
+    known.add_orderings(before.equivalence_properties().oeq_class().clone());
+    known.add_equivalence_group(before.equivalence_properties().eq_group().clone())?;
+    Ok(known)
+}
+
 /// The column of the rows' numbers. No statement can write its name.
 const NUMBER: &str = "\u{1}row";
 
@@ -169,10 +177,7 @@ impl Numbered {
         fields.push(Arc::new(ArrowField::new(NUMBER, ArrowType::UInt64, false)));
         let schema = Arc::new(ArrowSchema::new_with_metadata(fields, input.schema().metadata().clone()));
         let before = input.properties();
-        // The columns before keep their places, and so all that is known of them.
-        let mut known = EquivalenceProperties::new(schema.clone());
-        known.add_orderings(before.equivalence_properties().oeq_class().clone());
-        known.add_equivalence_group(before.equivalence_properties().eq_group().clone())?;
+        let known = orders_of(before, schema.clone())?;
         let properties =
             PlanProperties::new(known, before.output_partitioning().clone(), before.emission_type, before.boundedness);
         Ok(Self { input, schema, properties: Arc::new(properties) })
@@ -244,10 +249,7 @@ pub struct PlainWindow {
 impl PlainWindow {
     pub fn new(input: Arc<dyn ExecutionPlan>) -> Result<Self> {
         let before = window_input(&input).unwrap_or(&input).properties();
-        // The columns of a window's input keep their places.
-        let mut known = EquivalenceProperties::new(input.schema());
-        known.add_orderings(before.equivalence_properties().oeq_class().clone());
-        known.add_equivalence_group(before.equivalence_properties().eq_group().clone())?;
+        let known = orders_of(before, input.schema())?;
         let own = input.properties();
         let properties =
             PlanProperties::new(known, own.output_partitioning().clone(), own.emission_type, own.boundedness);

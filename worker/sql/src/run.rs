@@ -20,7 +20,7 @@ use crate::place::first_line;
 use crate::stored::to_stored;
 
 /// How often a statement that runs is asked whether it should.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What a statement may use.
 #[derive(Clone, Copy)]

@@ -1,23 +1,23 @@
 //! A worker's part in queries that run on several workers: the ways to the others, and what answers them here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as Poller, Poll};
 
 use arrow::array::RecordBatch;
 use datafusion_distributed::grpc::{BoxCloneSyncChannel, create_worker_client};
 use datafusion_distributed::{ChannelResolver, Worker, WorkerChannel};
-use serde::{Deserialize, Serialize};
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::ObjectId;
 use shardmill_common::manifest::ShardEntry;
 use shardmill_common::schema::Schema;
 use shardmill_sql::{
-    EngineError, ShardFile, ShardSource, SourceError, Sources, SqlError, Team, environment, panics, query_worker,
+    EngineError, ShardFile, ShardSource, SourceError, Sources, SqlError, Team, environment, panics, query_runtime,
+    query_worker,
 };
 use tokio::runtime::{Handle, Runtime};
 use tonic::body::Body;
@@ -33,46 +33,76 @@ use crate::shard::{conform, deletions};
 
 /// Tables of fewer bytes are read by one worker.
 const SMALL: u64 = 8 << 20;
-/// Expressions of plans are walked recursively; untouched pages of a stack cost nothing.
-const STACK: usize = 64 << 20;
 /// What a failure of another worker is told behind, in text: the way back has no other words.
 const TOLD: &str = "shardmill failure ";
 
-/// Parts of queries, on threads of their own: shards go on being served meanwhile.
+/// Where parts of queries run, if there are any.
 pub struct Queries {
+    fetch: Arc<Fetcher>,
+    url: String,
+    /// Bytes that all parts may hold together; what does not fit goes to the worker's folder for such.
+    memory: u64,
+    threads: usize,
+    parts: Mutex<Option<Arc<Parts>>>,
+}
+
+/// Parts of queries, on threads of their own: shards go on being served meanwhile.
+struct Parts {
     worker: Worker,
     ways: Arc<dyn ChannelResolver + Send + Sync>,
     runtime: Option<Runtime>,
-    url: String,
+}
+
+impl Parts {
+    fn on(&self) -> Option<&Handle> {
+        self.runtime.as_ref().map(Runtime::handle)
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        // What still runs is of no use to anybody.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Queries {
-    /// All parts together may hold so many bytes; what does not fit goes to the worker's folder for such.
-    pub fn new(fetch: Arc<Fetcher>, url: String, memory: u64, threads: usize) -> Result<Self, SqlError> {
-        // From here on panics are counted.
-        panics();
-        let environment = environment(memory, fetch.store.layout.tmp())?;
-        let ways: Arc<dyn ChannelResolver + Send + Sync> = Arc::new(Ways(fetch.clone()));
-        let worker = query_worker(environment, Arc::new(Elsewhere(fetch.clone())), ways.clone());
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name("queries")
-            .thread_stack_size(STACK)
-            .enable_all()
-            .build()
-            .map_err(|e| SqlError::Engine(format!("no threads for queries: {e}")))?;
-        Ok(Self { worker, ways, runtime: Some(runtime), url })
+    pub fn new(fetch: Arc<Fetcher>, url: String, memory: u64, threads: usize) -> Self {
+        Self { fetch, url, memory, threads, parts: Mutex::default() }
+    }
+
+    /// Made for the first query that needs it: most commands start a worker that answers none.
+    fn parts(&self) -> Result<Arc<Parts>, SqlError> {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(parts) = &*parts {
+            return Ok(parts.clone());
+        }
+        let environment = environment(self.memory, self.fetch.store.layout.tmp())?;
+        let ways: Arc<dyn ChannelResolver + Send + Sync> = Arc::new(Ways(self.fetch.clone()));
+        let worker = query_worker(environment, Arc::new(Elsewhere(self.fetch.clone())), ways.clone());
+        let made = Arc::new(Parts { worker, ways, runtime: Some(query_runtime(self.threads)?) });
+        Ok(parts.insert(made).clone())
     }
 
     /// What answers other workers.
-    pub fn service(&self) -> Option<OnRuntime<impl Answers>> {
-        let handle = self.runtime.as_ref()?.handle().clone();
-        Some(OnRuntime { inner: self.worker.clone().into_worker_server(), handle })
+    pub fn service(self: &Arc<Self>) -> impl Answers + use<> {
+        let queries = self.clone();
+        OnRuntime(move || {
+            let parts = queries.parts().map_err(|e| Status::internal(e.to_string()))?;
+            let on = parts.on().cloned().ok_or_else(|| Status::unavailable("this worker is ending"))?;
+            Ok((parts.worker.clone().into_worker_server(), on))
+        })
     }
 
     /// The workers that hold these shards, and this one. `None` where it is alone.
-    pub fn team<'a>(&self, place: &Where, shards: impl Iterator<Item = &'a ShardEntry>) -> Option<Team> {
-        let own = Url::parse(&self.url).ok()?;
+    pub fn team<'a>(
+        &self,
+        place: &Where,
+        shards: impl Iterator<Item = &'a ShardEntry>,
+    ) -> Result<Option<Team>, SqlError> {
+        let Ok(own) = Url::parse(&self.url) else { return Ok(None) };
         let mut urls = vec![own.clone()];
         let mut holders: HashMap<ObjectId, Vec<usize>> = HashMap::new();
         let known: HashMap<ObjectId, &Vec<_>> = place.holders.iter().map(|(id, workers)| (*id, workers)).collect();
@@ -89,19 +119,11 @@ impl Queries {
             holders.insert(shard.object.id, found);
         }
         if urls.len() < 2 {
-            return None;
+            return Ok(None);
         }
-        let local = self.worker.to_local_worker_context(own);
-        Some(Team { urls, holders, channels: self.ways.clone(), local, small: SMALL })
-    }
-}
-
-impl Drop for Queries {
-    fn drop(&mut self) {
-        // What still runs is of no use to anybody.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        let parts = self.parts()?;
+        let local = parts.worker.to_local_worker_context(own);
+        Ok(Some(Team { urls, holders, channels: parts.ways.clone(), local, small: SMALL }))
     }
 }
 
@@ -152,27 +174,30 @@ impl<S> Answers for S where
 {
 }
 
-/// A service whose calls run elsewhere than those of its server.
+/// A service that is had when it is called, whose calls run elsewhere than those of its server.
 #[derive(Clone)]
-pub struct OnRuntime<S> {
-    inner: S,
-    handle: Handle,
-}
+struct OnRuntime<F>(F);
 
-impl<S: Answers> Service<http::Request<Body>> for OnRuntime<S> {
+impl<F, S> Service<http::Request<Body>> for OnRuntime<F>
+where
+    F: Fn() -> Result<(S, Handle), Status>,
+    S: Answers,
+{
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    fn poll_ready(&mut self, poller: &mut Poller<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(poller)
+    fn poll_ready(&mut self, _: &mut Poller<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let before = panics();
-        let ready = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, ready);
-        let answer = self.handle.spawn(async move { inner.call(request).await });
+        let (service, on) = match self.0() {
+            Ok(found) => found,
+            Err(why) => return Box::pin(std::future::ready(Ok(why.into_http()))),
+        };
+        let answer = on.spawn(service.oneshot(request));
         Box::pin(async move {
             match answer.await {
                 Ok(answer) => answer.map(|answer| answer.map(|body| Body::new(Believed { body, panics: before }))),
@@ -211,7 +236,11 @@ impl http_body::Body for Believed {
     }
 }
 
-impl<S: NamedService> NamedService for OnRuntime<S> {
+impl<F, S> NamedService for OnRuntime<F>
+where
+    F: Fn() -> Result<(S, Handle), Status>,
+    S: NamedService,
+{
     const NAME: &'static str = S::NAME;
 }
 
@@ -223,7 +252,7 @@ pub type Opening = Arc<dyn Fn(&ShardEntry) -> Result<(), Failure> + Send + Sync>
 pub struct Shards {
     pub fetch: Arc<Fetcher>,
     pub place: Where,
-    /// Called with the rows and bytes of every shard that is opened; an error keeps it shut.
+    /// Called for every shard that is opened; an error keeps it shut.
     pub opening: Option<Opening>,
 }
 
@@ -248,24 +277,16 @@ fn widened(rows: &RecordBatch, schema: &Schema) -> Result<RecordBatch, Failure> 
     to_batch(&conform(to_frame(rows)?, schema, None)?)
 }
 
-/// Those of [`Where`] that some shards need.
-#[derive(Serialize, Deserialize)]
-struct Place {
-    holders: Vec<(ObjectId, Vec<shardmill_common::ids::WorkerId>)>,
-    peers: Vec<shardmill_common::task::Peer>,
-}
-
 impl ShardSource for Shards {
     fn open(&self, shard: &ShardEntry) -> Result<ShardFile, SourceError> {
         Shards::open(self, shard).map_err(SourceError::new)
     }
 
     fn place(&self, shards: &[ShardEntry]) -> String {
-        let wanted: std::collections::HashSet<ObjectId> =
-            shards.iter().flat_map(|shard| shard.objects().map(|object| object.id)).collect();
+        let wanted: HashSet<ObjectId> = shards.iter().flat_map(|shard| shard.objects().map(|o| o.id)).collect();
         let holders = self.place.holders.iter().filter(|(id, _)| wanted.contains(id)).cloned().collect();
         // Ids and addresses are text in any case; without them, what is not here is not found.
-        serde_json::to_string(&Place { holders, peers: self.place.peers.clone() }).unwrap_or_default()
+        serde_json::to_string(&Where { holders, peers: self.place.peers.clone() }).unwrap_or_default()
     }
 
     fn widen(&self, rows: RecordBatch, schema: &Schema) -> Result<RecordBatch, SourceError> {
@@ -317,8 +338,7 @@ impl fmt::Debug for Elsewhere {
 
 impl Sources for Elsewhere {
     fn at(&self, place: &str) -> Option<Arc<dyn ShardSource>> {
-        let Place { holders, peers } = serde_json::from_str(place).ok()?;
-        let place = Where { holders, peers };
+        let place = serde_json::from_str(place).ok()?;
         Some(Arc::new(Told(Shards { fetch: self.0.clone(), place, opening: None })))
     }
 }
@@ -344,7 +364,7 @@ mod tests {
 
         fn call(&mut self, _: http::Request<Body>) -> Self::Future {
             if self.panics {
-                let thread = std::thread::Builder::new().name("queries".into());
+                let thread = std::thread::Builder::new().name("query".into());
                 assert!(thread.spawn(|| panic!("a panic that a test wants")).unwrap().join().is_err());
             }
             std::future::ready(Ok(http::Response::new(Body::empty())))
@@ -359,7 +379,8 @@ mod tests {
     fn an_answer_during_which_there_was_a_panic_does_not_end_well() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let end = |panics: bool| {
-            let mut service = OnRuntime { inner: Empty { panics }, handle: runtime.handle().clone() };
+            let on = runtime.handle().clone();
+            let mut service = OnRuntime(move || Ok((Empty { panics }, on.clone())));
             runtime.block_on(async {
                 let answer = service.call(http::Request::new(Body::empty())).await.unwrap();
                 let mut body = answer.into_body();

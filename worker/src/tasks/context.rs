@@ -73,6 +73,12 @@ pub struct Context {
     written: Mutex<Vec<ObjectRef>>,
 }
 
+/// Threads that one piece of work may compute with, on a worker of so many slots: as many, but no more than there are cores.
+pub fn threads(slots: u32) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores.min(slots as usize).max(1)
+}
+
 impl Context {
     pub fn new(
         attempt: AttemptId,
@@ -121,11 +127,9 @@ impl Context {
         Self { budget: memory / u64::from(slots), slots, last_try, ..self }
     }
 
-    /// Threads that an attempt may compute with which uses the machine's cores by itself: as many as the worker has slots, but no
-    /// more than there are cores.
+    /// Threads that this attempt may compute with, if it uses the machine's cores by itself.
     pub fn threads(&self) -> usize {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        cores.min(self.slots as usize).max(1)
+        threads(self.slots)
     }
 
     pub fn is_cancelled(&self) -> bool {

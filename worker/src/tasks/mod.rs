@@ -41,7 +41,7 @@ mod sink;
 mod split;
 mod statistics;
 
-pub use context::{Context, Progress};
+pub use context::{Context, Progress, threads};
 pub use sink::ShardSink;
 
 use shardmill_common::failure::Failure;

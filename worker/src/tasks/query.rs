@@ -19,7 +19,10 @@ pub fn run(context: &Context, task: &QueryTask) -> Result<TaskOutput, Failure> {
     });
     let tables = tables.collect::<Result<Vec<_>, Failure>>()?;
     let shards = tables.iter().flat_map(|table| table.shards.iter());
-    let team = context.queries.as_ref().and_then(|queries| queries.team(&context.place, shards));
+    let team = match &context.queries {
+        Some(queries) => queries.team(&context.place, shards).map_err(Failure::internal)?,
+        None => None,
+    };
     let together = team.is_some();
     match lead(context, task, &tables, team) {
         Ok(output) => Ok(output),

@@ -112,20 +112,15 @@ async fn prepare(client: &Client, found: &[Sealed], taken: HashSet<String>) -> R
 
 fn ingest(dataset: &DatasetName, prepared: Prepared, known: &Schema) -> IngestSpec {
     IngestSpec {
-        output: dataset.clone(),
         sources: prepared.sources,
         chunks: prepared.chunks,
         schema: schema(known, &prepared.schema),
         // A value that does not fit widens its column: nothing that was served is turned away.
         schema_is_fixed: false,
-        nulls: Vec::new(),
         max_rejects: RejectLimit::Percent(100.0),
         append: true,
         refuse_taken: true,
-        base: None,
-        replicas: None,
-        clean: None,
-        dedup: None,
+        ..IngestSpec::new(dataset.clone())
     }
 }
 

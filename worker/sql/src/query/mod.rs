@@ -3,7 +3,6 @@
 //! ORDER BY.
 
 mod names;
-mod panics;
 mod plan;
 mod read;
 mod run;
@@ -12,9 +11,9 @@ mod semi;
 mod split;
 mod spread;
 mod table;
+mod threads;
 
 pub use names::{CATALOG, SCHEMA, TableName, table_names};
-pub use panics::panics;
 pub use plan::{check_query, explain_query};
 pub use read::{ShardFile, ShardSource, SourceError};
 pub use run::{QueryError, QueryLimits, Ran, environment, run_query};
@@ -23,3 +22,4 @@ pub use split::split;
 pub use spread::{Sources, Team, query_worker};
 pub(crate) use table::DatasetTable;
 pub use table::QueriedTable;
+pub use threads::{panics, query_runtime};

@@ -50,8 +50,13 @@ struct Found<'a> {
 impl Found<'_> {
     fn named(&mut self, name: String, is_file: bool, span: Span) -> ControlFlow<String> {
         let own = || self.scopes.iter().flat_map(|scope| &scope.known);
+        let is_own = own().any(|known| *known == name);
+        if is_file && is_own {
+            let what = format!("'{name}' is a file, and `{name}` is a query of the statement: write './{name}'");
+            return ControlFlow::Break(mark_span(&what, self.statement, span));
+        }
         if !is_file {
-            if own().any(|known| *known == name) {
+            if is_own {
                 return ControlFlow::Continue(());
             }
             if let Some(close) = own().find(|known| known.eq_ignore_ascii_case(&name)) {
@@ -164,6 +169,9 @@ mod tests {
         assert!(named("WITH a AS (SELECT 1 AS x), b AS (SELECT * FROM a) SELECT * FROM b").is_empty());
         let error = table_names("WITH Recent AS (SELECT 1 AS x) SELECT * FROM recent").unwrap_err().to_string();
         assert!(error.contains("write it in the same case"), "{error}");
+        // The engine knows no quotes: it would read the query.
+        let error = table_names("WITH a AS (SELECT 1 AS x) SELECT * FROM a JOIN 'a' ON TRUE").unwrap_err().to_string();
+        assert!(error.contains("'a' is a file, and `a` is a query of the statement: write './a'"), "{error}");
     }
 
     #[test]

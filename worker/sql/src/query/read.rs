@@ -17,6 +17,7 @@ use shardmill_common::ids::ObjectId;
 use shardmill_common::manifest::ShardEntry;
 use shardmill_common::schema::Schema;
 
+use crate::engine::BATCH;
 use crate::stored::arrow_type;
 
 /// Why a shard could not be had, or rows not be taken; whoever said it knows the type. It passes through the engine as it is.
@@ -68,9 +69,6 @@ pub trait ShardSource: fmt::Debug + Send + Sync {
     /// Rows of an older shard in the columns and types of this schema; a column that came later is null.
     fn widen(&self, rows: RecordBatch, schema: &Schema) -> Result<RecordBatch, SourceError>;
 }
-
-/// Rows that are decoded at once.
-const BATCH: usize = 8192;
 
 /// The rows of a shard, a few at a time.
 pub struct ShardRows {

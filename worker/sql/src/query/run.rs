@@ -26,22 +26,18 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use url::Url;
 
-use super::panics::panics;
 use super::plan::{Scalars, logical_plan, physical_plan, scalars};
 use super::read::{ShardSource, SourceError};
 use super::spread::Team;
 use super::table::QueriedTable;
+use super::threads::{panics, query_runtime};
 use crate::check::Plan;
 use crate::engine::Engine;
 use crate::error::SqlError;
 use crate::guard::on_large_stack;
-use crate::run::told;
+use crate::run::{LOOK_EVERY, told};
 use crate::stored::to_stored;
 
-/// How often a query that runs is asked whether it should.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Expressions are walked recursively, also by the threads that compute them; untouched pages of a stack cost nothing.
-const STACK: usize = 64 << 20;
 /// How long the workers of a query may take to tell how it went.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
 /// How long what runs in this process for a query that was broken off may take to hear of it.
@@ -91,7 +87,7 @@ pub fn environment(memory: u64, scratch: PathBuf) -> Result<Arc<RuntimeEnv>, Sql
         .map_err(|e| no_engine(&e))
 }
 
-fn no_engine(why: &dyn std::fmt::Display) -> SqlError {
+pub fn no_engine(why: &dyn std::fmt::Display) -> SqlError {
     SqlError::Engine(format!("the query cannot begin: {why}"))
 }
 
@@ -135,13 +131,7 @@ pub fn run_query(
     let (plan, physical, state) = on_large_stack(|| planned(statement, tables, &source, limits, team))?;
     let environment = environment(limits.memory, limits.scratch.clone())?;
     let context = Arc::new(TaskContext::from(&state).with_runtime(environment));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(limits.threads.max(1))
-        .thread_name("query")
-        .thread_stack_size(STACK)
-        .enable_all()
-        .build()
-        .map_err(|e| no_engine(&e))?;
+    let runtime = query_runtime(limits.threads)?;
     // Clocks of a runtime stand still while all its threads compute.
     let front = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|e| no_engine(&e))?;
     let stored = plan.stored.clone();
@@ -215,16 +205,16 @@ fn planned(
 ) -> Result<(Plan, Arc<dyn ExecutionPlan>, SessionState), SqlError> {
     let alone = Engine::get().for_queries(limits.threads, limits.memory);
     let plan = logical_plan(statement, tables, source, &alone)?;
+    let team = team.map(|team| Ok((scalars(&plan.logical)?, team))).transpose()?;
     let (plan, state) = match team {
-        None => (plan, alone),
-        Some(team) => {
+        None | Some((Scalars::Unknown, _)) => (plan, alone),
+        Some((found, team)) => {
             // With one partition, a plan has nothing in it at which it could be cut into parts.
             let state = team.spread(Engine::get().for_queries(limits.threads.max(2), limits.memory), limits.memory)?;
-            match scalars(&plan.logical)? {
-                Scalars::None => (plan, state),
+            match found {
                 // Joined to the rows, as the engine for several workers needs them.
                 Scalars::OneRow => (logical_plan(statement, tables, source, &state)?, state),
-                Scalars::Unknown => (plan, alone),
+                _ => (plan, state),
             }
         }
     };

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::array::{Array, Int64Array, StringViewArray, new_null_array};
 use arrow::compute::cast;
 use arrow::util::display::array_value_to_string;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use roaring::RoaringBitmap;
@@ -295,5 +296,17 @@ fn queries_reach_for_nothing_but_their_tables() {
     ] {
         let error = ask_within(statement, &[], &source, 1 << 30, 1).map(|a| a.rows).unwrap_err().to_string();
         assert!(error.contains(said), "{statement}: {error}");
+    }
+}
+
+#[test]
+fn queries_have_no_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = environment(1 << 20, folder.path().to_owned()).unwrap();
+    for url in ["file://", "http://127.0.0.1:9", "s3://bucket"] {
+        let url = ObjectStoreUrl::parse(url).unwrap();
+        assert!(environment.object_store(&url).is_err(), "{url}");
+        environment.register_object_store(url.as_ref(), Arc::new(datafusion::object_store::memory::InMemory::new()));
+        assert!(environment.object_store(&url).is_err(), "{url}");
     }
 }

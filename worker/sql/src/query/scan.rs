@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result, Statistics, exec_err};
+use datafusion::common::{DataFusionError, Result, Statistics};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
@@ -95,10 +95,6 @@ impl ShardScan {
 
     pub fn table(&self) -> &QueriedTable {
         &self.table
-    }
-
-    pub fn shards(&self) -> &[ShardEntry] {
-        &self.table.shards
     }
 
     pub fn source(&self) -> &Arc<dyn ShardSource> {
@@ -205,11 +201,10 @@ impl ExecutionPlan for ShardScan {
             async move {
                 match opening.await {
                     Ok(opened) => opened.map_err(external),
-                    Err(e) => exec_err!("a shard could not be opened: {e}"),
+                    Err(broke) => Err(external(SourceError::new(broke))),
                 }
             }
         });
-        let mut left = self.limit.unwrap_or(usize::MAX);
         let decoding = metrics.elapsed_compute().clone();
         let timed = move |mut rows: ShardRows| {
             let decoding = decoding.clone();
@@ -222,17 +217,11 @@ impl ExecutionPlan for ShardScan {
             .buffered(2)
             .map_ok(move |rows| stream::iter(timed(rows).map(|batch| batch.map_err(external))))
             .try_flatten();
-        let rows = rows.map_ok(move |batch: RecordBatch| {
-            let some = if batch.num_rows() > left { batch.slice(0, left) } else { batch };
-            left -= some.num_rows();
-            some
-        });
-        let limit = self.limit;
-        let mut given = 0;
-        let rows = rows.take_while(move |batch| {
-            let wanted = limit.is_none_or(|limit| given < limit);
-            given += batch.as_ref().map_or(0, RecordBatch::num_rows);
-            futures::future::ready(wanted)
+        let rows = rows.scan(self.limit.unwrap_or(usize::MAX), |left, batch: Result<RecordBatch>| {
+            let wanted = *left > 0;
+            let some = batch.map(|batch| batch.slice(0, batch.num_rows().min(*left)));
+            *left -= some.as_ref().map_or(0, RecordBatch::num_rows);
+            futures::future::ready(wanted.then_some(some))
         });
         let rows = rows.inspect_ok(move |batch| metrics.output_rows().add(batch.num_rows()));
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.made.clone(), rows)))

@@ -127,7 +127,7 @@ impl Team {
             if event.task_count < 2 {
                 return None;
             }
-            let places = placed(scan.shards(), &holders, event.task_count);
+            let places = placed(&scan.table().shards, &holders, event.task_count);
             let parts = places.iter().map(|place| Arc::new(scan.of_shards(place, threads)) as Arc<dyn ExecutionPlan>);
             let leaf = DistributedLeafExec::try_new(event.plan.clone(), parts);
             Some(leaf.map(|leaf| ScaleUpLeafNodeEventResponse::new(Arc::new(leaf))))
@@ -262,7 +262,38 @@ impl PhysicalExtensionCodec for ScanCodec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::array::{Int64Array, RecordBatch};
+    use datafusion::catalog::{MemTable, TableProvider};
+    use datafusion::datasource::physical_plan::{CsvSource, FileScanConfigBuilder};
+    use datafusion::execution::object_store::ObjectStoreUrl;
+    use datafusion::logical_expr::dml::InsertOp;
+    use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+    use datafusion::prelude::SessionConfig;
     use shardmill_common::manifest::ObjectRef;
+
+    #[test]
+    fn plans_that_read_or_write_files_are_refused() {
+        let key: arrow::array::ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        let rows = RecordBatch::try_from_iter([("k", key)]).unwrap();
+        let schema = rows.schema();
+        let memory = MemorySourceConfig::try_new_exec(&[vec![rows]], schema.clone(), None).unwrap();
+        let source = Arc::new(CsvSource::new(schema.clone()));
+        let files = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source).build();
+        let table = MemTable::try_new(schema, vec![Vec::new()]).unwrap();
+        let writing = table.insert_into(&Engine::get().state, memory.clone(), InsertOp::Append);
+        let writing = futures::executor::block_on(writing).unwrap();
+        assert!(writing.is::<DataSinkExec>());
+        let refused = |plan: Arc<dyn ExecutionPlan>| {
+            let config = SessionConfig::new();
+            let above: Arc<dyn ExecutionPlan> = Arc::new(CoalescePartitionsExec::new(plan));
+            no_files(WorkerPlanRewriteEvent { plan: above, session_config: &config }).err().map(|e| e.to_string())
+        };
+        assert_eq!(refused(memory), None);
+        let said = refused(DataSourceExec::from_data_source(files)).unwrap();
+        assert!(said.contains("DataSourceExec has no place in a query"), "{said}");
+        let said = refused(writing).unwrap();
+        assert!(said.contains("DataSinkExec has no place in a query"), "{said}");
+    }
 
     #[test]
     fn shards_go_to_workers_that_hold_them_and_evenly() {
