@@ -80,11 +80,8 @@ pub struct Context {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    // A worker in this process starts its own binary to watch over programs of users: that must not depend on anything here.
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|a| a == shardmill_worker::program::SUPERVISE) {
-        shardmill_worker::program::supervise_main(arguments);
-    }
+    // That must not depend on anything here.
+    shardmill_worker::become_helper(std::env::args_os());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => return not_understood(&e),

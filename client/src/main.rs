@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+use shardmill_worker::backend::EndsWhenFull;
+
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: EndsWhenFull<MiMalloc> = EndsWhenFull(MiMalloc);
 
 fn main() -> ExitCode {
     shardmill::cli::main()

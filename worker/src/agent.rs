@@ -20,6 +20,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Status;
 
+use crate::backend::Backends;
 use crate::fetch::{Fetcher, Where};
 use crate::parts::Parts;
 use crate::server::{Identity, IdentityError};
@@ -60,6 +61,7 @@ pub struct Agent {
     facts: Facts,
     fetch: Arc<Fetcher>,
     queries: Arc<Queries>,
+    backends: Arc<Backends>,
     /// Encoded shards between rounds of training; they outlive the jobs and go when idle.
     sessions: Arc<Sessions>,
     attempts: Mutex<HashMap<AttemptId, RunningAttempt>>,
@@ -167,6 +169,7 @@ impl Agent {
             facts,
             fetch,
             queries,
+            backends: Arc::default(),
             sessions,
             attempts: Mutex::default(),
             places: Mutex::default(),
@@ -257,6 +260,10 @@ impl Agent {
                     }
                 }
                 _ = heartbeat.tick() => {
+                    let outlived = self.backends.outlived();
+                    if !outlived.is_empty() {
+                        tokio::task::spawn_blocking(move || drop(outlived));
+                    }
                     let beat = FromWorker::Heartbeat { running: self.progress(), sessions: self.sessions.bytes() };
                     if *self.joined.borrow() && out.send(beat).is_err() {
                         return SessionEnd::Broken("the session's outgoing side is closed".into());
@@ -401,6 +408,7 @@ impl Agent {
             )
             .with_sessions(agent.sessions.clone())
             .with_queries(agent.queries.clone())
+            .with_backends(agent.backends.clone())
             .with_stages(lists)
             .with_limits(agent.facts.memory, agent.facts.slots, launch.last_try);
             let outcome = tasks::run(&context, &launch.kind);

@@ -5,3 +5,4 @@ mod faults;
 mod flows;
 mod jobs;
 mod serving;
+mod statements;

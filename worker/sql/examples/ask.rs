@@ -227,7 +227,13 @@ fn mapped(statement: &str, tables: &[(&str, &(Schema, RecordBatch))]) -> Result<
     let schemas: Vec<(&str, &Schema)> = tables.iter().map(|(name, table)| (*name, &table.0)).collect();
     check(statement, &schemas)?;
     let rows: Vec<(&str, RecordBatch)> = tables.iter().map(|(name, table)| (*name, table.1.clone())).collect();
-    Ok(run(statement, &rows, Limits { memory: 1 << 30, stop: &|| false })?)
+    let mut made = Vec::new();
+    run(statement, &rows, Limits { memory: 1 << 30, spills: false }, &mut |batch| {
+        made.push(batch);
+        Ok(())
+    })?;
+    let schema = made.first().ok_or("no batch")?.schema();
+    Ok(concat_batches(&schema, &made)?)
 }
 
 fn shown(made: &RecordBatch) -> Result<Value, Box<dyn Error>> {

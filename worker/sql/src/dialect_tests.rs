@@ -3,15 +3,13 @@
 use arrow::array::Array;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use crate::run::{Limits, run};
-use crate::testing::df;
+use crate::testing::{df, run};
 
 /// The values of an expression as text, null as `null`.
 fn value(expression: &str) -> Result<String, String> {
     let rows = df!("n" => [7i64], "x" => [2.5f64], "t" => ["hello"], "none" => [None::<i64>], "max" => [i64::MAX]);
     let statement = format!("SELECT {expression} AS v FROM input");
-    let limits = Limits { memory: 1 << 30, stop: &|| false };
-    let made = run(&statement, &[("input", rows)], limits).map_err(|e| e.to_string())?;
+    let made = run(&statement, &[("input", rows)], 1 << 30).map_err(|e| e.to_string())?;
     let column = made.column(0);
     let shown = ArrayFormatter::try_new(column, &FormatOptions::default().with_null("null")).unwrap();
     Ok((0..column.len()).map(|row| shown.value(row).to_string()).collect::<Vec<_>>().join(","))

@@ -28,6 +28,11 @@ use crate::functions;
 use crate::order::{InOrder, LeftFirst, PlainWindows, StableSorts};
 use crate::query::{DatasetTable, HoldSubquery, QueriedTable, ShardSource};
 
+/// Makes the engine now rather than for the first statement.
+pub fn warm_up() {
+    Engine::get();
+}
+
 /// What is the same for all statements.
 pub struct Engine {
     pub state: SessionState,
@@ -100,14 +105,12 @@ impl Engine {
 
     /// The state of a query that so many threads compute, which may hold so many bytes.
     pub fn for_queries(&self, threads: usize, memory: u64) -> SessionState {
-        const USUAL: usize = 10 << 20;
         let mut rules = physical_rules();
         let by_size = rules.iter().position(|rule| rule.name() == "join_selection");
         rules.insert(by_size.map_or(0, |at| at + 1), Arc::new(HoldSubquery));
         let mut state = state_of(threads.max(1), rules);
-        // What a sort keeps back for merging must leave it something to sort with.
-        let share = usize::try_from(memory / (8 * threads.max(1) as u64)).unwrap_or(usize::MAX);
-        state.config_mut().options_mut().execution.sort_spill_reservation_bytes = share.min(USUAL);
+        state.config_mut().options_mut().execution.sort_spill_reservation_bytes =
+            spill_reserve(memory / threads.max(1) as u64);
         state
     }
 
@@ -141,6 +144,12 @@ impl Engine {
         };
         SqlToRel::new_with_options(&provider, options).sql_statement_to_plan(Parsed::Query(Box::new(query)))
     }
+}
+
+/// What a sort that may hold so many bytes keeps back for merging: the engine's own measure, or what leaves it something to sort with.
+pub fn spill_reserve(memory: u64) -> usize {
+    const USUAL: usize = 10 << 20;
+    usize::try_from(memory / 8).unwrap_or(usize::MAX).min(USUAL)
 }
 
 /// The functions that are known by their own names.

@@ -1,9 +1,10 @@
 //! What can be wrong with a statement.
 
+use serde::{Deserialize, Serialize};
 use shardmill_common::units::show_bytes;
 
 /// Why a statement is refused, or what stopped it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum SqlError {
     /// It may not run, whatever the rows: said with the place in it.
     #[error("{0}")]
@@ -18,6 +19,9 @@ pub enum SqlError {
         show_bytes(*.limit)
     )]
     Memory { limit: u64, why: String },
+    /// The disk did not take, or give back, what its sorts put there.
+    #[error("the disk: {0}")]
+    Disk(String),
     #[error("the statement was stopped")]
     Stopped,
     /// The engine broke on it, or there was no thread for it.

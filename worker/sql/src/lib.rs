@@ -25,13 +25,15 @@ mod using;
 
 pub use check::{Statement, check};
 pub use datafusion::common::DataFusionError as EngineError;
+pub use engine::warm_up;
 pub use error::SqlError;
 pub use evaluate::evaluate;
+pub use guard::STACK;
 pub use query::{
     CATALOG, QueriedTable, QueryError, QueryLimits, Ran, SCHEMA, ShardFile, ShardSource, SourceError, Sources,
     TableName, Team, check_query, environment, explain_query, panics, query_runtime, query_worker, run_query, split,
     table_names,
 };
-pub use rowwise::{check_expression, one_row_at_a_time};
-pub use run::{Limits, run};
+pub use rowwise::{check_expression, named_columns, one_row_at_a_time};
+pub use run::{Limits, Out, run};
 pub use stored::{arrow_schema, arrow_type};

@@ -1,6 +1,7 @@
 //! What looks at one row at a time: the expressions of rules always do; a map without a reduce had better, since it is given one
 //! shard at a time, and what it says of several rows would be said once a shard.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
@@ -135,6 +136,28 @@ impl Visitor for AcrossRows {
 /// Checks an expression of a rule: it sees one row, and calls none but these functions. The error says where it does not.
 pub fn check_expression(text: &str, functions: &[&str]) -> Result<(), SqlError> {
     on_large_stack(|| expression(text, functions).map(|_| ()))
+}
+
+/// What an expression of a rule calls columns.
+pub fn named_columns(text: &str, functions: &[&str]) -> Result<HashSet<String>, SqlError> {
+    struct Names(HashSet<String>);
+    impl Visitor for Names {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            match expr {
+                Expr::Identifier(name) => drop(self.0.insert(name.value.clone())),
+                Expr::CompoundIdentifier(parts) => self.0.extend(parts.iter().map(|part| part.value.clone())),
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    on_large_stack(|| {
+        let mut names = Names(HashSet::new());
+        let _ = expression(text, functions)?.visit(&mut names);
+        Ok(names.0)
+    })
 }
 
 /// The expression that a text is, if it keeps to one row.

@@ -1,10 +1,10 @@
 //! What statements give, and that they give it again.
 
 use super::*;
-use crate::testing::{df, ints, texts};
+use crate::testing::{df, ints, run, texts, whole};
 use arrow::datatypes::DataType as ArrowType;
 
-const ENOUGH: Limits<'_> = Limits { memory: 1 << 30, stop: &|| false };
+const ENOUGH: u64 = 1 << 30;
 
 fn one(statement: &str, rows: &RecordBatch) -> Result<RecordBatch, String> {
     run(statement, &[("input", rows.clone())], ENOUGH).map_err(|e| e.to_string())
@@ -233,25 +233,44 @@ fn keys_of_outer_joins_are_those_of_either_side() {
 fn expressions_are_computed_some_rows_at_a_time() {
     // More than one call may make, but not of the rows that it is given at once.
     let rows = df!("t" => vec!["a"; 60_000]);
-    let made = crate::evaluate("length(lpad(t, 8000, 'x'))", &["length", "lpad"], &rows).unwrap();
-    assert_eq!((made.len(), made.null_count()), (60_000, 0));
+    let limits = Limits { memory: ENOUGH, spills: false };
+    let made =
+        whole(|out| crate::evaluate("length(lpad(t, 8000, 'x'))", &["length", "lpad"], &rows, limits, out)).unwrap();
+    assert_eq!((made.num_rows(), made.column(0).null_count()), (60_000, 0));
 }
 
 #[test]
 fn what_does_not_fit_is_told() {
     let rows = df!("n" => (0..20_000).collect::<Vec<i64>>());
-    let limits = Limits { memory: 4 << 20, stop: &|| false };
     for statement in [
-        "SELECT a.n FROM input AS a, input AS b",
+        "SELECT SUM(a.n) AS s FROM input AS a JOIN (SELECT n, REPEAT('x', 1000) AS t FROM input) AS b ON a.n = b.n GROUP BY b.t",
+        "SELECT n, REPEAT('x', 1000) || n AS t FROM input AS a ORDER BY n % 1000",
         "SELECT a.n % 19000 AS k, MEDIAN(a.n) AS m FROM input AS a, input AS b GROUP BY 1",
     ] {
-        let error = run(statement, &[("input", rows.clone())], limits).unwrap_err();
+        let error = run(statement, &[("input", rows.clone())], 4 << 20).unwrap_err();
         assert!(matches!(error, SqlError::Memory { limit: 4194304, .. }), "{statement}: {error}");
         assert!(error.to_string().contains("4.0 MiB") && error.to_string().contains("--memory"), "{error}");
     }
-    let ends = Limits { memory: 1 << 40, stop: &|| true };
-    let endless = run("SELECT a.n FROM input AS a, input AS b", &[("input", rows)], ends);
-    assert_eq!(endless, Err(SqlError::Stopped));
+}
+
+#[test]
+fn sorts_go_to_the_disk_and_groups_do_not() {
+    let rows = df!("n" => (0..200_000i64).map(|n| n * 7919 % 100_003).collect::<Vec<_>>());
+    let limits = Limits { memory: 3 << 20, spills: true };
+    let on_disk = |statement: &str| whole(|out| crate::run(statement, &[("input", rows.clone())], limits, out));
+    for statement in [
+        "SELECT n, n % 7 AS k, CONCAT('row ', n) AS t FROM input ORDER BY k DESC, t",
+        "SELECT n, ROW_NUMBER() OVER (PARTITION BY n % 1000 ORDER BY n % 77) AS r FROM input",
+        "SELECT k, SUM(r) AS s FROM (SELECT n % 5 AS k, ROW_NUMBER() OVER (ORDER BY n % 77) / 3 AS r FROM input) AS q GROUP BY k",
+    ] {
+        let error = run(statement, &[("input", rows.clone())], limits.memory).unwrap_err();
+        assert!(matches!(error, SqlError::Memory { .. }), "{statement}: {error}");
+        assert_eq!(on_disk(statement), run(statement, &[("input", rows.clone())], ENOUGH), "{statement}");
+    }
+    let groups = on_disk(
+        "SELECT n, n % 7 AS k, SUM(n * 0.1) AS s, STRING_AGG(CAST(n AS VARCHAR), ', ') AS t FROM input GROUP BY n, k",
+    );
+    assert!(matches!(groups, Err(SqlError::Memory { .. })), "{groups:?}");
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringViewArray};
+use arrow::compute::concat_batches;
 use arrow::datatypes::Int64Type;
+
+use crate::{Limits, SqlError};
 
 /// What makes a column of a test.
 pub trait IntoColumn {
@@ -61,4 +64,19 @@ pub fn texts(rows: &RecordBatch, column: &str) -> Vec<Option<String>> {
 
 pub fn ints(rows: &RecordBatch, column: &str) -> Vec<Option<i64>> {
     rows.column_by_name(column).unwrap().as_primitive::<Int64Type>().iter().collect()
+}
+
+/// What a statement puts out, in one piece.
+pub fn run(statement: &str, tables: &[(&str, RecordBatch)], memory: u64) -> Result<RecordBatch, SqlError> {
+    whole(|out| crate::run(statement, tables, Limits { memory, spills: false }, out))
+}
+
+/// What is put out, in one piece.
+pub fn whole(work: impl FnOnce(&mut crate::Out<'_>) -> Result<(), SqlError>) -> Result<RecordBatch, SqlError> {
+    let mut made = Vec::new();
+    work(&mut |batch| {
+        made.push(batch);
+        Ok(())
+    })?;
+    Ok(concat_batches(&made[0].schema(), &made).unwrap())
 }

@@ -151,7 +151,7 @@ pub fn apply_check(
 }
 
 pub fn derive(state: &mut State<'_>, index: usize, rule: &Rule, name: &str, sql: &str) -> Result<(), Failure> {
-    let made = sql::evaluate(rule, sql, &state.frame, name)?;
+    let made = sql::evaluate(state.expressions, rule, sql, &state.frame, name)?;
     let old = state.frame.get_column_index(name);
     let changed = match old {
         None => made.len() - made.null_count(),

@@ -9,7 +9,7 @@ use shardmill_common::schema::DataType;
 use super::actions::{apply_cast, apply_check, column_type, derive, misfit, set_if, statistic};
 use super::cells::{as_floats, clip, fill, map_f64, missing, null_out, scalar_at};
 use super::parse::Parser;
-use super::sql;
+use super::sql::{self, Expressions};
 use super::state::{State, internal};
 use super::text::Step;
 
@@ -52,14 +52,16 @@ pub struct Place<'a> {
     pub row_name: &'a dyn Fn(u32) -> String,
 }
 
-/// Applies `rules` to rows that are in this place. `statistics` has what each rule needs to know of the whole dataset.
+/// Applies `rules` to rows that are in this place. `statistics` has what each rule needs to know of the whole dataset, and
+/// `expressions` computes what is SQL.
 pub fn apply(
     frame: DataFrame,
     rules: &[Rule],
     statistics: &[Option<RuleStatistics>],
     place: &Place<'_>,
+    expressions: &Expressions<'_>,
 ) -> Result<Cleaned, Failure> {
-    let mut state = State::new(frame, rules, place)?;
+    let mut state = State::new(frame, rules, place, expressions)?;
     for (index, rule) in rules.iter().enumerate() {
         let known = match statistics.get(index).and_then(Option::as_ref) {
             None if rule.needs_statistics() => {
@@ -154,7 +156,7 @@ fn apply_rule(state: &mut State<'_>, index: usize, rule: &Rule, known: Option<&R
         }
         Op::Filter { sql } => {
             state.flush_all()?;
-            let column = sql::evaluate(rule, sql, &state.frame, "filter")?;
+            let column = sql::evaluate(state.expressions, rule, sql, &state.frame, "filter")?;
             let Ok(keep) = column.bool() else {
                 let what = format!("`{sql}` gives {}, not true or false", column.dtype());
                 return Err(Failure::bad_input(rule.error(what)));

@@ -93,13 +93,22 @@ pub fn check(rule: &Rule, text: &str) -> Result<(), RuleError> {
     sql::check_expression(text, &FUNCTIONS).map_err(|e| rule.error(e.to_string()))
 }
 
+/// Computes the value of an expression, which calls none but these functions, for every row of a frame.
+pub type Expressions<'a> = dyn Fn(&str, &[&str], &DataFrame) -> Result<Result<Column, SqlError>, Failure> + 'a;
+
 /// The value of the expression for every row of the frame, as a stored type.
-pub fn evaluate(rule: &Rule, text: &str, frame: &DataFrame, name: &str) -> Result<Column, Failure> {
+pub fn evaluate(
+    expressions: &Expressions<'_>,
+    rule: &Rule,
+    text: &str,
+    frame: &DataFrame,
+    name: &str,
+) -> Result<Column, Failure> {
     let wrong = |e: SqlError| match e {
         SqlError::Refused(_) => Failure::bad_input(rule.error(e.to_string())),
         _ => Failure::bad_input(rule.error(format!("`{text}` cannot be computed: {e}"))),
     };
-    Ok(sql::evaluate(text, &FUNCTIONS, frame)?.map_err(wrong)?.with_name(name.into()))
+    Ok(expressions(text, &FUNCTIONS, frame)?.map_err(wrong)?.with_name(name.into()))
 }
 
 #[cfg(test)]
@@ -113,9 +122,11 @@ mod tests {
         RuleSet::parse("\n[[rule]]\nop='filter'\nsql='x'", "rules.toml").unwrap().rules.remove(0)
     }
 
-    fn run(sql: &str) -> Result<Column, String> {
+    fn run(text: &str) -> Result<Column, String> {
         let frame = df!("a" => [1i64, 2, 3], "b" => [0.5, 1.5, 2.5], "t" => ["x", "y'z", "select"]).unwrap();
-        evaluate(&rule(), sql, &frame, "out").map_err(|e| e.to_string())
+        let worker = crate::spill::testing::Bench::new();
+        let context = worker.context(0, 0);
+        evaluate(&sql::expressions(&context), &rule(), text, &frame, "out").map_err(|e| e.to_string())
     }
 
     #[test]

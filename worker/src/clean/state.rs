@@ -9,6 +9,7 @@ use shardmill_common::rules::{CastError, Op, Rule, Shape, ShapeColumn};
 
 use super::apply::{Cleaned, Place, RejectedRow};
 use super::parse::Parser;
+use super::sql::Expressions;
 use super::text::{Step, run_column};
 use crate::frame::{our_type, schema_of};
 
@@ -22,6 +23,7 @@ struct Pending {
 pub struct State<'r> {
     rules: &'r [Rule],
     pub place: &'r Place<'r>,
+    pub expressions: &'r Expressions<'r>,
     pub frame: DataFrame,
     /// The columns as they are once all that waits has been run.
     pub shape: Shape,
@@ -49,7 +51,12 @@ pub fn rule_name(rule: &Rule) -> String {
 }
 
 impl<'r> State<'r> {
-    pub fn new(mut frame: DataFrame, rules: &'r [Rule], place: &'r Place<'r>) -> Result<Self, Failure> {
+    pub fn new(
+        mut frame: DataFrame,
+        rules: &'r [Rule],
+        place: &'r Place<'r>,
+        expressions: &'r Expressions<'r>,
+    ) -> Result<Self, Failure> {
         // A column without any value is published as one of strings.
         for index in 0..frame.width() {
             if matches!(frame.columns()[index].dtype(), PolarsType::Null) {
@@ -63,6 +70,7 @@ impl<'r> State<'r> {
         Ok(Self {
             rules,
             place,
+            expressions,
             frame,
             shape,
             pending,

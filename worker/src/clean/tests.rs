@@ -20,7 +20,9 @@ fn apply(
     ordinal: u32,
 ) -> Result<Cleaned, Failure> {
     let row_name = |row| format!("orders.csv:{}", row + 1);
-    super::apply(frame, rules, statistics, &Place { ordinal, row_name: &row_name })
+    let worker = crate::spill::testing::Bench::new();
+    let context = worker.context(0, 0);
+    super::apply(frame, rules, statistics, &Place { ordinal, row_name: &row_name }, &crate::sql::expressions(&context))
 }
 
 /// Applies rules to a dataset of several shards, with the statistics they need, as a cluster does.

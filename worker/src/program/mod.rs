@@ -18,7 +18,7 @@ mod run;
 mod sandbox;
 mod stderr;
 mod supervise;
-mod system;
+pub(crate) mod system;
 
 pub use plan::SUPERVISE;
 pub use run::{Role, Run, check, produced_schema};

@@ -35,8 +35,7 @@ impl Process {
         let text = serde_json::to_vec(plan).map_err(Failure::internal)?;
         let failed = |e: std::io::Error| Failure::internal(format!("cannot start a supervisor: {e}"));
         fs::write(path, text).map_err(failed)?;
-        let me = std::env::current_exe().map_err(failed)?;
-        let mut command = Command::new(me);
+        let mut command = Command::new(system::this_program().map_err(failed)?);
         // Nothing of the worker's environment reaches even the supervisor.
         command.arg(SUPERVISE).arg(path).env_clear();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -23,6 +23,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// What `shardmill __run-program PLAN` does. Never returns.
 pub fn supervise_main(mut args: impl Iterator<Item = std::ffi::OsString>) -> ! {
+    system::be_called_shardmill();
     let status = match args.next().map(PathBuf::from) {
         Some(plan) => match run(&plan) {
             Ok(()) => 0,

@@ -1,8 +1,9 @@
-//! The calls into the system that a supervisor needs, each wrapped so that it can be used without care.
+//! The calls into the system that supervisors and backends need, each wrapped so that it can be used without care.
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The signals that tell a supervisor something; they are waited for, never handled.
@@ -20,6 +21,49 @@ fn awaited() -> libc::sigset_t {
         }
         set.assume_init()
     }
+}
+
+/// This program's binary, even where another one was put in its place meanwhile.
+pub(crate) fn this_program() -> io::Result<PathBuf> {
+    #[cfg(target_os = "linux")]
+    return Ok("/proc/self/exe".into());
+    #[cfg(not(target_os = "linux"))]
+    return std::env::current_exe();
+}
+
+/// What this process is called in lists of processes, where that would be the path that it was started by.
+pub(crate) fn be_called_shardmill() {
+    // SAFETY: takes a text that stays.
+    #[cfg(target_os = "linux")]
+    unsafe {
+        libc::prctl(libc::PR_SET_NAME, c"shardmill".as_ptr());
+    }
+}
+
+/// Bytes of memory of this process that count against [`Limit::Data`]; 0 where the system does not say.
+pub(crate) fn data_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmData:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kilobytes.map_or(0, |n| n << 10)
+}
+
+/// Waits until whoever is at the other end of a socket is gone.
+pub(crate) fn wait_for_hangup(socket: &impl AsFd) {
+    loop {
+        // Of this alone one is told without asking for anything.
+        let mut poll = libc::pollfd { fd: socket.as_fd().as_raw_fd(), events: 0, revents: 0 };
+        // SAFETY: one struct, which lives as long as the call.
+        let found = unsafe { libc::poll(&mut poll, 1, -1) };
+        if found > 0 {
+            return;
+        }
+    }
+}
+
+/// Waits until something can be read from a socket, or its other end is gone, at most so long.
+pub(crate) fn readable(socket: &impl AsFd, wait: Duration) -> bool {
+    ready(socket.as_fd().as_raw_fd(), false, wait)
 }
 
 /// Leaves the terminal's session, lets orphans among descendants fall back to this process, and ends with the parent.
@@ -256,7 +300,7 @@ pub(super) fn ticks_per_second() -> f64 {
 }
 
 /// Sets a limit, soft and hard, where the system lets it.
-pub(super) fn limit(what: Limit, soft: u64, hard: u64) {
+pub(crate) fn limit(what: Limit, soft: u64, hard: u64) {
     let limit = libc::rlimit { rlim_cur: soft as libc::rlim_t, rlim_max: hard as libc::rlim_t };
     // SAFETY: the struct lives as long as the call. A limit that cannot be raised stays, and is lower than asked for.
     unsafe {
@@ -272,7 +316,7 @@ pub(super) fn limit(what: Limit, soft: u64, hard: u64) {
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Limit {
+pub(crate) enum Limit {
     Cpu,
     FileSize,
     OpenFiles,

@@ -1,4 +1,4 @@
-//! Programs run by tests: this test binary is its own supervisor.
+//! Programs and statements run by tests: this test binary is its own supervisor and backend.
 
 use std::ffi::{c_char, c_int};
 
@@ -8,21 +8,18 @@ use shardmill_common::failure::Failure;
 use shardmill_common::kinds::mapreduce::step::{Format, Program, ShippedFile, Work};
 use shardmill_common::schema::Schema;
 
-use super::{Role, Run, SUPERVISE, supervise_main};
+use super::{Role, Run};
 use crate::tasks::Context;
 
 /// Runs before the test harness, as `main` of the real binary does before anything else.
-extern "C" fn supervise_if_told(_count: c_int, _arguments: *const *const c_char, _environment: *const *const c_char) {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|a| a == SUPERVISE) {
-        supervise_main(arguments);
-    }
+extern "C" fn become_helper(_count: c_int, _arguments: *const *const c_char, _environment: *const *const c_char) {
+    crate::become_helper(std::env::args_os());
 }
 
 // SAFETY: the loader calls what is listed here with these arguments, after the standard library's own.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static SUPERVISOR: extern "C" fn(c_int, *const *const c_char, *const *const c_char) = supervise_if_told;
+static HELPER: extern "C" fn(c_int, *const *const c_char, *const *const c_char) = become_helper;
 
 pub(super) struct Bench {
     pub context: Context,

@@ -1,6 +1,6 @@
 //! A worker without a network, for tests of whole tasks.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use shardmill_common::ids::{AttemptId, JobId, TaskId, WorkerId};
 use shardmill_common::layout::WorkerLayout;
@@ -8,9 +8,13 @@ use shardmill_common::manifest::ShardEntry;
 use shardmill_common::task::TaskPlace;
 use shardmill_proto::auth::AddToken;
 
+use crate::backend::Backends;
 use crate::fetch::{Fetcher, Where};
 use crate::store::Store;
 use crate::tasks::Context;
+
+/// Those of all tests.
+static BACKENDS: LazyLock<Arc<Backends>> = LazyLock::new(Arc::default);
 
 pub struct Bench {
     pub fetch: Arc<Fetcher>,
@@ -39,6 +43,7 @@ impl Bench {
     pub fn context_with(&self, stage: u32, task: u32, places: Vec<TaskPlace>) -> Context {
         let attempt = Self::attempt(stage, task);
         Context::new(attempt, self.fetch.clone(), Where::default(), places, Arc::default(), Arc::default(), false)
+            .with_backends(BACKENDS.clone())
     }
 
     pub fn attempt(stage: u32, task: u32) -> AttemptId {

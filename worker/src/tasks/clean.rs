@@ -11,6 +11,7 @@ use super::raw::row_as_json;
 use crate::clean::{self, Place};
 use crate::frame::schema_of;
 use crate::origin::Origin;
+use crate::sql::expressions;
 
 pub fn run(context: &Context, task: &CleanTask) -> Result<TaskOutput, Failure> {
     let frame = context.open_all(&task.inputs, &task.schema, None)?;
@@ -21,7 +22,13 @@ pub fn run(context: &Context, task: &CleanTask) -> Result<TaskOutput, Failure> {
     let row_name = |row| origin.name(u64::from(row));
     // What a rule knows of the rows above is that of the first shard's.
     let ordinal = task.inputs.first().map_or(0, |input| input.ordinal);
-    let cleaned = clean::apply(frame, &task.rules, &task.statistics, &Place { ordinal, row_name: &row_name })?;
+    let cleaned = clean::apply(
+        frame,
+        &task.rules,
+        &task.statistics,
+        &Place { ordinal, row_name: &row_name },
+        &expressions(context),
+    )?;
     let rejects: Vec<Reject> = cleaned
         .rejected
         .iter()

@@ -14,6 +14,7 @@ use shardmill_common::schema::Schema;
 use shardmill_common::task::{ShardInput, ShardRef, TaskPlace, TaskRange};
 use shardmill_serving::model::{Matrix, Scorer, Scores};
 
+use crate::backend::Backends;
 use crate::fetch::{Fetcher, Where};
 use crate::shard;
 use crate::shuffle::{ShuffleInput, ShuffleWriter};
@@ -66,6 +67,8 @@ pub struct Context {
     pub budget: u64,
     /// The worker's part in queries on several workers.
     pub queries: Option<Arc<Queries>>,
+    /// What computes statements; those of [`Context::with_backends`] are kept for other attempts.
+    pub backends: Arc<Backends>,
     /// Attempts that the worker runs at once.
     pub slots: u32,
     /// One more failure would fail the job.
@@ -101,6 +104,7 @@ impl Context {
             sessions: Arc::default(),
             budget: 1 << 30,
             queries: None,
+            backends: Arc::default(),
             slots: 1,
             last_try: false,
             written: Mutex::default(),
@@ -114,6 +118,10 @@ impl Context {
 
     pub fn with_queries(self, queries: Arc<Queries>) -> Self {
         Self { queries: Some(queries), ..self }
+    }
+
+    pub fn with_backends(self, backends: Arc<Backends>) -> Self {
+        Self { backends, ..self }
     }
 
     /// Adds the places of whole stages.

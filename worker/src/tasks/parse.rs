@@ -15,6 +15,7 @@ use super::hash::shuffle_hashes;
 use crate::clean::{self, Place};
 use crate::frame::schema_of;
 use crate::ingest;
+use crate::sql::expressions;
 
 pub fn run(context: &Context, task: &ParseTask) -> Result<TaskOutput, Failure> {
     let bytes = read_chunk(context, task)?;
@@ -28,7 +29,7 @@ pub fn run(context: &Context, task: &ParseTask) -> Result<TaskOutput, Failure> {
     let frame = std::mem::take(&mut parsed.frame);
     let row_name = |row: u32| format!("{}:{}", task.source_name, parsed.origin(row as usize).0);
     let place = Place { ordinal: task.ordinal, row_name: &row_name };
-    let cleaned = clean::apply(frame, &task.rules, &task.statistics, &place)?;
+    let cleaned = clean::apply(frame, &task.rules, &task.statistics, &place, &expressions(context))?;
     for rejected in &cleaned.rejected {
         let (line, raw) = parsed.origin(rejected.row as usize);
         rejects.push(Reject { line, raw, reason: rejected.reason.clone() });

@@ -8,6 +8,7 @@ use shardmill_common::task::TaskOutput;
 use super::Context;
 use crate::clean::{self, Place};
 use crate::origin::Origin;
+use crate::sql::expressions;
 
 /// Rows of a run that are read at once when runs are merged.
 const RUN_BATCH: usize = 1 << 16;
@@ -17,7 +18,9 @@ pub fn summarise(context: &Context, task: &StatisticsTask) -> Result<TaskOutput,
     let frame = context.open(&task.input, &task.schema)?;
     let origin = Origin { source: &task.source_name, first_row: task.first_row };
     let (ordinal, row_name) = (task.input.ordinal, |row| origin.name(u64::from(row)));
-    let frame = clean::apply(frame, before, &task.statistics, &Place { ordinal, row_name: &row_name })?.frame;
+    let frame =
+        clean::apply(frame, before, &task.statistics, &Place { ordinal, row_name: &row_name }, &expressions(context))?
+            .frame;
     let summary = clean::summarise(&frame, rule, ordinal)?;
     let mut writer = context.shuffle_writer(true)?;
     for run in &summary.runs {
