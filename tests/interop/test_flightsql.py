@@ -58,6 +58,26 @@ def test_prepared_statements(con):
         assert cursor.fetchall() == [(1000,)]
 
 
+def test_parameters(con):
+    of = lambda statement, *values: (cursor.execute(statement, values), cursor.fetchall())[1]
+    with con.cursor() as cursor:
+        given = cursor.adbc_prepare("SELECT id FROM sales WHERE city = ? AND amount > ? AND day < ? AND 'x' = ?")
+        assert [str(f.type) for f in given] == ["string", "double", "date32[day]", "string"]
+        rows = of("SELECT id FROM sales WHERE city = ? AND amount > ? ORDER BY id LIMIT 2", "Graz", 10)
+        assert rows == [(43,), (46,)]
+        assert of("SELECT COUNT(*) AS n FROM sales WHERE id BETWEEN $2 AND $1 OR id = $1", 20, 11) == [(10,)]
+        values = ["it's \\ ? $1 é", -7, 1.5, True, None, dt.date(1969, 7, 20), dt.datetime(2024, 2, 29, 12, 0, 1, 5)]
+        assert of("SELECT ? AS a, ? AS b, ? AS c, ? AS d, ? AS e, ? AS f, ? AS g", *values) == [tuple(values)]
+        # What people try with values that come from elsewhere.
+        assert of("SELECT COUNT(*) AS n FROM sales WHERE city = ?", "' OR 1 = 1 --") == [(0,)]
+        with pytest.raises(ERRORS, match="wants 2 values"):
+            of("SELECT ? + ? AS n", 1)
+        with pytest.raises(ERRORS, match="a parameter has no value"):
+            of("SELECT ? AS n")
+        with pytest.raises(ERRORS, match="there is no column"):
+            of("SELECT nothing FROM sales WHERE id = ?", 1)
+
+
 def test_what_there_is(con):
     info = con.adbc_get_info()
     assert info["vendor_name"] == "Shardmill"

@@ -33,6 +33,12 @@ pub struct FlightDoor {
     sql: SqlDoor,
 }
 
+fn not_written_here() -> Status {
+    Status::failed_precondition(format!(
+        "rows are written to a worker, not to the coordinator: the action `{PUT_LOCATION}` names one"
+    ))
+}
+
 /// Whether these bytes are a message of Flight SQL: such say their type first.
 fn is_of_sql(bytes: &[u8]) -> bool {
     const TYPE: &[u8] = b"type.googleapis.com/arrow.flight.protocol.sql.";
@@ -161,10 +167,9 @@ impl FlightService for FlightDoor {
         ))
     }
 
-    async fn do_put(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        Err(Status::failed_precondition(format!(
-            "rows are written to a worker, not to the coordinator: the action `{PUT_LOCATION}` names one"
-        )))
+    /// The values of a prepared statement; whoever writes rows is told where to.
+    async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+        FlightService::do_put(&self.sql, request).await
     }
 
     async fn do_exchange(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {

@@ -4,17 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, SchemaRef};
 use arrow::record_batch::RecordBatch;
+use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::encode::FlightDataEncoderBuilder;
-use arrow_flight::sql::server::{FlightSqlService, PeekableFlightDataStream};
+use arrow_flight::error::FlightError;
+use arrow_flight::sql::server::{DoPutError, FlightSqlService, PeekableFlightDataStream};
 use arrow_flight::sql::{
     ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult,
-    CommandGetCatalogs, CommandGetDbSchemas, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables,
+    Any, CommandGetCatalogs, CommandGetDbSchemas, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables,
     CommandGetXdbcTypeInfo, CommandPreparedStatementQuery, CommandStatementQuery, CommandStatementUpdate,
     DoPutPreparedStatementResult, ProstMessageExt, SqlInfo,
 };
-use arrow_flight::{Action, FlightDescriptor, FlightEndpoint, FlightInfo, IpcMessage, SchemaAsIpc, Ticket};
+use arrow_flight::{Action, FlightDescriptor, FlightEndpoint, FlightInfo, IpcMessage, PutResult, SchemaAsIpc, Ticket};
 use futures::TryStreamExt;
 use shardmill_common::kinds::sql::{SqlSpec, SqlTable};
 use shardmill_common::kinds::{JobSpec, Submission};
@@ -24,11 +26,11 @@ use shardmill_common::schema::Schema;
 use shardmill_common::status::JobState;
 use shardmill_core::Command;
 use shardmill_proto::refusal_to_status;
-use shardmill_sql::{QueriedTable, SqlError, check_query, table_names};
+use shardmill_sql::{QueriedTable, SqlError, bind, bind_nulls, check_query, parameter_types, parameters, table_names};
 use tonic::{Request, Response, Status};
 
 use super::metadata::{CATALOG, SCHEMA, TABLE, sql_info, types};
-use super::{Out, arrow_schema, flight_info};
+use super::{Out, arrow_schema, flight_info, not_written_here};
 use crate::driver::Handle;
 
 /// What the names of answers begin with. Nobody says when one was read, so they go some time later.
@@ -80,7 +82,8 @@ impl SqlDoor {
         }
     }
 
-    async fn prepare(&self, statement: &str) -> Result<Prepared, Status> {
+    /// The datasets that a statement reads.
+    async fn tables_of(&self, statement: &str) -> Result<(Vec<SqlTable>, Vec<QueriedTable>), Status> {
         let text = statement.to_owned();
         let names = looked_at(move || table_names(&text)).await?;
         let (mut tables, mut queried) = (Vec::with_capacity(names.len()), Vec::with_capacity(names.len()));
@@ -98,9 +101,36 @@ impl SqlDoor {
             tables.push(SqlTable { name: table.name.clone(), dataset: manifest.reference() });
             queried.push(QueriedTable { name: table.name, schema: manifest.schema, shards: Arc::new(manifest.shards) });
         }
+        Ok((tables, queried))
+    }
+
+    async fn prepare(&self, statement: &str) -> Result<Prepared, Status> {
+        let (tables, queried) = self.tables_of(statement).await?;
         let text = statement.to_owned();
         let schema = looked_at(move || check_query(&text, &queried)).await?;
         Ok(Prepared { tables, schema })
+    }
+
+    /// What a statement puts out, and what it is to be given. What it puts out may depend on that, and is then not known before.
+    async fn described(&self, statement: &str) -> Result<(Schema, ArrowSchema), Status> {
+        let text = statement.to_owned();
+        let wanted = looked_at(move || parameters(&text)).await?;
+        if wanted == 0 {
+            return Ok((self.prepare(statement).await?.schema, ArrowSchema::empty()));
+        }
+        let (_, queried) = self.tables_of(statement).await?;
+        let text = statement.to_owned();
+        looked_at(move || {
+            let schema = check_query(&bind_nulls(&text)?, &queried).unwrap_or_else(|_| Schema::new(Vec::new()));
+            let of = |(n, known): (usize, Option<ArrowType>)| {
+                // In the older of the two forms of text, which every client has.
+                let dtype = known.filter(|dtype| *dtype != ArrowType::Utf8View).unwrap_or(ArrowType::Utf8);
+                ArrowField::new(format!("{}", n + 1), dtype, true)
+            };
+            let types = parameter_types(&text, &queried)?;
+            Ok((schema, ArrowSchema::new(types.into_iter().enumerate().map(of).collect::<Vec<_>>())))
+        })
+        .await
     }
 
     /// Answers a statement. A caller that goes away before has its job cancelled.
@@ -206,16 +236,16 @@ impl FlightSqlService for SqlDoor {
         query: ActionCreatePreparedStatementRequest,
         _: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
-        let prepared = self.prepare(&query.query).await?;
+        let (made, given) = self.described(&query.query).await?;
         let options = arrow::ipc::writer::IpcWriteOptions::default();
-        let schema = arrow_schema(&prepared.schema);
-        let IpcMessage(dataset_schema) =
-            SchemaAsIpc::new(&schema, &options).try_into().map_err(|e: arrow::error::ArrowError| internal(e))?;
-        let prepared_statement_handle = query.query.into_bytes().into();
+        let message = |schema: &ArrowSchema| -> Result<bytes::Bytes, Status> {
+            let message: Result<IpcMessage, arrow::error::ArrowError> = SchemaAsIpc::new(schema, &options).try_into();
+            Ok(message.map_err(internal)?.0)
+        };
         Ok(ActionCreatePreparedStatementResult {
-            prepared_statement_handle,
-            dataset_schema,
-            parameter_schema: Default::default(),
+            prepared_statement_handle: query.query.into_bytes().into(),
+            dataset_schema: message(&arrow_schema(&made))?,
+            parameter_schema: message(&given)?,
         })
     }
 
@@ -235,12 +265,46 @@ impl FlightSqlService for SqlDoor {
         self.info_of(statement_of(&query.prepared_statement_handle)?, request.into_inner()).await
     }
 
+    /// The handle of the statement with its values is the statement with its values.
     async fn do_put_prepared_statement_query(
         &self,
-        _: CommandPreparedStatementQuery,
-        _: Request<PeekableFlightDataStream>,
+        query: CommandPreparedStatementQuery,
+        request: Request<PeekableFlightDataStream>,
     ) -> Result<DoPutPreparedStatementResult, Status> {
-        Err(Status::unimplemented("statements have no parameters here: write the values in the statement"))
+        let statement = statement_of(&query.prepared_statement_handle)?.to_owned();
+        let data = request.into_inner().map_err(FlightError::from);
+        let mut batches = FlightRecordBatchStream::new_from_flight_data(data);
+        let mut values: Option<RecordBatch> = None;
+        while let Some(batch) = batches.try_next().await.map_err(|e| Status::invalid_argument(e.to_string()))? {
+            if batch.num_rows() > 1 || batch.num_rows() == 1 && values.is_some() {
+                return Err(Status::invalid_argument(
+                    "a statement is given one row of values at a time: run it once for each",
+                ));
+            }
+            values = values.or((batch.num_rows() == 1).then_some(batch));
+        }
+        let bound = looked_at(move || match values {
+            Some(values) => bind(&statement, &values),
+            None if parameters(&statement)? == 0 => Ok(statement),
+            None => Err(SqlError::Refused("no values came for the statement's parameters".to_owned())),
+        });
+        Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(bound.await?.into_bytes().into()) })
+    }
+
+    async fn do_put_fallback(
+        &self,
+        _: Request<PeekableFlightDataStream>,
+        _: Any,
+    ) -> Result<Response<Out<PutResult>>, Status> {
+        Err(not_written_here())
+    }
+
+    async fn do_put_error_callback(
+        &self,
+        _: Request<PeekableFlightDataStream>,
+        _: DoPutError,
+    ) -> Result<Response<Out<PutResult>>, Status> {
+        Err(not_written_here())
     }
 
     async fn do_put_statement_update(

@@ -10,7 +10,7 @@ use shardmill_common::message::Page;
 use shardmill_common::status::JobStatus;
 use shardmill_tests::{Cluster, Shardmill, pseudo_rows};
 
-const ROWS: usize = 100_000;
+const ROWS: usize = 50_000;
 
 /// A cluster with two datasets that overlap, and what the jobs on them should give.
 struct Scene {

@@ -130,7 +130,7 @@ fn named_once(query: &Query, statement: &str) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Looks at the calls of functions whose arguments are constants.
+/// Looks at the calls of functions whose arguments are constants, and for values that are missing.
 struct Calls<'a> {
     statement: &'a str,
 }
@@ -141,6 +141,10 @@ impl Visitor for Calls<'_> {
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<String> {
         let checked = |function: &Function| check_call(function).map_err(|why| (why, function.name.span()));
         match expr {
+            Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => {
+                let what = "a parameter has no value here; write the value itself";
+                ControlFlow::Break(mark_span(what, self.statement, value.span))
+            }
             Expr::Function(function) => match checked(function) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err((why, span)) => ControlFlow::Break(mark_span(&why, self.statement, span)),

@@ -177,6 +177,15 @@ fn types_are_those_that_are_stored() {
 }
 
 #[test]
+fn parameters_without_values_are_refused() {
+    let input = Schema::new(vec![Field::new("n", DataType::Int64)]);
+    for statement in ["SELECT ? AS x FROM input", "SELECT n FROM input WHERE n > $1", "SELECT n FROM input LIMIT ?"] {
+        let error = check(statement, &[("input", &input)]).unwrap_err().to_string();
+        assert!(error.contains("a parameter has no value here") && error.contains("(line 1, column"), "{error}");
+    }
+}
+
+#[test]
 fn deep_and_long_statements_do_no_harm() {
     let deep = format!("SELECT {}n{} AS n FROM input", "(".repeat(3000), ")".repeat(3000));
     assert!(look(&deep).is_err());

@@ -31,8 +31,8 @@ pub use evaluate::evaluate;
 pub use guard::STACK;
 pub use query::{
     CATALOG, QueriedTable, QueryError, QueryLimits, Ran, SCHEMA, ShardFile, ShardSource, SourceError, Sources,
-    TableName, Team, check_query, environment, explain_query, panics, query_runtime, query_worker, run_query, split,
-    table_names,
+    TableName, Team, bind, bind_nulls, check_query, environment, explain_query, panics, parameter_types, parameters,
+    query_runtime, query_worker, run_query, split, table_names,
 };
 pub use rowwise::{check_expression, named_columns, one_row_at_a_time};
 pub use run::{Limits, Out, run};

@@ -1,6 +1,8 @@
 //! Tests of cleaning as a whole: each operation, fusion against one rule at a time, and statistics against values worked
 //! out by hand.
 
+use std::sync::LazyLock;
+
 use polars::df;
 use polars::prelude::{DataFrame, DataType as PolarsType, IntoColumn, NamedFrom, PlSmallStr, Series};
 use shardmill_common::counters::Counter;
@@ -8,6 +10,9 @@ use shardmill_common::failure::Failure;
 use shardmill_common::rules::{Rule, RuleSet, RuleStatistics, Scalar, Statistic};
 
 use super::{Cleaned, Place, merge, summarise};
+use crate::spill::testing::Bench;
+
+static WORKER: LazyLock<Bench> = LazyLock::new(Bench::new);
 
 fn rules(text: &str) -> Vec<Rule> {
     RuleSet::parse(text, "rules.toml").unwrap().rules
@@ -20,8 +25,7 @@ fn apply(
     ordinal: u32,
 ) -> Result<Cleaned, Failure> {
     let row_name = |row| format!("orders.csv:{}", row + 1);
-    let worker = crate::spill::testing::Bench::new();
-    let context = worker.context(0, 0);
+    let context = WORKER.context(0, 0);
     super::apply(frame, rules, statistics, &Place { ordinal, row_name: &row_name }, &crate::sql::expressions(&context))
 }
 

@@ -2,6 +2,7 @@
 //! what does not fit in memory goes to disk. Unlike a statement of a map, a query promises no order of rows but that of its
 //! ORDER BY.
 
+mod bind;
 mod names;
 mod plan;
 mod read;
@@ -13,8 +14,9 @@ mod spread;
 mod table;
 mod threads;
 
+pub use bind::{bind, bind_nulls, parameters};
 pub use names::{CATALOG, SCHEMA, TableName, table_names};
-pub use plan::{check_query, explain_query};
+pub use plan::{check_query, explain_query, parameter_types};
 pub use read::{ShardFile, ShardSource, SourceError};
 pub use run::{QueryError, QueryLimits, Ran, environment, run_query};
 pub(crate) use semi::HoldSubquery;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::DataType as ArrowType;
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::session_state::SessionState;
@@ -11,6 +12,7 @@ use datafusion::physical_plan::{ExecutionPlan, displayable};
 use shardmill_common::manifest::ShardEntry;
 use shardmill_common::schema::Schema;
 
+use super::bind::{numbered, parameters};
 use super::names::name_tables;
 use super::read::{ShardFile, ShardSource, SourceError};
 use super::table::QueriedTable;
@@ -60,6 +62,23 @@ impl ShardSource for Nowhere {
     fn widen(&self, _: RecordBatch, _: &Schema) -> Result<RecordBatch, SourceError> {
         Err(SourceError::new(NotRun))
     }
+}
+
+/// The types of a statement's parameters, where they follow from what stands beside them.
+pub fn parameter_types(statement: &str, tables: &[QueriedTable]) -> Result<Vec<Option<ArrowType>>, SqlError> {
+    on_large_stack(|| {
+        let wanted = parameters(statement)?;
+        let mut query = parse_statement(&numbered(statement)?)?;
+        name_tables(&mut query);
+        let source = nowhere();
+        let tables: Vec<(&str, Table)> =
+            tables.iter().map(|t| (t.name.as_str(), Table::of_dataset(t.clone(), source.clone()))).collect();
+        // What is wrong with a statement is told when it has its values.
+        let plan = Engine::get().plan(query, &tables);
+        let known = plan.and_then(|plan| plan.get_parameter_types()).unwrap_or_default();
+        let of = |n: usize| known.get(&format!("${}", n + 1)).cloned().flatten();
+        Ok((0..wanted).map(of).collect())
+    })
 }
 
 pub fn logical_plan(

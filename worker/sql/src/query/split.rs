@@ -34,7 +34,7 @@ pub fn split(text: &str) -> (Vec<String>, String) {
 }
 
 /// The byte at a line and column, both counted from 1 and in characters.
-fn byte_at(text: &str, place: Location) -> Option<usize> {
+pub fn byte_at(text: &str, place: Location) -> Option<usize> {
     let (mut line, mut column) = (1, 1);
     for (at, c) in text.char_indices() {
         if (line, column) == (place.line, place.column) {
@@ -46,7 +46,7 @@ fn byte_at(text: &str, place: Location) -> Option<usize> {
             column += 1;
         }
     }
-    None
+    ((line, column) == (place.line, place.column)).then_some(text.len())
 }
 
 #[cfg(test)]
