@@ -369,7 +369,7 @@ impl Agent {
         tokio::task::spawn_blocking(move || {
             let bad: Vec<ObjectId> = objects
                 .iter()
-                .filter(|o| matches!(agent.fetch.store.read(o), Err(ReadError::Missing | ReadError::Damaged(_))))
+                .filter(|o| matches!(agent.fetch.store.check(o), Err(ReadError::Missing | ReadError::Damaged(_))))
                 .map(|o| o.id)
                 .collect();
             if !bad.is_empty() {

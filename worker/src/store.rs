@@ -3,7 +3,7 @@
 //! Write order: temporary file, fsync, rename, fsync of the folder. Whoever reads an object checks its length and checksum.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -20,7 +20,11 @@ use crate::shuffle::Indexes;
 
 /// `xxh3-128`, in hex.
 pub fn checksum(data: &[u8]) -> String {
-    format!("{:032x}", xxh3_128(data))
+    shown(xxh3_128(data))
+}
+
+fn shown(checksum: u128) -> String {
+    format!("{checksum:032x}")
 }
 
 /// Why a local copy could not be read.
@@ -44,13 +48,67 @@ pub struct Store {
 
 /// Reads a file and checks that it is the object meant.
 pub fn read_checked(path: &Path, object: &ObjectRef) -> Result<Bytes, ReadError> {
-    let data = match fs::read(path) {
-        Ok(data) => data,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(ReadError::Missing),
-        Err(e) => return Err(ReadError::Io(e)),
+    let mut file = File::open(path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => ReadError::Missing,
+        _ => ReadError::Io(e),
+    })?;
+    let bytes = file.metadata().map_err(ReadError::Io)?.len();
+    let data = match if bytes < MAPPED { None } else { mapped(&file).map_err(ReadError::Io)? } {
+        Some(data) => data,
+        None => {
+            let mut data = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+            file.read_to_end(&mut data).map_err(ReadError::Io)?;
+            data.into()
+        }
     };
     verify(&data, object).map_err(ReadError::Damaged)?;
-    Ok(data.into())
+    Ok(data)
+}
+
+/// Smaller files are copied sooner than mapped.
+const MAPPED: u64 = 256 << 10;
+
+/// The bytes of a file where the system has them, all of which were read; none where the system cannot say whether they were. A file
+/// of the store is replaced or removed, never written again, so that what was read stays.
+#[cfg(target_os = "linux")]
+fn mapped(file: &File) -> io::Result<Option<Bytes>> {
+    // SAFETY: nobody writes to files of the store, or makes them shorter.
+    let map = unsafe { memmap2::Mmap::map(file)? };
+    // A disk that fails says so here. Without this, whoever touched the bytes would be ended by a signal.
+    match map.advise(memmap2::Advice::PopulateRead) {
+        Ok(()) => Ok(Some(Bytes::from_owner(map))),
+        // Systems before Linux 5.14.
+        Err(e) if e.kind() == io::ErrorKind::InvalidInput => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn mapped(_: &File) -> io::Result<Option<Bytes>> {
+    Ok(None)
+}
+
+/// Opens a file and checks that it is the object meant: it is read through, and not kept.
+pub fn open_checked(path: &Path, object: &ObjectRef) -> Result<File, ReadError> {
+    const AT_ONCE: usize = 1 << 20;
+    let mut file = File::open(path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => ReadError::Missing,
+        _ => ReadError::Io(e),
+    })?;
+    let (mut seen, mut found) = (Xxh3::new(), 0);
+    let mut some = vec![0; AT_ONCE.min(usize::try_from(object.bytes).unwrap_or(AT_ONCE)).max(1)];
+    loop {
+        let read = match file.read(&mut some) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(ReadError::Io(e)),
+        };
+        found += read as u64;
+        seen.update(some.get(..read).unwrap_or_default());
+    }
+    is_it(found, || shown(seen.digest128()), object).map_err(ReadError::Damaged)?;
+    Ok(file)
 }
 
 /// Bytes that are not those of the object meant.
@@ -64,11 +122,14 @@ pub enum NotIt {
 
 /// Whether these are the object's bytes.
 pub fn verify(data: &[u8], object: &ObjectRef) -> Result<(), NotIt> {
-    let (found, wanted) = (data.len() as u64, object.bytes);
-    if found != wanted {
-        return Err(NotIt::Length { found, wanted });
+    is_it(data.len() as u64, || checksum(data), object)
+}
+
+fn is_it(found: u64, checksum: impl FnOnce() -> String, object: &ObjectRef) -> Result<(), NotIt> {
+    if found != object.bytes {
+        return Err(NotIt::Length { found, wanted: object.bytes });
     }
-    let (found, wanted) = (checksum(data), &object.checksum);
+    let (found, wanted) = (checksum(), &object.checksum);
     if found == *wanted { Ok(()) } else { Err(NotIt::Checksum { found, wanted: wanted.clone() }) }
 }
 
@@ -122,6 +183,11 @@ impl Store {
 
     pub fn read(&self, object: &ObjectRef) -> Result<Bytes, ReadError> {
         read_checked(&self.layout.object(object.id), object)
+    }
+
+    /// Whether an object is here, and as it should be.
+    pub fn check(&self, object: &ObjectRef) -> Result<(), ReadError> {
+        open_checked(&self.layout.object(object.id), object).map(drop)
     }
 
     /// Deletes objects; those that are not there are gone already.
@@ -234,14 +300,36 @@ mod tests {
         let s = store(dir.path());
         let object = s.write(b"twelve bytes").unwrap();
         assert_eq!(&s.read(&object).unwrap()[..], b"twelve bytes");
+        s.check(&object).unwrap();
         let s = store(dir.path());
         assert_eq!(s.list().unwrap().len(), 1);
-        fs::write(s.layout.object(object.id), b"twelve bytez").unwrap();
-        assert!(matches!(s.read(&object), Err(ReadError::Damaged(_))));
-        fs::write(s.layout.object(object.id), b"twelve").unwrap();
-        assert!(matches!(s.read(&object), Err(ReadError::Damaged(_))));
+        for damaged in [&b"twelve bytez"[..], b"twelve", b"twelve bytes and more", b""] {
+            fs::write(s.layout.object(object.id), damaged).unwrap();
+            assert!(matches!(s.read(&object), Err(ReadError::Damaged(_))));
+            assert!(matches!(s.check(&object), Err(ReadError::Damaged(_))));
+        }
         s.delete(&[object.id]);
         assert!(matches!(s.read(&object), Err(ReadError::Missing)));
+        assert!(matches!(s.check(&object), Err(ReadError::Missing)));
+    }
+
+    #[test]
+    fn large_objects_are_mapped_and_outlive_their_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let s = store(dir.path());
+        let bytes: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
+        let object = s.write(&bytes).unwrap();
+        let data = s.read(&object).unwrap();
+        s.delete(&[object.id]);
+        assert_eq!(data, bytes);
+        let object = s.write(&bytes).unwrap();
+        let mut damaged = bytes.clone();
+        damaged[777_777] ^= 1;
+        for damaged in [&damaged[..], &bytes[..999_999]] {
+            fs::remove_file(s.layout.object(object.id)).unwrap();
+            fs::write(s.layout.object(object.id), damaged).unwrap();
+            assert!(matches!(s.read(&object), Err(ReadError::Damaged(_))));
+        }
     }
 
     #[test]

@@ -100,6 +100,11 @@ fn expressions_have_the_values_that_people_expect() {
         // DuckDB has an empty text here, and replaces the first match only.
         ("REGEXP_EXTRACT('abc', 'x')", "null"),
         ("REGEXP_REPLACE('aXbX', 'X', 'y')", "ayby"),
+        ("REGEXP_REPLACE('aXbX', 'X', 'y', 'g')", "ayby"),
+        ("REGEXP_REPLACE('http://www.a.org/b', '^https?://(?:www\\.)?([^/]+)/.*$', '\\1')", "a.org"),
+        ("REGEXP_REPLACE('a1b2', '([a-z])([0-9])', '\\2\\1$1\\0')", "1a$1a12b$1b2"),
+        ("REGEXP_REPLACE('x', 'x', 'a\\\\b\\&$5\\')", "a\\bx$5\\"),
+        ("STRLEN('é')", "2"),
         ("ARRAY_TO_STRING(STRING_TO_ARRAY('a,b', ','), '-')", "a-b"),
         ("ARRAY_LENGTH(STRING_TO_ARRAY('', ','))", "1"),
     ];

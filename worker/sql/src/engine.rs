@@ -43,7 +43,7 @@ pub struct Engine {
 }
 
 /// Functions of others by further names: what DuckDB, PostgreSQL or the former engine call them.
-const SCALAR_NAMES: [(&str, &str); 17] = [
+const SCALAR_NAMES: [(&str, &str); 18] = [
     ("substring", "substr"),
     ("datediff", "date_diff"),
     ("string_split", "string_to_array"),
@@ -55,6 +55,7 @@ const SCALAR_NAMES: [(&str, &str); 17] = [
     ("array_contains", "array_has"),
     ("list_contains", "array_has"),
     ("len", "character_length"),
+    ("strlen", "octet_length"),
     ("list_value", "make_array"),
     ("ucase", "upper"),
     ("lcase", "lower"),

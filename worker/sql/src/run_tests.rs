@@ -55,6 +55,7 @@ fn patterns_extract_and_replace() {
         ("REGEXP_EXTRACT(t, '(')", "not a pattern"),
         ("REGEXP_EXTRACT(t, '(a)', 2)", "groups are 0 to 1"),
         ("REGEXP_REPLACE(t, 'x')", "REGEXP_REPLACE(text, 'pattern', 'by')"),
+        ("REGEXP_REPLACE(t, '(x)', '\\2')", "no group 2; its groups are 0 to 1"),
         ("REGEXP_SPLIT(t, t)", "REGEXP_SPLIT(text, 'pattern')"),
         ("WORDS()", "WORDS(text)"),
     ] {

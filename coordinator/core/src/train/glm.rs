@@ -5,10 +5,10 @@ use shardmill_common::failure::Failure;
 use shardmill_common::model::{GlmRound, GlmSums, Link, Packed};
 
 use super::lbfgs::Lbfgs;
-use super::linear_algebra::{add_scaled, triangle};
 use super::newton::Newton;
 use super::owlqn::Owlqn;
 use super::problem::Problem;
+use shardmill_algebra::{add_scaled, triangle};
 
 /// Parameters up to which a Hessian is worth its size.
 pub const NEWTON_PARAMETERS: usize = 500;

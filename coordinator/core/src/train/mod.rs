@@ -6,7 +6,6 @@ mod encode;
 mod glm;
 mod kmeans;
 mod lbfgs;
-mod linear_algebra;
 mod newton;
 mod owlqn;
 mod pairs;
@@ -24,9 +23,9 @@ pub use bayes::{Bayes, naive_bayes};
 pub use encode::{Asked, Built, build, constant_number};
 pub use glm::{Fitted, Glm, Method, NEWTON_PARAMETERS, Outcome, Separated, add_up};
 pub use kmeans::{Clustered, KMeans};
-pub use linear_algebra::triangle;
 #[cfg(test)]
 pub use problem::soft;
 pub use problem::{Prior, Problem};
 pub use profile::{Labels, Whole, merge};
+pub use shardmill_algebra::triangle;
 pub use space::{Space, conditioning, scalings};

@@ -5,9 +5,9 @@ use shardmill_common::failure::Failure;
 use shardmill_common::model::{GlmSums, Packed};
 
 use super::glm::{Move, Stand};
-use super::linear_algebra::{add_scaled, dot, largest, solve};
 use super::problem::Problem;
 use super::prox;
+use shardmill_algebra::{add_scaled, dot, largest, solve};
 
 /// The share of the promised decrease that is asked for (Armijo).
 const ARMIJO: f64 = 1e-4;

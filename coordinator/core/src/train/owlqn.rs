@@ -5,10 +5,10 @@ use shardmill_common::failure::Failure;
 use shardmill_common::model::{GlmSums, Packed};
 
 use super::glm::{Move, Stand};
-use super::linear_algebra::{add_scaled, dot, largest, norm};
 use super::newton::ROUNDING;
 use super::pairs::Pairs;
 use super::problem::{Point, Problem};
+use shardmill_algebra::{add_scaled, dot, largest, norm};
 
 const ARMIJO: f64 = 1e-4;
 const TRIES: u32 = 40;

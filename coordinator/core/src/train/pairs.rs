@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use shardmill_common::model::Packed;
 
-use super::linear_algebra::{dot, norm};
+use shardmill_algebra::{dot, norm};
 
 /// As scikit-learn and SciPy keep.
 const KEPT: usize = 10;

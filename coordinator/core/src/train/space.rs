@@ -90,7 +90,7 @@ impl Space {
     /// `T' H T` of the upper triangle of second derivatives in model space, `T` being this map: those in working space.
     /// With the inverse map the other way round.
     pub fn pull_back(&self, size: usize, upper: &[f64]) -> Option<Vec<f64>> {
-        let mut h = super::linear_algebra::unpack(size, upper)?;
+        let mut h = shardmill_algebra::unpack(size, upper)?;
         let (stride, width) = (self.stride(), self.factor.len());
         if stride == 0 || !size.is_multiple_of(stride) {
             return None;
@@ -110,14 +110,14 @@ impl Space {
             }
             h = h.reversed_axes().as_standard_layout().into_owned();
         }
-        Some(super::linear_algebra::pack(&h))
+        Some(shardmill_algebra::pack(&h))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::linear_algebra::{dot, times, unpack};
+    use shardmill_algebra::{dot, times, unpack};
     use shardmill_common::model::Feature;
     use shardmill_common::schema::DataType;
 

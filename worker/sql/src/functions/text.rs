@@ -57,7 +57,7 @@ fn shape(name: &str) -> Option<&'static str> {
         "words" => "WORDS(text)",
         "regexp_split" => "REGEXP_SPLIT(text, 'pattern')",
         "regexp_extract" => "REGEXP_EXTRACT(text, 'pattern') or REGEXP_EXTRACT(text, 'pattern', group)",
-        "regexp_replace" => "REGEXP_REPLACE(text, 'pattern', 'by')",
+        "regexp_replace" => "REGEXP_REPLACE(text, 'pattern', 'by'), every match",
         _ => return None,
     })
 }
@@ -81,7 +81,10 @@ pub fn check_call(function: &Function) -> Result<(), String> {
     let constants = constants.iter().map(constant).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
     match (name.as_str(), &constants[..]) {
         ("words", []) => Ok(()),
-        ("regexp_split", [pattern]) | ("regexp_replace", [pattern, _]) => regex(pattern).map(|_| ()),
+        ("regexp_split", [pattern]) => regex(pattern).map(|_| ()),
+        ("regexp_replace", [pattern, by]) => replacement(by, &regex(pattern)?).map(|_| ()),
+        // That every match is meant may be said, as others want it.
+        ("regexp_replace", [pattern, by, flags]) if flags == "g" => replacement(by, &regex(pattern)?).map(|_| ()),
         ("regexp_extract", [pattern]) => regex(pattern).map(|_| ()),
         ("regexp_extract", [pattern, group]) => {
             let groups = regex(pattern)?.captures_len();
@@ -180,8 +183,37 @@ fn extract(call: &Call) -> Result<ArrayRef> {
 }
 
 fn replace(call: &Call) -> Result<ArrayRef> {
-    let (pattern, by) = (pattern(call)?, constant(call, 2)?);
-    each(call, |text| Some(pattern.replace_all(text, by).into_owned()))
+    let pattern = pattern(call)?;
+    let by = replacement(constant(call, 2)?, &pattern).map_err(DataFusionError::Plan)?;
+    each(call, |text| Some(pattern.replace_all(text, by.as_str()).into_owned()))
+}
+
+/// What matches are replaced by, in the words of the library: `\1` is a group, `\0` and `\&` are the whole match, and `\\` is a
+/// backslash.
+fn replacement(by: &str, pattern: &Regex) -> Result<String, String> {
+    let mut made = String::with_capacity(by.len());
+    let mut rest = by.chars().peekable();
+    while let Some(c) = rest.next() {
+        let group = |n: usize| format!("${{{n}}}");
+        match (c, rest.peek()) {
+            ('$', _) => made.push_str("$$"),
+            ('\\', Some('\\')) => made.extend(rest.next()),
+            ('\\', Some('&')) => {
+                rest.next();
+                made.push_str(&group(0));
+            }
+            ('\\', Some(digit)) if digit.is_ascii_digit() => {
+                let (number, groups) = (*digit as usize - '0' as usize, pattern.captures_len());
+                if number >= groups {
+                    return Err(format!("the pattern has no group {number}; its groups are 0 to {}", groups - 1));
+                }
+                rest.next();
+                made.push_str(&group(number));
+            }
+            _ => made.push(c),
+        }
+    }
+    Ok(made)
 }
 
 /// Characters from a place on, the first being 1; a negative one counts from the end.
