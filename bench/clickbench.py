@@ -14,7 +14,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import tpch
@@ -99,14 +98,7 @@ def main():
     print("| query | shardmill s | duckdb s | ratio |\n|---|---|---|---|")
     for n, text in enumerate((given.source / "queries.sql").read_text().strip().splitlines()):
         text = text.rstrip(";")
-        times = [[], []]
-        for _ in range(given.repeat):
-            begun = time.perf_counter()
-            done = asked(text)
-            times[0].append(time.perf_counter() - begun)
-            begun = time.perf_counter()
-            theirs = con.sql(text).fetchall()
-            times[1].append(time.perf_counter() - begun)
+        (ours_took, theirs_took), (done, theirs) = tpch.by_turns(given.repeat, lambda: asked(text), lambda: con.sql(text).fetchall())
         if done.returncode != 0:
             wrong.append(f"{n}: {done.stderr.decode()[-300:]}")
             continue
@@ -125,10 +117,9 @@ def main():
                 wrong.append(f"{n}: {text}\n  {ours[:2]}\n  {theirs[:2]}")
             else:
                 ties += 1
-        ours, peer = min(times[0]), min(times[1])
-        sums[0] += ours
-        sums[1] += peer
-        print(f"| {n} | {ours:.2f} | {peer:.2f} | {ours / peer:.2f} |", flush=True)
+        sums[0] += ours_took
+        sums[1] += theirs_took
+        print(f"| {n} | {ours_took:.2f} | {theirs_took:.2f} | {ours_took / theirs_took:.2f} |", flush=True)
     print(f"| all | {sums[0]:.2f} | {sums[1]:.2f} | {sums[0] / max(sums[1], 1e-9):.2f} |")
     print(f"{43 - len(wrong)} of 43 equal, {ties} of them but for the choice among ties")
     for line in wrong:

@@ -58,6 +58,17 @@ def same(ours, theirs):
     return None
 
 
+def by_turns(repeat, *ways):
+    """Does the same in several ways, by turns: the shortest time of each, and what each gave last."""
+    times, given = [[] for _ in ways], [None for _ in ways]
+    for _ in range(repeat):
+        for n, way in enumerate(ways):
+            begun = time.perf_counter()
+            given[n] = way()
+            times[n].append(time.perf_counter() - begun)
+    return [min(one) for one in times], given
+
+
 class Cluster:
     """A coordinator and workers as processes of their own."""
 
@@ -127,14 +138,10 @@ def main():
         for query, text in queries().items():
             if given.only and query not in given.only.split(","):
                 continue
-            times = [[], []]
-            for _ in range(given.repeat):
-                begun = time.perf_counter()
-                done = subprocess.run([given.program, *where, "--json", "sql", text], capture_output=True)
-                times[0].append(time.perf_counter() - begun)
-                begun = time.perf_counter()
-                theirs = con.sql(text).fetchall()
-                times[1].append(time.perf_counter() - begun)
+            command = [given.program, *where, "--json", "sql", text]
+            times, (done, theirs) = by_turns(
+                given.repeat, lambda: subprocess.run(command, capture_output=True), lambda: con.sql(text).fetchall()
+            )
             if done.returncode != 0:
                 wrong.append(f"{query}: {done.stdout.decode()[-500:]}{done.stderr.decode()[-500:]}")
                 print(f"| {query} | failed | | |")
@@ -144,7 +151,7 @@ def main():
             difference = same([[row[c] for c in columns] for row in answer["rows"]], theirs)
             if difference:
                 wrong.append(f"{query}: {difference}")
-            ours, peer = min(times[0]), min(times[1])
+            ours, peer = times
             sums[0] += ours
             sums[1] += peer
             print(f"| {query} | {ours:.2f} | {peer:.2f} | {ours / peer:.2f} |", flush=True)

@@ -118,6 +118,17 @@ impl std::str::FromStr for RejectLimit {
     }
 }
 
+/// At most `limit` characters, with an ellipsis where something was cut.
+pub fn clip(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        None => text.to_owned(),
+        Some(_) => {
+            let kept: String = text.chars().take(limit.saturating_sub(1)).collect();
+            format!("{kept}…")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

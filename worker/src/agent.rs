@@ -165,11 +165,12 @@ impl Agent {
         let cluster = Mutex::new(facts.identity.cluster);
         // The coordinator is told what they take, and gives attempts the rest.
         let sessions = Arc::new(Sessions::new(facts.memory / 2));
+        let backends = Arc::new(Backends::new(fetch.store.layout.tmp()));
         Arc::new(Self {
             facts,
             fetch,
             queries,
-            backends: Arc::default(),
+            backends,
             sessions,
             attempts: Mutex::default(),
             places: Mutex::default(),
@@ -369,7 +370,7 @@ impl Agent {
         tokio::task::spawn_blocking(move || {
             let bad: Vec<ObjectId> = objects
                 .iter()
-                .filter(|o| matches!(agent.fetch.store.check(o), Err(ReadError::Missing | ReadError::Damaged(_))))
+                .filter(|o| matches!(agent.fetch.store.read(o), Err(ReadError::Missing | ReadError::Damaged(_))))
                 .map(|o| o.id)
                 .collect();
             if !bad.is_empty() {

@@ -20,11 +20,7 @@ use crate::shuffle::Indexes;
 
 /// `xxh3-128`, in hex.
 pub fn checksum(data: &[u8]) -> String {
-    shown(xxh3_128(data))
-}
-
-fn shown(checksum: u128) -> String {
-    format!("{checksum:032x}")
+    format!("{:032x}", xxh3_128(data))
 }
 
 /// Why a local copy could not be read.
@@ -53,7 +49,8 @@ pub fn read_checked(path: &Path, object: &ObjectRef) -> Result<Bytes, ReadError>
         _ => ReadError::Io(e),
     })?;
     let bytes = file.metadata().map_err(ReadError::Io)?.len();
-    let data = match if bytes < MAPPED { None } else { mapped(&file).map_err(ReadError::Io)? } {
+    let map = if bytes < MAPPED { None } else { mapped(&file).map_err(ReadError::Io)? };
+    let data = match map {
         Some(data) => data,
         None => {
             let mut data = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
@@ -88,29 +85,6 @@ fn mapped(_: &File) -> io::Result<Option<Bytes>> {
     Ok(None)
 }
 
-/// Opens a file and checks that it is the object meant: it is read through, and not kept.
-pub fn open_checked(path: &Path, object: &ObjectRef) -> Result<File, ReadError> {
-    const AT_ONCE: usize = 1 << 20;
-    let mut file = File::open(path).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => ReadError::Missing,
-        _ => ReadError::Io(e),
-    })?;
-    let (mut seen, mut found) = (Xxh3::new(), 0);
-    let mut some = vec![0; AT_ONCE.min(usize::try_from(object.bytes).unwrap_or(AT_ONCE)).max(1)];
-    loop {
-        let read = match file.read(&mut some) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(ReadError::Io(e)),
-        };
-        found += read as u64;
-        seen.update(some.get(..read).unwrap_or_default());
-    }
-    is_it(found, || shown(seen.digest128()), object).map_err(ReadError::Damaged)?;
-    Ok(file)
-}
-
 /// Bytes that are not those of the object meant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotIt {
@@ -122,14 +96,11 @@ pub enum NotIt {
 
 /// Whether these are the object's bytes.
 pub fn verify(data: &[u8], object: &ObjectRef) -> Result<(), NotIt> {
-    is_it(data.len() as u64, || checksum(data), object)
-}
-
-fn is_it(found: u64, checksum: impl FnOnce() -> String, object: &ObjectRef) -> Result<(), NotIt> {
-    if found != object.bytes {
-        return Err(NotIt::Length { found, wanted: object.bytes });
+    let (found, wanted) = (data.len() as u64, object.bytes);
+    if found != wanted {
+        return Err(NotIt::Length { found, wanted });
     }
-    let (found, wanted) = (checksum(), &object.checksum);
+    let (found, wanted) = (checksum(data), &object.checksum);
     if found == *wanted { Ok(()) } else { Err(NotIt::Checksum { found, wanted: wanted.clone() }) }
 }
 
@@ -183,11 +154,6 @@ impl Store {
 
     pub fn read(&self, object: &ObjectRef) -> Result<Bytes, ReadError> {
         read_checked(&self.layout.object(object.id), object)
-    }
-
-    /// Whether an object is here, and as it should be.
-    pub fn check(&self, object: &ObjectRef) -> Result<(), ReadError> {
-        open_checked(&self.layout.object(object.id), object).map(drop)
     }
 
     /// Deletes objects; those that are not there are gone already.
@@ -300,17 +266,14 @@ mod tests {
         let s = store(dir.path());
         let object = s.write(b"twelve bytes").unwrap();
         assert_eq!(&s.read(&object).unwrap()[..], b"twelve bytes");
-        s.check(&object).unwrap();
         let s = store(dir.path());
         assert_eq!(s.list().unwrap().len(), 1);
         for damaged in [&b"twelve bytez"[..], b"twelve", b"twelve bytes and more", b""] {
             fs::write(s.layout.object(object.id), damaged).unwrap();
             assert!(matches!(s.read(&object), Err(ReadError::Damaged(_))));
-            assert!(matches!(s.check(&object), Err(ReadError::Damaged(_))));
         }
         s.delete(&[object.id]);
         assert!(matches!(s.read(&object), Err(ReadError::Missing)));
-        assert!(matches!(s.check(&object), Err(ReadError::Missing)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use shardmill_common::time::Timestamp;
+pub use shardmill_common::units::clip;
 
 /// `text` with every character that could steer a terminal written as an escape.
 pub fn escape(text: &str) -> String {
@@ -33,17 +34,6 @@ pub fn escape_lines(text: &str) -> String {
 /// Control characters, and the marks that reverse the direction of text and so can disguise it.
 fn steers(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// At most `limit` characters, with an ellipsis where something was cut.
-pub fn clip(text: &str, limit: usize) -> String {
-    match text.char_indices().nth(limit) {
-        None => text.to_owned(),
-        Some(_) => {
-            let kept: String = text.chars().take(limit.saturating_sub(1)).collect();
-            format!("{kept}…")
-        }
-    }
 }
 
 /// At most `limit` characters, both ends kept: names that are long often differ at their end.

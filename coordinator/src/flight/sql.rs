@@ -121,7 +121,7 @@ impl SqlDoor {
         let (_, queried) = self.tables_of(statement).await?;
         let text = statement.to_owned();
         looked_at(move || {
-            let schema = check_query(&bind_nulls(&text)?, &queried).unwrap_or_else(|_| Schema::new(Vec::new()));
+            let schema = check_query(&bind_nulls(&text)?, &queried).unwrap_or_default();
             let of = |(n, known): (usize, Option<ArrowType>)| {
                 // In the older of the two forms of text, which every client has.
                 let dtype = known.filter(|dtype| *dtype != ArrowType::Utf8View).unwrap_or(ArrowType::Utf8);

@@ -25,8 +25,8 @@ use sqlparser::ast::{DataType as SqlType, Query, Statement as Parsed, TimezoneIn
 use crate::dialect::Arithmetic;
 use crate::filters::CarefulPushDown;
 use crate::functions;
-use crate::order::{InOrder, LeftFirst, PlainWindows, StableSorts};
-use crate::query::{DatasetTable, HoldSubquery, QueriedTable, ShardSource};
+use crate::order::{IN_ORDER, LEFT_FIRST, PLAIN_WINDOWS, STABLE_SORTS};
+use crate::query::{DatasetTable, HOLD_SUBQUERY, QueriedTable, ShardSource};
 
 /// Makes the engine now rather than for the first statement.
 pub fn warm_up() {
@@ -93,12 +93,12 @@ impl Engine {
         let windows = by_names(windows.map(|f| (f.name().to_owned(), f.aliases().to_vec(), f)), &[]);
         let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Arithmetic)];
         planners.extend(SessionStateDefaults::default_expr_planners());
-        // Joins are told which side to hold by `LeftFirst`, and not by sizes, which depend on how rows lie in memory.
+        // Joins are told which side to hold by `LEFT_FIRST`, and not by sizes, which depend on how rows lie in memory.
         let mut rules = physical_rules();
         rules.retain(|rule| rule.name() != "join_selection");
-        rules.insert(0, Arc::new(LeftFirst));
-        rules.push(Arc::new(InOrder));
-        rules.push(Arc::new(StableSorts));
+        rules.insert(0, Arc::new(LEFT_FIRST));
+        rules.push(Arc::new(IN_ORDER));
+        rules.push(Arc::new(STABLE_SORTS));
         // One partition: rows have one order, and a task is given one slot.
         let state = state_of(1, rules);
         Self { state, scalars, aggregates, windows, planners }
@@ -108,7 +108,7 @@ impl Engine {
     pub fn for_queries(&self, threads: usize, memory: u64) -> SessionState {
         let mut rules = physical_rules();
         let by_size = rules.iter().position(|rule| rule.name() == "join_selection");
-        rules.insert(by_size.map_or(0, |at| at + 1), Arc::new(HoldSubquery));
+        rules.insert(by_size.map_or(0, |at| at + 1), Arc::new(HOLD_SUBQUERY));
         let mut state = state_of(threads.max(1), rules);
         state.config_mut().options_mut().execution.sort_spill_reservation_bytes =
             spill_reserve(memory / threads.max(1) as u64);
@@ -200,7 +200,7 @@ fn state_of(partitions: usize, rules: Vec<Arc<dyn PhysicalOptimizerRule + Send +
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     rules.retain(|rule| !matches!(rule.name(), "FilterPushdown" | "FilterPushdown(Post)"));
-    rules.insert(0, Arc::new(PlainWindows));
+    rules.insert(0, Arc::new(PLAIN_WINDOWS));
     rules
 }
 

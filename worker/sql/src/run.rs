@@ -1,7 +1,6 @@
 //! Running a statement that was checked.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
@@ -19,9 +18,6 @@ use crate::guard::on_large_stack;
 use crate::order::Spilling;
 use crate::place::first_line;
 use crate::stored::to_stored;
-
-/// How often a query that runs is asked whether it should.
-pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What a statement may use.
 #[derive(Clone, Copy, Debug)]

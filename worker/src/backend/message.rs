@@ -53,39 +53,39 @@ pub struct Table {
 /// How many bytes of the output file were written, or why nothing came of it.
 pub type Answer = Result<u64, SqlError>;
 
-/// The most files that go with one message.
-const FILES: usize = 1;
-/// Messages are a statement, names and paths, or an error.
+/// Messages are a statement and names, or an error.
 const LONGEST: usize = 16 << 20;
 
-pub fn send(socket: &UnixStream, message: &impl Serialize, files: &[BorrowedFd<'_>]) -> io::Result<()> {
+/// Sends a message, with a file or without.
+pub fn send(socket: &UnixStream, message: &impl Serialize, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
     let text = serde_json::to_vec(message).map_err(io::Error::other)?;
     let length = u32::try_from(text.len()).map_err(io::Error::other)?.to_le_bytes();
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut along = SendAncillaryBuffer::new(&mut space);
-    if !files.is_empty() && !along.push(SendAncillaryMessage::ScmRights(files)) {
-        return Err(io::Error::other("too many files for one message"));
+    let files: Vec<BorrowedFd<'_>> = file.into_iter().collect();
+    if !files.is_empty() && !along.push(SendAncillaryMessage::ScmRights(&files)) {
+        return Err(io::Error::other("there is no room for a file beside a message"));
     }
-    // The files go with the first byte.
+    // The file goes with the first byte.
     let sent = rustix::net::sendmsg(socket, &[IoSlice::new(&length)], &mut along, SendFlags::NOSIGNAL)?;
     let mut socket = socket;
     socket.write_all(length.get(sent..).unwrap_or_default())?;
     socket.write_all(&text)
 }
 
-/// The next message and its files; none where the other side is gone.
-pub fn receive<T: DeserializeOwned>(socket: &UnixStream) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+/// The next message and its file; none where the other side is gone.
+pub fn receive<T: DeserializeOwned>(socket: &UnixStream) -> io::Result<Option<(T, Option<OwnedFd>)>> {
     let mut length = [0; 4];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut along = RecvAncillaryBuffer::new(&mut space);
     let begun = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut length)], &mut along, RecvFlags::CMSG_CLOEXEC)?;
     if begun.bytes == 0 {
         return Ok(None);
     }
-    let mut files = Vec::new();
+    let mut file = None;
     for message in along.drain() {
-        if let RecvAncillaryMessage::ScmRights(some) = message {
-            files.extend(some);
+        if let RecvAncillaryMessage::ScmRights(mut some) = message {
+            file = some.next();
         }
     }
     let mut socket = socket;
@@ -96,7 +96,7 @@ pub fn receive<T: DeserializeOwned>(socket: &UnixStream) -> io::Result<Option<(T
     }
     let mut text = vec![0; length];
     socket.read_exact(&mut text)?;
-    Ok(Some((serde_json::from_slice(&text).map_err(io::Error::other)?, files)))
+    Ok(Some((serde_json::from_slice(&text).map_err(io::Error::other)?, file)))
 }
 
 #[cfg(test)]
@@ -114,16 +114,16 @@ mod tests {
         let work = Work::Statement("x".repeat(100_000));
         let (sent, said) = (work.clone(), SqlError::Rows("no".into()));
         let sender = std::thread::spawn(move || {
-            send(&here, &sent, &[file.as_fd()]).unwrap();
-            send(&here, &Answer::Err(said), &[]).unwrap();
+            send(&here, &sent, Some(file.as_fd())).unwrap();
+            send(&here, &Answer::Err(said), None).unwrap();
         });
-        let (came, mut files) = receive::<Work>(&there).unwrap().unwrap();
-        assert_eq!((came, files.len()), (work, 1));
+        let (came, file) = receive::<Work>(&there).unwrap().unwrap();
+        assert_eq!(came, work);
         let mut read = [0; 4];
-        File::from(files.remove(0)).read_exact_at(&mut read, 0).unwrap();
+        File::from(file.unwrap()).read_exact_at(&mut read, 0).unwrap();
         assert_eq!(&read, b"rows");
-        let (answer, files) = receive::<Answer>(&there).unwrap().unwrap();
-        assert_eq!((answer, files.len()), (Err(SqlError::Rows("no".into())), 0));
+        let (answer, file) = receive::<Answer>(&there).unwrap().unwrap();
+        assert_eq!((answer, file.is_none()), (Err(SqlError::Rows("no".into())), true));
         sender.join().unwrap();
         assert!(receive::<Answer>(&there).unwrap().is_none(), "the other side is gone");
     }

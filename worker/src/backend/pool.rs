@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Seek;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
+use shardmill_common::units::clip;
 use shardmill_sql::SqlError;
 
 use super::full::FULL;
@@ -23,8 +24,10 @@ const KEPT: Duration = Duration::from_secs(30);
 /// So much of a statement is shown in messages.
 const SHOWN: usize = 120;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Backends {
+    /// Where each has its folder for what it cannot hold.
+    scratch: PathBuf,
     /// The one used last at the end, each with the time since when.
     idle: Mutex<Vec<(Backend, Instant)>>,
 }
@@ -32,8 +35,6 @@ pub struct Backends {
 /// What a statement may use.
 pub struct Bounds<'a> {
     pub memory: u64,
-    /// Where a process that is started has its folder for what it cannot hold.
-    pub scratch: &'a Path,
     /// Whether its result is still wanted.
     pub wanted: &'a dyn Fn() -> bool,
 }
@@ -51,6 +52,11 @@ pub enum Unmade {
 }
 
 impl Backends {
+    /// None so far; each will have its folder for what it cannot hold in this one.
+    pub fn new(scratch: PathBuf) -> Self {
+        Self { scratch, idle: Mutex::default() }
+    }
+
     /// What comes of rows.
     pub fn compute(
         &self,
@@ -59,7 +65,7 @@ impl Backends {
         bounds: &Bounds<'_>,
     ) -> Result<RecordBatch, Unmade> {
         let memory = broken("no file in memory for the rows of a statement");
-        let mut backend = self.take(bounds.scratch).map_err(|e| broken("a statement has no process")(&e))?;
+        let mut backend = self.take().map_err(|e| broken("a statement has no process")(&e))?;
         let tables = written(&backend.input, tables).map_err(|e| memory(&e))?;
         let ask = Ask { work, tables, memory: bounds.memory };
         let output = rows::file().map_err(|e| memory(&e))?;
@@ -88,7 +94,7 @@ impl Backends {
         idle.drain(..young).collect()
     }
 
-    fn take(&self, scratch: &Path) -> std::io::Result<Backend> {
+    fn take(&self) -> std::io::Result<Backend> {
         loop {
             let last = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             match last {
@@ -97,7 +103,7 @@ impl Backends {
                         return Ok(backend);
                     }
                 }
-                None => return Backend::start(scratch),
+                None => return Backend::start(&self.scratch),
             }
         }
     }
@@ -138,9 +144,7 @@ fn written(mut input: &File, tables: &[(&str, RecordBatch)]) -> Result<Vec<Table
 
 /// How the end of a process is told.
 fn ended(status: ExitStatus, ask: &Ask) -> Unmade {
-    let text = ask.work.text();
-    let cut = text.char_indices().nth(SHOWN).map(|(at, _)| at);
-    let shown = cut.and_then(|at| text.get(..at)).map_or_else(|| format!("`{text}`"), |start| format!("`{start}…`"));
+    let shown = format!("`{}`", clip(ask.work.text(), SHOWN));
     if status.code() == Some(FULL) {
         return SqlError::Memory { limit: ask.memory, why: format!("{shown} asked for more than that") }.into();
     }

@@ -1,5 +1,6 @@
 //! Statements that backends compute, and what ends a backend.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,8 +17,12 @@ fn rows(n: i64) -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable([("n", numbers, true), ("t", texts, true)]).unwrap()
 }
 
+fn backends() -> Backends {
+    Backends::new(std::env::temp_dir())
+}
+
 fn bounds(memory: u64) -> Bounds<'static> {
-    Bounds { memory, scratch: Path::new("/tmp"), wanted: &|| true }
+    Bounds { memory, wanted: &|| true }
 }
 
 fn statement(text: &str) -> Work {
@@ -30,7 +35,7 @@ fn ints(rows: &RecordBatch) -> Vec<i64> {
 
 #[test]
 fn one_process_computes_one_statement_after_the_other() {
-    let backends = Backends::default();
+    let backends = backends();
     let all = rows(20_000);
     for round in 0..5i64 {
         let text = format!("SELECT n, t FROM input WHERE n % 5 = {round} ORDER BY n DESC");
@@ -54,7 +59,7 @@ fn one_process_computes_one_statement_after_the_other() {
 
 #[test]
 fn what_takes_too_much_ends_its_process_and_says_so() {
-    let backends = Backends::default();
+    let backends = backends();
     // Nothing of this is counted by the engine: the rows of a window's partition are a list of texts.
     let text = "SELECT LENGTH(STRING_AGG(REPEAT(t, 1000), '') OVER ()) AS n FROM input";
     for _ in 0..2 {
@@ -76,37 +81,34 @@ fn what_takes_too_much_ends_its_process_and_says_so() {
 
 #[test]
 fn what_is_no_longer_wanted_is_killed() {
-    let backends = Backends::default();
+    let backends = backends();
     let asked = AtomicBool::new(true);
     // The first look finds it running.
     let wanted = || asked.swap(false, Ordering::Relaxed);
     let endless = "SELECT SUM(a.n + b.n * c.n) AS n FROM input a, input b, input c";
-    let stopped = backends.compute(
-        statement(endless),
-        &[("input", rows(100_000))],
-        &Bounds { memory: ENOUGH, scratch: Path::new("/tmp"), wanted: &wanted },
-    );
+    let stopped =
+        backends.compute(statement(endless), &[("input", rows(100_000))], &Bounds { memory: ENOUGH, wanted: &wanted });
     assert!(matches!(stopped, Err(Unmade::Stopped)), "{stopped:?}");
     assert!(backends.idle.lock().unwrap().is_empty());
 }
 
 #[test]
 fn a_process_that_somebody_killed_is_replaced_or_told() {
-    let backends = Backends::default();
+    let backends = backends();
     let one = [("input", rows(1))];
     backends.compute(statement("SELECT n FROM input"), &one, &bounds(ENOUGH)).unwrap();
     let kill = |backend: &Backend| {
         let status = std::process::Command::new("kill").args(["-9", &backend.id().to_string()]).status().unwrap();
         assert!(status.success());
     };
-    let mut idle = backends.take(Path::new("/tmp")).unwrap();
+    let mut idle = backends.take().unwrap();
     kill(&idle);
     while idle.is_alive() {
         std::thread::yield_now();
     }
     backends.give_back(idle);
     backends.compute(statement("SELECT n FROM input"), &one, &bounds(ENOUGH)).unwrap();
-    let busy = backends.take(Path::new("/tmp")).unwrap();
+    let busy = backends.take().unwrap();
     let (pid, killed) = (busy.id(), AtomicBool::new(false));
     backends.give_back(busy);
     let kill_once = || {
@@ -116,7 +118,7 @@ fn a_process_that_somebody_killed_is_replaced_or_told() {
         true
     };
     let endless = "SELECT SUM(a.n + b.n * c.n) AS n FROM input a, input b, input c";
-    let bounds = Bounds { memory: ENOUGH, scratch: Path::new("/tmp"), wanted: &kill_once };
+    let bounds = Bounds { memory: ENOUGH, wanted: &kill_once };
     let failed = backends.compute(statement(endless), &[("input", rows(100_000))], &bounds);
     let Err(Unmade::Broken(why)) = failed else { panic!("{failed:?}") };
     assert!(why.contains(endless) && why.contains("was killed"), "{why}");
@@ -124,14 +126,15 @@ fn a_process_that_somebody_killed_is_replaced_or_told() {
 
 #[test]
 fn what_sorts_cannot_hold_lies_in_the_folder_and_goes() {
-    let (backends, folder) = (Backends::default(), tempfile::tempdir().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let backends = Backends::new(folder.path().to_owned());
     let seen = AtomicBool::new(false);
     let files = || walk(folder.path()).len();
     let wanted = || {
         seen.fetch_or(files() > 0, Ordering::Relaxed);
         true
     };
-    let bounds = Bounds { memory: 40 << 20, scratch: folder.path(), wanted: &wanted };
+    let bounds = Bounds { memory: 40 << 20, wanted: &wanted };
     let sort =
         statement("SELECT n FROM (SELECT n, REPEAT(t, 20) AS t FROM input) AS q ORDER BY REVERSE(t) LIMIT 100000");
     let made = backends.compute(sort, &[("input", rows(150_000))], &bounds).unwrap();

@@ -53,7 +53,7 @@ impl Backend {
         command.env_clear().env("MIMALLOC_ARENA_RESERVE", "64MiB").env("TMPDIR", scratch.path());
         command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
         let me = Self { child: command.spawn()?, socket, input: rows::file()?, _scratch: scratch };
-        send(&me.socket, &(), &[me.input.as_fd()])?;
+        send(&me.socket, &(), Some(me.input.as_fd()))?;
         Ok(me)
     }
 
@@ -86,7 +86,7 @@ impl Backend {
             }
             _ => Gone::Failed(e),
         };
-        if let Err(e) = send(&self.socket, ask, &[output.as_fd()]) {
+        if let Err(e) = send(&self.socket, ask, Some(output.as_fd())) {
             return Err(failed(self, e));
         }
         while !system::readable(&self.socket, LOOK) {

@@ -33,21 +33,21 @@ fn serve() -> io::Result<()> {
     shardmill_sql::warm_up();
     end_when_full();
     let before = system::data_bytes();
-    let Some(((), files)) = receive(&socket)? else { return Ok(()) };
-    let input = only(files)?;
-    while let Some((ask, files)) = receive::<Ask>(&socket)? {
-        let output = only(files)?;
+    let Some(((), file)) = receive(&socket)? else { return Ok(()) };
+    let input = with_it(file)?;
+    while let Some((ask, file)) = receive::<Ask>(&socket)? {
+        let output = with_it(file)?;
         let data = before.saturating_add(STACK as u64).saturating_add(allowed(ask.memory));
         system::limit(Limit::Data, data, u64::MAX);
         let answer = answer(&ask, &input, &output);
-        send(&socket, &answer, &[])?;
+        send(&socket, &answer, None)?;
     }
     Ok(())
 }
 
-fn only(files: Vec<OwnedFd>) -> io::Result<File> {
-    let [file] = <[OwnedFd; 1]>::try_from(files).map_err(|_| io::Error::other("not one file"))?;
-    Ok(file.into())
+/// The file that came with a message.
+fn with_it(file: Option<OwnedFd>) -> io::Result<File> {
+    file.map(File::from).ok_or_else(|| io::Error::other("a message without its file"))
 }
 
 /// What the kernel lets a statement have that may hold so many bytes: what the engine does not count is in it, too.

@@ -14,7 +14,7 @@ use crate::store::Store;
 use crate::tasks::Context;
 
 /// Those of all tests.
-static BACKENDS: LazyLock<Arc<Backends>> = LazyLock::new(Arc::default);
+static BACKENDS: LazyLock<Arc<Backends>> = LazyLock::new(|| Arc::new(Backends::new(std::env::temp_dir())));
 
 pub struct Bench {
     pub fetch: Arc<Fetcher>,

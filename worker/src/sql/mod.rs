@@ -70,8 +70,7 @@ fn compute(
 ) -> Result<Result<RecordBatch, SqlError>, Failure> {
     context.check()?;
     let wanted = || context.check().is_ok();
-    let scratch = context.fetch.store.layout.tmp();
-    let bounds = Bounds { memory: context.budget, scratch: &scratch, wanted: &wanted };
+    let bounds = Bounds { memory: context.budget, wanted: &wanted };
     match context.backends.compute(work, tables, &bounds) {
         Ok(made) => Ok(Ok(made)),
         Err(Unmade::Stopped) => Err(Failure::Killed),

@@ -92,6 +92,7 @@ impl Context {
         progress: Arc<Progress>,
         local_files: bool,
     ) -> Self {
+        let backends = Arc::new(Backends::new(fetch.store.layout.tmp()));
         Self {
             attempt,
             fetch,
@@ -104,7 +105,7 @@ impl Context {
             sessions: Arc::default(),
             budget: 1 << 30,
             queries: None,
-            backends: Arc::default(),
+            backends,
             slots: 1,
             last_try: false,
             written: Mutex::default(),

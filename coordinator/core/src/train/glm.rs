@@ -1,6 +1,7 @@
 //! Training of a generalised linear model: a method, its end, and the watch for classes that can be separated.
 
 use serde::{Deserialize, Serialize};
+use shardmill_algebra::{add_scaled, triangle};
 use shardmill_common::failure::Failure;
 use shardmill_common::model::{GlmRound, GlmSums, Link, Packed};
 
@@ -8,7 +9,6 @@ use super::lbfgs::Lbfgs;
 use super::newton::Newton;
 use super::owlqn::Owlqn;
 use super::problem::Problem;
-use shardmill_algebra::{add_scaled, triangle};
 
 /// Parameters up to which a Hessian is worth its size.
 pub const NEWTON_PARAMETERS: usize = 500;

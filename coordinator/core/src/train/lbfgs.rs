@@ -2,6 +2,7 @@
 //! and near the optimum, where the objective is all rounding, for the approximate ones (Hager and Zhang 2005).
 
 use serde::{Deserialize, Serialize};
+use shardmill_algebra::{add_scaled, dot, largest, norm};
 use shardmill_common::failure::Failure;
 use shardmill_common::model::{GlmSums, Packed};
 
@@ -9,7 +10,6 @@ use super::glm::{Move, Stand};
 use super::newton::ROUNDING;
 use super::pairs::Pairs;
 use super::problem::Problem;
-use shardmill_algebra::{add_scaled, dot, largest, norm};
 
 const ARMIJO: f64 = 1e-4;
 const CURVATURE: f64 = 0.9;

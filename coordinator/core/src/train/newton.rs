@@ -1,13 +1,13 @@
 //! Newton's method with a backtracking line search; with an L1 penalty proximal Newton (Lee, Sun, Saunders 2014).
 
 use serde::{Deserialize, Serialize};
+use shardmill_algebra::{add_scaled, dot, largest, solve};
 use shardmill_common::failure::Failure;
 use shardmill_common::model::{GlmSums, Packed};
 
 use super::glm::{Move, Stand};
 use super::problem::Problem;
 use super::prox;
-use shardmill_algebra::{add_scaled, dot, largest, solve};
 
 /// The share of the promised decrease that is asked for (Armijo).
 const ARMIJO: f64 = 1e-4;

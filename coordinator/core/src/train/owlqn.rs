@@ -1,6 +1,7 @@
 //! OWL-QN: L-BFGS for an L1 penalty, one evaluation a round. Source: Andrew and Gao 2007.
 
 use serde::{Deserialize, Serialize};
+use shardmill_algebra::{add_scaled, dot, largest, norm};
 use shardmill_common::failure::Failure;
 use shardmill_common::model::{GlmSums, Packed};
 
@@ -8,7 +9,6 @@ use super::glm::{Move, Stand};
 use super::newton::ROUNDING;
 use super::pairs::Pairs;
 use super::problem::{Point, Problem};
-use shardmill_algebra::{add_scaled, dot, largest, norm};
 
 const ARMIJO: f64 = 1e-4;
 const TRIES: u32 = 40;

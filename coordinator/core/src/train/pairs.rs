@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
-use shardmill_common::model::Packed;
-
 use shardmill_algebra::{dot, norm};
+use shardmill_common::model::Packed;
 
 /// As scikit-learn and SciPy keep.
 const KEPT: usize = 10;

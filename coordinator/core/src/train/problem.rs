@@ -3,10 +3,9 @@
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
+use shardmill_algebra::{add_scaled, dot, times, unpack};
 use shardmill_common::failure::Failure;
 use shardmill_common::model::{GlmRound, GlmSums, Link, Packed};
-
-use shardmill_algebra::{add_scaled, dot, times, unpack};
 
 /// `slope (u - center) + 1/2 (u - center)' hessian (u - center)`, a sum and not a mean.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

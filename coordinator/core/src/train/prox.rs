@@ -4,8 +4,9 @@
 
 use ndarray::Array2;
 
-use super::problem::{Point, soft};
 use shardmill_algebra::{largest, solve, times};
+
+use super::problem::{Point, soft};
 
 const SWEEPS: usize = 500;
 /// Sweeps without a change of signs.

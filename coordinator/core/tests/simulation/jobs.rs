@@ -23,7 +23,6 @@ use shardmill_common::model::{
 use shardmill_common::rules::{Columns, Fill, Op, Rule, RuleSet};
 use shardmill_common::schema::DataType;
 use shardmill_common::text::Dialect;
-use shardmill_common::units::RejectLimit;
 
 use super::world::schema;
 
@@ -36,7 +35,6 @@ pub fn ingest() -> JobSpec {
         groups: None,
     };
     JobSpec::Ingest(IngestSpec {
-        output: "ingested".parse().unwrap(),
         sources: vec![Source {
             name: "x".into(),
             location: "x".into(),
@@ -49,15 +47,8 @@ pub fn ingest() -> JobSpec {
         }],
         chunks: (0..7).map(chunk).collect(),
         schema: schema(),
-        schema_is_fixed: false,
-        nulls: vec![],
-        max_rejects: RejectLimit::default(),
-        append: false,
-        refuse_taken: false,
-        base: None,
-        replicas: None,
-        clean: None,
         dedup: Some(DedupOptions { keys: None, keep: Keep::First }),
+        ..IngestSpec::new("ingested".parse().unwrap())
     })
 }
 

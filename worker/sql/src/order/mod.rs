@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Result, internal_err};
 use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::{ExecutionPlan, PlanProperties};
 
-/// What plans of one input, which have no expressions, answer alike.
+/// What plans of one input, which have no expressions, answer alike; `over` makes the same of another input.
 macro_rules! one_input {
-    ($name:literal) => {
+    ($plan:ident) => {
         fn name(&self) -> &str {
-            $name
+            stringify!($plan)
         }
 
         fn properties(&self) -> &Arc<PlanProperties> {
@@ -27,6 +30,14 @@ macro_rules! one_input {
             _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
         ) -> Result<TreeNodeRecursion> {
             Ok(TreeNodeRecursion::Continue)
+        }
+
+        fn replace_children(
+            self: Arc<Self>,
+            children: Vec<Arc<dyn ExecutionPlan>>,
+            _: ReplaceChildrenOptions,
+        ) -> Result<Arc<dyn ExecutionPlan>> {
+            Ok(Arc::new(self.over(only(children)?)?))
         }
 
         fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -50,10 +61,34 @@ mod parts;
 mod sorts;
 mod windows;
 
-pub use joins::LeftFirst;
-pub use parts::InOrder;
-pub use sorts::{Spilling, StableSorts};
-pub use windows::{PlainWindow, PlainWindows};
+pub use joins::LEFT_FIRST;
+pub use parts::IN_ORDER;
+pub use sorts::{STABLE_SORTS, Spilling};
+pub use windows::{PLAIN_WINDOWS, PlainWindow};
+
+/// A node of a plan, or what stands in its place.
+pub type Rewritten = Result<Transformed<Arc<dyn ExecutionPlan>>>;
+
+/// A rule that looks at every node of a plan by itself, those below first.
+#[derive(Debug)]
+pub struct EachNode {
+    pub name: &'static str,
+    pub rewrite: fn(Arc<dyn ExecutionPlan>) -> Rewritten,
+}
+
+impl PhysicalOptimizerRule for EachNode {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(self.rewrite).data()
+    }
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
 
 fn only(mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
     match (children.pop(), children.pop()) {

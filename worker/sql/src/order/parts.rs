@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -18,31 +16,18 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::only;
+use super::{EachNode, only};
 
 shown_by_name!(OneAfterAnother);
 
 /// Parts of a plan that run beside each other, as the sides of a UNION do, give their rows one after the other.
-#[derive(Debug)]
-pub struct InOrder;
-
-impl PhysicalOptimizerRule for InOrder {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| match node.downcast_ref::<CoalescePartitionsExec>() {
-            Some(all) => Ok(Transformed::yes(Arc::new(OneAfterAnother::new(all)) as Arc<dyn ExecutionPlan>)),
-            None => Ok(Transformed::no(node)),
-        })
-        .data()
-    }
-
-    fn name(&self) -> &str {
-        "in_order"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
+pub const IN_ORDER: EachNode = EachNode {
+    name: "in_order",
+    rewrite: |node| match node.downcast_ref::<CoalescePartitionsExec>() {
+        Some(all) => Ok(Transformed::yes(Arc::new(OneAfterAnother::new(all)))),
+        None => Ok(Transformed::no(node)),
+    },
+};
 
 /// The rows of all partitions of its input, those of the first one first.
 #[derive(Debug)]
@@ -56,19 +41,14 @@ impl OneAfterAnother {
     fn new(all: &CoalescePartitionsExec) -> Self {
         Self { input: all.input().clone(), fetch: all.fetch(), properties: all.properties().clone() }
     }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Ok(Self { input, fetch: self.fetch, properties: self.properties.clone() })
+    }
 }
 
 impl ExecutionPlan for OneAfterAnother {
-    one_input!("OneAfterAnother");
-
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let properties = self.properties.clone();
-        Ok(Arc::new(Self { input: only(children)?, fetch: self.fetch, properties }))
-    }
+    one_input!(OneAfterAnother);
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         debug_assert_eq!(partition, 0);

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, UInt64Array};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, SchemaRef};
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::limit::LocalLimitExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
@@ -23,7 +21,7 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
-use super::{only, orders_of};
+use super::{EachNode, only, orders_of};
 
 shown_by_name!(Numbered);
 shown_by_name!(OnDisk);
@@ -32,26 +30,13 @@ shown_by_name!(OnDisk);
 const FEW: usize = 10_000;
 
 /// Rows that a sort finds equal keep their order: the engine's own would be that of its algorithm, and of how many rows there are.
-#[derive(Debug)]
-pub struct StableSorts;
-
-impl PhysicalOptimizerRule for StableSorts {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| match node.downcast_ref::<SortExec>() {
-            Some(sort) if !is_stable(sort) => Ok(Transformed::yes(stable(sort)?)),
-            _ => Ok(Transformed::no(node)),
-        })
-        .data()
-    }
-
-    fn name(&self) -> &str {
-        "stable_sorts"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
+pub const STABLE_SORTS: EachNode = EachNode {
+    name: "stable_sorts",
+    rewrite: |node| match node.downcast_ref::<SortExec>() {
+        Some(sort) if !is_stable(sort) => Ok(Transformed::yes(stable(sort)?)),
+        _ => Ok(Transformed::no(node)),
+    },
+};
 
 fn is_stable(sort: &SortExec) -> bool {
     sort.input().downcast_ref::<Numbered>().is_some()
@@ -117,21 +102,17 @@ impl OnDisk {
         let properties = input.properties().clone();
         Self { input, properties }
     }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Ok(Self::new(input))
+    }
 }
 
 impl ExecutionPlan for OnDisk {
-    one_input!("OnDisk");
+    one_input!(OnDisk);
 
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![true]
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(only(children)?)))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -161,18 +142,14 @@ impl Numbered {
             PlanProperties::new(known, before.output_partitioning().clone(), before.emission_type, before.boundedness);
         Ok(Self { input, schema, properties: Arc::new(properties) })
     }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Self::new(input)
+    }
 }
 
 impl ExecutionPlan for Numbered {
-    one_input!("Numbered");
-
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(only(children)?)?))
-    }
+    one_input!(Numbered);
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let schema = self.schema.clone();

@@ -4,42 +4,27 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
 };
 
-use super::{only, orders_of};
+use super::{EachNode, only, orders_of};
 
 shown_by_name!(PlainWindow);
 
 /// Of what windows compute no order is known: the engine takes a count over a few rows, which begins anew with every partition, for
 /// sorted, and then groups by it as if it were.
-#[derive(Debug)]
-pub struct PlainWindows;
-
-impl PhysicalOptimizerRule for PlainWindows {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| match window_input(&node) {
-            Some(_) => Ok(Transformed::yes(Arc::new(PlainWindow::new(node)?) as Arc<dyn ExecutionPlan>)),
-            None => Ok(Transformed::no(node)),
-        })
-        .data()
-    }
-
-    fn name(&self) -> &str {
-        "plain_windows"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
+pub const PLAIN_WINDOWS: EachNode = EachNode {
+    name: "plain_windows",
+    rewrite: |node| match window_input(&node) {
+        Some(_) => Ok(Transformed::yes(Arc::new(PlainWindow::new(node)?))),
+        None => Ok(Transformed::no(node)),
+    },
+};
 
 /// What a window looks at, if this is one.
 fn window_input(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {
@@ -63,21 +48,17 @@ impl PlainWindow {
             PlanProperties::new(known, own.output_partitioning().clone(), own.emission_type, own.boundedness);
         Ok(Self { input, properties: Arc::new(properties) })
     }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Self::new(input)
+    }
 }
 
 impl ExecutionPlan for PlainWindow {
-    one_input!("PlainWindow");
+    one_input!(PlainWindow);
 
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![true]
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(only(children)?)?))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -19,7 +19,7 @@ pub use names::{CATALOG, SCHEMA, TableName, table_names};
 pub use plan::{check_query, explain_query, parameter_types};
 pub use read::{ShardFile, ShardSource, SourceError};
 pub use run::{QueryError, QueryLimits, Ran, environment, run_query};
-pub(crate) use semi::HoldSubquery;
+pub(crate) use semi::HOLD_SUBQUERY;
 pub use split::split;
 pub use spread::{Sources, Team, query_worker};
 pub(crate) use table::DatasetTable;

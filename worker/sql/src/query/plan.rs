@@ -70,11 +70,8 @@ pub fn parameter_types(statement: &str, tables: &[QueriedTable]) -> Result<Vec<O
         let wanted = parameters(statement)?;
         let mut query = parse_statement(&numbered(statement)?)?;
         name_tables(&mut query);
-        let source = nowhere();
-        let tables: Vec<(&str, Table)> =
-            tables.iter().map(|t| (t.name.as_str(), Table::of_dataset(t.clone(), source.clone()))).collect();
         // What is wrong with a statement is told when it has its values.
-        let plan = Engine::get().plan(query, &tables);
+        let plan = Engine::get().plan(query, &read_from(tables, &nowhere()));
         let known = plan.and_then(|plan| plan.get_parameter_types()).unwrap_or_default();
         let of = |n: usize| known.get(&format!("${}", n + 1)).cloned().flatten();
         Ok((0..wanted).map(of).collect())
@@ -91,9 +88,12 @@ pub fn logical_plan(
     name_tables(&mut query);
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     look_through(&query, statement, &names, Hiding::Allowed)?;
-    let tables: Vec<(&str, Table)> =
-        tables.iter().map(|table| (table.name.as_str(), Table::of_dataset(table.clone(), source.clone()))).collect();
-    plan_of(query, statement, &tables, state)
+    plan_of(query, statement, &read_from(tables, source), state)
+}
+
+/// The tables as the engine sees them, by their names.
+fn read_from<'a>(tables: &'a [QueriedTable], source: &Arc<dyn ShardSource>) -> Vec<(&'a str, Table)> {
+    tables.iter().map(|table| (table.name.as_str(), Table::of_dataset(table.clone(), source.clone()))).collect()
 }
 
 pub fn physical_plan(plan: &Plan, state: &SessionState) -> Result<Arc<dyn ExecutionPlan>, SqlError> {

@@ -35,7 +35,7 @@ use crate::check::Plan;
 use crate::engine::Engine;
 use crate::error::SqlError;
 use crate::guard::on_large_stack;
-use crate::run::{LOOK_EVERY, told};
+use crate::run::told;
 use crate::stored::to_stored;
 
 /// How long the workers of a query may take to tell how it went.
@@ -47,6 +47,8 @@ const AHEAD: usize = 2;
 /// Users of memory that a message names where there is not enough.
 const NAMED: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 
+/// How often a query that runs is asked whether it should.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 const BROKE: &str = "the engine broke on this query";
 
 /// What a query may use.

@@ -2,35 +2,22 @@
 
 use std::sync::Arc;
 
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{JoinType, Result};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::HashJoinExec;
 
+use crate::order::EachNode;
+
 /// Takes up where the engine's choice by sizes gives up, and holds the side before the join whatever comes behind it. A subquery that
 /// groups, or joins, is of unknown size to the engine, and mostly the smaller one.
-#[derive(Debug)]
-pub struct HoldSubquery;
-
-impl PhysicalOptimizerRule for HoldSubquery {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| match node.downcast_ref::<HashJoinExec>() {
-            Some(join) if is_open(join)? => Ok(Transformed::yes(join.swap_inputs(*join.partition_mode())?)),
-            _ => Ok(Transformed::no(node)),
-        })
-        .data()
-    }
-
-    fn name(&self) -> &str {
-        "hold_subquery"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
+pub const HOLD_SUBQUERY: EachNode = EachNode {
+    name: "hold_subquery",
+    rewrite: |node| match node.downcast_ref::<HashJoinExec>() {
+        Some(join) if is_open(join)? => Ok(Transformed::yes(join.swap_inputs(*join.partition_mode())?)),
+        _ => Ok(Transformed::no(node)),
+    },
+};
 
 /// Whether a join holds what it keeps rows of, and nothing is known of the other side: a subquery that only reads a table is known, and
 /// may be large. What NOT IN is planned as must hold what it does.
