@@ -65,7 +65,8 @@ pub fn report(context: &Context, status: &JobStatus) -> Result<(), CliError> {
     Ok(())
 }
 
-fn hints(context: &Context, status: &JobStatus) {
+/// What to look at next.
+pub fn hints(context: &Context, status: &JobStatus) {
     let rejected = status.counters.get(&Counter::Rejected);
     if let Some(dataset) = status.dataset.as_ref().filter(|_| rejected > 0) {
         let rows = if rejected == 1 { "1 row was".to_owned() } else { format!("{} rows were", show_count(rejected)) };

@@ -52,6 +52,10 @@ counters! {
     RowsOut = "rows_out",
     RowsRead = "rows_read",
     RowsUnreadable = "rows_unreadable",
+    /// Read although they had too few cells: what lacked is null.
+    RowsFilled = "rows_filled",
+    /// Read although they had too many cells: what was left out was empty.
+    RowsCut = "rows_cut",
     RowsMapped = "rows_mapped",
     RowsCombined = "rows_combined",
     RowsDropped = "rows_dropped",

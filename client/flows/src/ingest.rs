@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use serde::Serialize;
 use shardmill_client::ClientError;
 use shardmill_common::failure::Refusal;
 use shardmill_common::kinds::JobSpec;
-use shardmill_common::kinds::ingest::IngestSpec;
+use shardmill_common::kinds::ingest::{IngestSpec, Source};
 use shardmill_common::name::DatasetName;
 use shardmill_common::status::JobStatus;
 use shardmill_common::units::show_count;
@@ -32,9 +33,53 @@ pub struct Way {
 /// What came of it.
 pub enum Ingested {
     /// The job, and how many sources were left out because an earlier ingest took them.
-    Done { status: Box<JobStatus>, skipped: u64 },
+    Done { status: Box<JobStatus>, skipped: u64, readings: Vec<Reading>, notices: Vec<String> },
     /// All of the sources were taken before: nothing was done.
     NothingNew { skipped: u64 },
+}
+
+/// How sources were read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reading {
+    pub read_as: String,
+    /// One of them.
+    pub source: String,
+    pub sources: usize,
+}
+
+/// How these sources are read, in the order of the first of each kind.
+fn readings(sources: &[Source]) -> Vec<Reading> {
+    let mut all: Vec<Reading> = Vec::new();
+    for source in sources {
+        let Some(read_as) = &source.read_as else { continue };
+        match all.iter_mut().find(|r| r.read_as == *read_as) {
+            Some(known) => known.sources += 1,
+            None => all.push(Reading { read_as: read_as.clone(), source: source.name.clone(), sources: 1 }),
+        }
+    }
+    all
+}
+
+/// Tells what is remarkable, each thing once: `a.csv and 2 others: read as semicolon, header`.
+fn tell(host: &dyn Host, told: impl Iterator<Item = (String, String)>) -> Vec<String> {
+    let mut all: Vec<(String, String, usize)> = Vec::new();
+    for (source, text) in told {
+        match all.iter_mut().find(|(_, known, _)| *known == text) {
+            Some((_, _, sources)) => *sources += 1,
+            None => all.push((source, text, 1)),
+        }
+    }
+    let line = |(source, text, sources): (String, String, usize)| {
+        let others = match sources {
+            1 => String::new(),
+            2 => " and another".to_owned(),
+            n => format!(" and {} others", show_count(n as u64 - 1)),
+        };
+        let notice = format!("{source}{others}: {text}");
+        host.notice(&notice);
+        notice
+    };
+    all.into_iter().map(line).collect()
 }
 
 /// Opens the sources as far as it takes to know what they are. A host that stops stops the reader.
@@ -44,7 +89,23 @@ pub async fn inspect(host: &dyn Host, sources: Vec<String>, options: &ReadOption
     for name in &looked.twice {
         host.notice(&format!("{name} was named twice; it is taken once"));
     }
+    if !looked.passed_over.is_empty() {
+        host.notice(&passed_over(&looked.passed_over));
+    }
+    let remarkable = looked.sources.iter().filter(|s| s.remarkable);
+    let read_as = remarkable.filter_map(|s| Some((s.name.clone(), format!("read as {}", s.read_as.as_ref()?))));
+    tell(host, read_as);
     Ok(looked)
+}
+
+/// Names a few of the files that were passed over.
+fn passed_over(names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => format!("passed over, as no data: {shown}"),
+        more => format!("passed over, as no data: {shown} and {} more", show_count(more as u64)),
+    }
 }
 
 /// Reads sources on a thread of its own, and makes it give up where the host stops.
@@ -79,6 +140,7 @@ pub async fn run(
     };
     spec.nulls.clone_from(&way.options.nulls);
     spec.schema_is_fixed = way.options.schema.is_some();
+    spec.wanted = way.options.wanted.clone();
     let plan = Plan {
         options: way.options,
         shard_size: way.shard_size,
@@ -96,8 +158,15 @@ pub async fn run(
         return Ok(Ingested::NothingNew { skipped });
     }
     (spec.sources, spec.chunks, spec.schema) = (prepared.sources, prepared.chunks, prepared.schema);
+    let notices = spec.sources.iter().flat_map(|s| s.notices.iter().map(|notice| (s.name.clone(), notice.clone())));
+    let mut notices = tell(host, notices);
+    let readings = readings(&spec.sources);
     let status = Box::new(jobs::run(host, &session.client, JobSpec::Ingest(spec)).await?);
-    Ok(Ingested::Done { status, skipped })
+    for notice in &status.notices {
+        host.notice(notice);
+        notices.push(notice.clone());
+    }
+    Ok(Ingested::Done { status, skipped, readings, notices })
 }
 
 fn joined<T>(result: Result<Result<T, FlowError>, tokio::task::JoinError>) -> Result<T, FlowError> {

@@ -21,6 +21,10 @@ pub enum PredictError {
     #[error("{from} has no column `{column}` to keep; its columns are {}", .schema.names_joined())]
     NothingToKeep { from: String, column: String, schema: Schema },
     #[error(
+        "column `{column}` of {from} has a type that is not stored, so that it cannot be kept: name those to keep with --keep"
+    )]
+    CannotKeep { from: String, column: String },
+    #[error(
         "the prediction adds a column `{column}`, which {from} already has: leave it out with --keep, or rename it"
     )]
     Clash { from: String, column: String },

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use shardmill_client::Client;
 use shardmill_common::counters::Counter;
 use shardmill_common::kinds::JobSpec;
-use shardmill_common::kinds::ingest::{IngestSpec, SourceFormat};
+use shardmill_common::kinds::ingest::{IngestSpec, SourceFormat, Wanted};
 use shardmill_common::kinds::predict::{PredictOutputs, PredictSpec};
 use shardmill_common::model::{Model, ModelRef};
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::prediction::added_columns;
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::status::JobStatus;
+use shardmill_common::text::{Delimiter, Told};
 use shardmill_common::units::RejectLimit;
 
 use crate::download::export;
@@ -37,7 +38,7 @@ pub struct FileJob {
     pub keep: Option<Vec<String>>,
     pub outputs: PredictOutputs,
     pub format: Option<Format>,
-    pub delimiter: Option<u8>,
+    pub delimiter: Option<Delimiter>,
     pub nulls: Vec<String>,
     pub max_rejects: RejectLimit,
     pub force: bool,
@@ -104,7 +105,8 @@ fn keep_input(from: &str, to: &str) -> Result<(), PredictError> {
 
 impl FileJob {
     fn read_options(&self) -> ReadOptions {
-        ReadOptions { kind: self.format, delimiter: self.delimiter, nulls: self.nulls.clone(), ..Default::default() }
+        let told = Told { delimiter: self.delimiter.clone(), ..Told::default() };
+        ReadOptions { kind: self.format, told, nulls: self.nulls.clone(), skip_unstored: true, ..Default::default() }
     }
 
     /// The output's format: as asked for, by its name, or the input's.
@@ -132,6 +134,8 @@ impl FileJob {
         let is_json = *format == SourceFormat::JsonLines;
         let is_text = is_json || matches!(format, SourceFormat::Csv { .. });
         let as_read = |field: &Field| match learnt(&field.name) {
+            // Whole numbers that came with fractions since: as the model takes them of a dataset.
+            Some(DataType::Int64) if field.dtype == DataType::Float64 => DataType::Float64,
             Some(dtype) => dtype,
             // JSON tells numbers from texts, and what is kept should stay what it is.
             None if is_json && self.keeps(&field.name) => match field.dtype {
@@ -174,13 +178,24 @@ async fn work(
     s: &Session,
     job: &FileJob,
     mut options: ReadOptions,
-    looked: Looked,
+    mut looked: Looked,
     target: Target,
     temporary: &mut Temporary,
 ) -> Result<Done, FlowError> {
     let (rows, predictions) = (temporary.name("rows")?, temporary.name("predictions")?);
     let model = or_stopped(host, async { Ok(s.client.model(&job.model).await?) }).await?;
-    let source = looked.sources.first().ok_or_else(|| PredictError::Nothing { from: job.from.clone() })?;
+    let source = looked.sources.first_mut().ok_or_else(|| PredictError::Nothing { from: job.from.clone() })?;
+    let features: Vec<String> = model.features.features.iter().map(|f| f.column.clone()).collect();
+    if source.call_columns(&features) {
+        host.notice(&format!("{} has no header: its columns are taken for {}", job.from, features.join(", ")));
+    }
+    if !source.left_out.is_empty() {
+        // Of a type that is not stored; a model has learnt from no such column.
+        if let Some(column) = source.left_out.iter().find(|column| job.keeps(column)) {
+            return Err(PredictError::CannotKeep { from: job.from.clone(), column: column.clone() }.into());
+        }
+        options.wanted = Wanted::AllBut(source.left_out.clone());
+    }
     let (format, compression) = job.output_format(&source.format);
     let finder = RowFinder::of(source);
     let schema = job.schema(&model, &source.format, &source.schema)?;

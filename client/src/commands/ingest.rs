@@ -5,13 +5,17 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use shardmill_common::kinds::ingest::IngestSpec;
+use shardmill_common::kinds::ingest::{IngestSpec, Wanted};
+use shardmill_common::misread::Misread;
 use shardmill_common::name::{DatasetName, DatasetRef};
-use shardmill_common::text::Encoding;
+use shardmill_common::status::JobStatus;
+use shardmill_common::text::{COMMON_NULLS, Delimiter, Numbers, Ragged, Told};
 use shardmill_common::units::{RejectLimit, parse_bytes, show_count};
 use shardmill_flows::export::Format;
-use shardmill_flows::ingest::{self, Ingested, Way};
-use shardmill_flows::sources::{ReadOptions, parse_delimiter, parse_quote, parse_schema};
+use shardmill_flows::ingest::{self, Ingested, Reading, Way};
+use shardmill_flows::sources::{
+    ReadOptions, TextEncoding, parse_delimiter, parse_encoding, parse_escape, parse_quote, parse_schema,
+};
 use shardmill_flows::{Session, text};
 
 use super::common::{DedupOptionsArgs, ReplicasArg, rules};
@@ -40,11 +44,11 @@ enum FormatArg {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum EncodingArg {
-    /// UTF-8, with or without a byte order mark
-    Utf8,
-    /// ISO 8859-1
-    Latin1,
+enum RaggedArg {
+    /// What lacks is null; more cells than columns are cut off if they are empty
+    Fill,
+    /// They are set aside
+    Reject,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -58,22 +62,24 @@ pub struct IngestArgs {
     /// The format of the sources
     #[arg(long, env = "SHARDMILL_INGEST_FORMAT", value_enum, default_value = "auto")]
     format: FormatArg,
-    /// What parts the cells of delimited text: one character, or tab, space, comma, semicolon, pipe
-    #[arg(long, env = "SHARDMILL_INGEST_DELIMITER", value_name = "CHAR", value_parser = parse_delimiter)]
-    delimiter: Option<u8>,
-    /// What quotes cells of delimited text; '' for nothing
-    #[arg(long, env = "SHARDMILL_INGEST_QUOTE", value_name = "CHAR", default_value = "\"", value_parser = QuoteParser)]
-    quote: Quote,
-    /// The first line is data; columns are named column_1, column_2, ..., or as --schema says
-    #[arg(long, env = "SHARDMILL_INGEST_NO_HEADER", value_parser = FalseyValueParser::new())]
-    no_header: bool,
-    /// The character encoding of text
-    #[arg(long, env = "SHARDMILL_INGEST_ENCODING", value_enum, default_value = "utf8")]
-    encoding: EncodingArg,
+    #[command(flatten)]
+    writing: WritingArgs,
+    /// Read only these columns; of other ones nothing is read. May be repeated, or separated by commas
+    #[arg(
+        long,
+        env = "SHARDMILL_INGEST_COLUMNS",
+        value_name = "COLUMN",
+        value_delimiter = ',',
+        conflicts_with = "drop"
+    )]
+    columns: Vec<String>,
+    /// Read all columns but these
+    #[arg(long, env = "SHARDMILL_INGEST_DROP", value_name = "COLUMN", value_delimiter = ',')]
+    drop: Vec<String>,
     /// All columns and their types, a=int64,b=string or @FILE (JSON or TOML); a cell that does not fit rejects its row
     #[arg(long, env = "SHARDMILL_INGEST_SCHEMA", value_name = "SCHEMA")]
     schema: Option<String>,
-    /// A text that means null, besides the empty cell; may be repeated
+    /// A text that means null, besides the empty cell; may be repeated. `common`: what pandas takes for missing (NA, N/A, NULL, ...)
     #[arg(long, env = "SHARDMILL_INGEST_NULL", value_name = "MARK", allow_hyphen_values = true)]
     null: Vec<String>,
     /// Rows that may be rejected before the job fails: a count or a percentage
@@ -100,24 +106,115 @@ pub struct IngestArgs {
     replicas: ReplicasArg,
 }
 
-/// The quote character, or none.
+/// How delimited text is written. What is not given is found out from the first records, and told.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "How text is written (found out where not given)")]
+pub struct WritingArgs {
+    /// What parts cells: characters, or tab, space, blanks (runs of them), comma, semicolon, pipe
+    #[arg(long, env = "SHARDMILL_INGEST_DELIMITER", value_name = "CHARS", value_parser = parse_delimiter, allow_hyphen_values = true)]
+    delimiter: Option<Delimiter>,
+    /// What quotes cells; '' for nothing
+    #[arg(long, env = "SHARDMILL_INGEST_QUOTE", value_name = "CHAR", value_parser = MaybeByte(parse_quote))]
+    quote: Option<Byte>,
+    /// The character behind which any other is itself, such as backslash; '' for none: quotes are doubled
+    #[arg(long, env = "SHARDMILL_INGEST_ESCAPE", value_name = "CHAR", value_parser = MaybeByte(parse_escape))]
+    escape: Option<Byte>,
+    /// What lines begin with that are left out; '' for none
+    #[arg(long, env = "SHARDMILL_INGEST_COMMENT", value_name = "CHARS", value_parser = clap::builder::OsStringValueParser::new())]
+    comment: Option<std::ffi::OsString>,
+    /// Cut blanks around cells
+    #[arg(long, env = "SHARDMILL_INGEST_TRIM", value_parser = FalseyValueParser::new())]
+    trim: bool,
+    /// The character encoding, by its name on the web: utf-8, windows-1252, utf-16le, shift_jis, ...
+    #[arg(long, env = "SHARDMILL_INGEST_ENCODING", value_name = "NAME", value_parser = parse_encoding)]
+    encoding: Option<TextEncoding>,
+    /// Lines before the header (or the data) that are left out
+    #[arg(long, env = "SHARDMILL_INGEST_SKIP_LINES", value_name = "N")]
+    skip_lines: Option<u64>,
+    /// The line that names the columns, counted from 1
+    #[arg(long, env = "SHARDMILL_INGEST_HEADER_LINE", value_name = "N", conflicts_with_all = ["no_header", "skip_lines"],
+        value_parser = clap::value_parser!(u64).range(1..))]
+    header_line: Option<u64>,
+    /// The first line is data; columns are named column_1, column_2, ..., or as --schema says
+    #[arg(long, env = "SHARDMILL_INGEST_NO_HEADER", value_parser = FalseyValueParser::new())]
+    no_header: bool,
+    /// The first line names the columns, whatever it looks like
+    #[arg(long, env = "SHARDMILL_INGEST_HEADER", value_parser = FalseyValueParser::new(), conflicts_with = "no_header")]
+    header: bool,
+    /// Refuse a header with names that are missing or there twice, rather than name such columns
+    #[arg(long, env = "SHARDMILL_INGEST_STRICT", value_parser = FalseyValueParser::new())]
+    strict: bool,
+    /// Leave out columns that have no name in the header
+    #[arg(long, env = "SHARDMILL_INGEST_DROP_UNNAMED", value_parser = FalseyValueParser::new(), conflicts_with = "strict")]
+    drop_unnamed: bool,
+    /// What becomes of rows with fewer or more cells than there are columns
+    #[arg(long, env = "SHARDMILL_INGEST_RAGGED", value_enum, default_value = "fill")]
+    ragged: RaggedArg,
+    /// The decimal mark of numbers
+    #[arg(long, env = "SHARDMILL_INGEST_DECIMAL", value_name = "CHAR", default_value = ".")]
+    decimal: char,
+    /// What is between the thousands of numbers
+    #[arg(long, env = "SHARDMILL_INGEST_THOUSANDS", value_name = "CHAR")]
+    thousands: Option<char>,
+}
+
+/// A character, or none.
 #[derive(Clone, Copy, Debug)]
-struct Quote(Option<u8>);
+struct Byte(Option<u8>);
 
 /// Clap leaves out empty values unless a parser of one's own takes them.
 #[derive(Clone)]
-struct QuoteParser;
+struct MaybeByte(fn(&str) -> Result<Option<u8>, Misread>);
 
-impl clap::builder::TypedValueParser for QuoteParser {
-    type Value = Quote;
+impl clap::builder::TypedValueParser for MaybeByte {
+    type Value = Byte;
     fn parse_ref(
         &self,
         command: &clap::Command,
         arg: Option<&clap::Arg>,
         value: &std::ffi::OsStr,
-    ) -> Result<Quote, clap::Error> {
-        let parse = |text: &str| parse_quote(text).map(Quote);
+    ) -> Result<Byte, clap::Error> {
+        let read = self.0;
+        let parse = move |text: &str| read(text).map(Byte);
         clap::builder::TypedValueParser::parse_ref(&parse, command, arg, value)
+    }
+}
+
+impl WritingArgs {
+    fn told(&self) -> Result<Told, CliError> {
+        let comment = match self.comment.as_ref().map(|mark| mark.to_str()) {
+            None => None,
+            Some(Some("")) => Some(None),
+            Some(Some(mark)) if !mark.contains(['\n', '\r']) => Some(Some(mark.to_owned())),
+            Some(_) => return Err(CliError::usage("--comment must be text of one line")),
+        };
+        let header =
+            if self.no_header { Some(false) } else { (self.header || self.header_line.is_some()).then_some(true) };
+        Ok(Told {
+            delimiter: self.delimiter.clone(),
+            quote: self.quote.map(|quote| quote.0),
+            escape: self.escape.map(|escape| escape.0),
+            comment,
+            trim: self.trim.then_some(true),
+            header,
+            skip_lines: self.skip_lines.or(self.header_line.map(|line| line - 1)),
+            tabs: false,
+        })
+    }
+
+    /// How numbers are written, if not as usual.
+    fn numbers(&self) -> Result<Option<Numbers>, CliError> {
+        let Self { decimal, thousands, .. } = *self;
+        if decimal == '.' && thousands.is_none() {
+            return Ok(None);
+        }
+        let odd = |mark: char| mark.is_ascii_digit() || matches!(mark, '-' | '+' | 'e' | 'E' | '\n' | '\r');
+        if odd(decimal) || thousands.is_some_and(odd) || thousands == Some(decimal) {
+            return Err(CliError::usage(
+                "--decimal and --thousands must be two different marks, and neither digits nor signs",
+            ));
+        }
+        Ok(Some(Numbers { decimal, thousands }))
     }
 }
 
@@ -143,8 +240,8 @@ impl IngestArgs {
         };
         if kind == Some(Format::Lines) {
             let of_cells = [
-                ("--delimiter", self.delimiter.is_some()),
-                ("--no-header", self.no_header),
+                ("--delimiter", self.writing.delimiter.is_some()),
+                ("--no-header", self.writing.no_header),
                 ("--schema", self.schema.is_some()),
                 ("--null", !self.null.is_empty()),
             ];
@@ -154,18 +251,34 @@ impl IngestArgs {
                 )));
             }
         }
-        let encoding = match self.encoding {
-            EncodingArg::Utf8 => Encoding::Utf8,
-            EncodingArg::Latin1 => Encoding::Latin1,
+        let wanted = match (self.columns.is_empty(), self.drop.is_empty()) {
+            (true, true) => Wanted::All,
+            (false, _) => Wanted::Only(self.columns.clone()),
+            (true, false) => Wanted::AllBut(self.drop.clone()),
         };
+        let mut nulls = Vec::new();
+        for mark in &self.null {
+            if mark == "common" {
+                nulls.extend(COMMON_NULLS.map(str::to_owned));
+            } else {
+                nulls.push(mark.clone());
+            }
+        }
         Ok(ReadOptions {
             kind,
-            delimiter: self.delimiter,
-            quote: self.quote.0,
-            header: !self.no_header,
-            encoding,
+            told: self.writing.told()?,
+            encoding: self.writing.encoding,
+            numbers: self.writing.numbers()?,
+            ragged: match self.writing.ragged {
+                RaggedArg::Fill => Ragged::Fill,
+                RaggedArg::Reject => Ragged::Reject,
+            },
+            strict: self.writing.strict,
+            drop_unnamed: self.writing.drop_unnamed,
+            wanted,
+            skip_unstored: false,
             schema: self.schema.as_deref().map(parse_schema).transpose()?,
-            nulls: self.null.clone(),
+            nulls,
         })
     }
 
@@ -192,11 +305,35 @@ pub async fn run(context: &Context, args: IngestArgs) -> Result<(), CliError> {
     session::with_own_interrupt(context, async |s| {
         let way = Way { options, shard_size: args.shard_size, new_only: args.new_only };
         match ingest::run(context, s, looked, way, spec).await? {
-            Ingested::Done { status, .. } => jobs::report(context, &status),
+            Ingested::Done { status, readings, notices, .. } => report(context, &status, &readings, &notices),
             Ingested::NothingNew { .. } => nothing_new(context, s, &args.output).await,
         }
     })
     .await
+}
+
+/// The job, and how its sources were read.
+fn report(context: &Context, status: &JobStatus, readings: &[Reading], notices: &[String]) -> Result<(), CliError> {
+    let seconds = context.out.elapsed();
+    let mut object = jobs::to_json(status, seconds);
+    if let Some(map) = object.as_object_mut() {
+        map.insert("read_as".to_owned(), json!(readings));
+        map.insert("notices".to_owned(), json!(notices));
+    }
+    context.out.result(object, || {
+        let mut table = jobs::to_table(status, seconds);
+        for reading in readings {
+            let of = if readings.len() > 1 {
+                format!(" ({} files)", show_count(reading.sources as u64))
+            } else {
+                String::new()
+            };
+            table.pair("read as", format!("{}{of}", reading.read_as));
+        }
+        table
+    })?;
+    jobs::hints(context, status);
+    Ok(())
 }
 
 /// `--new-only` found nothing new: the dataset stays as it is, which is what was asked for.

@@ -10,6 +10,7 @@ use shardmill_common::kinds::predict::PredictOutputs;
 use shardmill_common::kinds::predict::PredictSpec;
 use shardmill_common::model::ModelRef;
 use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::text::Delimiter;
 use shardmill_common::units::RejectLimit;
 
 use super::common::{DryRunArg, ReplicasArg, columns};
@@ -71,7 +72,7 @@ struct FileArgs {
     format: Option<FormatArg>,
     /// What parts the cells of --from: one character, or tab, space, comma, semicolon, pipe
     #[arg(long, env = "SHARDMILL_PREDICT_DELIMITER", value_name = "CHAR", value_parser = parse_delimiter)]
-    delimiter: Option<u8>,
+    delimiter: Option<Delimiter>,
     /// A text in --from that means null, besides the empty cell; may be repeated
     #[arg(long, env = "SHARDMILL_PREDICT_NULL", value_name = "MARK", allow_hyphen_values = true)]
     null: Vec<String>,
@@ -160,7 +161,7 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<(), CliError> {
                 keep: keep.columns()?,
                 outputs,
                 format: args.file.format.map(Into::into),
-                delimiter: args.file.delimiter,
+                delimiter: args.file.delimiter.clone(),
                 nulls: args.file.null,
                 max_rejects: args.file.max_rejects,
                 force: args.file.force,

@@ -26,10 +26,10 @@ phases! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "format", rename_all = "snake_case")]
 pub enum SourceFormat {
-    /// Delimited text. `columns` are the names of this file's columns in file order.
+    /// Delimited text. `columns` are the names of this file's columns in file order; one without a name is not read.
     Csv {
         dialect: Dialect,
-        columns: Vec<String>,
+        columns: Vec<Option<String>>,
     },
     JsonLines,
     /// Every line is a row of one column, [`SourceFormat::LINE`], as it is.
@@ -43,6 +43,31 @@ pub enum SourceFormat {
 impl SourceFormat {
     /// The column that lines of text become.
     pub const LINE: &str = "line";
+}
+
+/// Which columns of sources are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    #[default]
+    All,
+    Only(Vec<String>),
+    AllBut(Vec<String>),
+}
+
+impl Wanted {
+    pub const fn is_all(&self) -> bool {
+        matches!(self, Wanted::All)
+    }
+
+    pub fn takes(&self, column: &str) -> bool {
+        let has = |names: &[String]| names.iter().any(|n| n == column);
+        match self {
+            Wanted::All => true,
+            Wanted::Only(names) => has(names),
+            Wanted::AllBut(names) => !has(names),
+        }
+    }
 }
 
 /// One file (or standard input) that an ingest took.
@@ -59,9 +84,25 @@ pub struct Source {
     pub checksum: String,
     pub compression: Option<String>,
     pub format: SourceFormat,
+    /// How its text was found to be written, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_as: Option<String>,
+    /// Columns that only its path has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub constants: Vec<Constant>,
+    /// What was made of its header and the like.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
     /// Records in it, the rejected ones included; known once the job is done.
     #[serde(default)]
     pub rows: Option<u64>,
+}
+
+/// A column that has one value in all of a source: part of the path of a file, as Hive and Spark lay out folders (`year=2024/`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Constant {
+    pub column: String,
+    pub value: Option<String>,
 }
 
 /// Where a chunk's bytes are.
@@ -99,6 +140,8 @@ pub struct IngestSpec {
     pub schema_is_fixed: bool,
     /// Cells that mean null, besides the empty one.
     pub nulls: Vec<String>,
+    #[serde(default, skip_serializing_if = "Wanted::is_all")]
+    pub wanted: Wanted,
     pub max_rejects: RejectLimit,
     pub append: bool,
     /// Refused as a conflict if an earlier ingest into this name took one of the sources: who asks again after a crash cannot
@@ -123,6 +166,7 @@ impl IngestSpec {
             schema: Schema::default(),
             schema_is_fixed: false,
             nulls: Vec::new(),
+            wanted: Wanted::All,
             max_rejects: RejectLimit::default(),
             append: false,
             refuse_taken: false,
@@ -166,6 +210,12 @@ pub struct ParseTask {
     pub schema: Shared<Schema>,
     pub schema_is_fixed: bool,
     pub nulls: Shared<Vec<String>>,
+    /// Which columns of the source are read, if not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<Shared<Wanted>>,
+    /// Columns that have one value in all of the source, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constants: Option<Shared<Vec<Constant>>>,
     /// Rules to apply after parsing, with what they needed to know of the whole dataset: an entry a rule.
     pub rules: Shared<Vec<Rule>>,
     pub statistics: Shared<Vec<Option<RuleStatistics>>>,
@@ -185,6 +235,37 @@ pub struct ParseResult {
     pub observed: Option<Schema>,
     /// `file:line: reason`, of the first rejected row.
     pub first_reject: Option<String>,
+    /// Records that had fewer cells than there are columns.
+    #[serde(default, skip_serializing_if = "Odd::is_none")]
+    pub filled: Odd,
+    /// Records that had more, all of them empty.
+    #[serde(default, skip_serializing_if = "Odd::is_none")]
+    pub cut: Odd,
+    /// Quoted cells with line breaks in which whole records seem to be.
+    #[serde(default, skip_serializing_if = "Odd::is_none")]
+    pub swallowing: Odd,
+}
+
+/// Records that were read although something is odd about them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Odd {
+    pub records: u64,
+    /// `file:line` of the first.
+    pub first: Option<String>,
+}
+
+impl Odd {
+    pub const fn is_none(&self) -> bool {
+        self.records == 0
+    }
+
+    /// Takes in those of a later part.
+    pub fn add(&mut self, later: &Odd) {
+        self.records += later.records;
+        if self.first.is_none() {
+            self.first.clone_from(&later.first);
+        }
+    }
 }
 
 impl Task for ParseTask {

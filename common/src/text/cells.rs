@@ -68,8 +68,8 @@ pub fn parse_float64_exact(cell: &[u8]) -> Option<f64> {
     Some(value)
 }
 
-/// `1`, `-2.50`, `.5`, `1e-3`, `NaN`, `inf`, `-Infinity`: no leading `+`, no leading zero before another digit, and not
-/// so large that it would become infinite.
+/// `1`, `-2.50`, `.5`, `1e-3`, `NaN`, `inf`, `-Infinity`: no leading `+` of a number, no leading zero before another digit, and
+/// not so large that it would become infinite.
 #[inline]
 pub fn parse_float64(cell: &[u8]) -> Option<f64> {
     let (negative, rest) = match cell {
@@ -82,8 +82,18 @@ pub fn parse_float64(cell: &[u8]) -> Option<f64> {
             let value: f64 = std::str::from_utf8(cell).ok()?.parse().ok()?;
             value.is_finite().then_some(value)
         }),
-        b"inf" | b"Infinity" => Some(if negative { f64::NEG_INFINITY } else { f64::INFINITY }),
-        b"nan" | b"NaN" if !negative => Some(f64::NAN),
+        _ => named_float(negative, rest),
+    }
+}
+
+/// `inf`, `infinity` and `nan` in any case, the first two also with a `+`.
+#[cold]
+fn named_float(negative: bool, name: &[u8]) -> Option<f64> {
+    let infinite = |name: &[u8]| name.eq_ignore_ascii_case(b"inf") || name.eq_ignore_ascii_case(b"infinity");
+    match name {
+        [b'+', rest @ ..] if !negative => infinite(rest).then_some(f64::INFINITY),
+        name if infinite(name) => Some(if negative { f64::NEG_INFINITY } else { f64::INFINITY }),
+        name if name.eq_ignore_ascii_case(b"nan") => Some(f64::NAN),
         _ => None,
     }
 }
@@ -277,10 +287,11 @@ mod tests {
         assert_eq!(float("-0").map(f64::to_bits), Some((-0.0f64).to_bits()));
         assert_eq!(float("-inf"), Some(f64::NEG_INFINITY));
         assert_eq!(float("Infinity"), Some(f64::INFINITY));
-        assert!(float("NaN").unwrap().is_nan() && float("nan").unwrap().is_nan());
+        assert_eq!((float("+INF"), float("-inFinity")), (Some(f64::INFINITY), Some(f64::NEG_INFINITY)));
+        assert!(["NaN", "nan", "NAN", "-nan"].iter().all(|text| float(text).unwrap().is_nan()));
         for no in [
-            "", "-", ".", "-.", "+1.5", "007", "00.5", "1e400", "1,5", "INF", "infinity", "e5", "1.2.3", "1_0",
-            "0x1p3", "-nan",
+            "", "-", ".", "-.", "+1.5", "007", "00.5", "1e400", "1,5", "info", "in", "e5", "1.2.3", "1_0", "0x1p3",
+            "-+inf", "+nan1", "+",
         ] {
             assert_eq!(float(no), None, "{no}");
         }

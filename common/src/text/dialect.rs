@@ -1,14 +1,34 @@
-//! How a delimited text is written.
+//! How the text is written that the parser reads.
 
 use serde::{Deserialize, Serialize};
 
-/// The character encoding of a text source.
+use super::numbers::Numbers;
+
+/// The character encoding of a text that the parser reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
     #[default]
     Utf8,
-    Latin1,
+    /// What is called Latin-1 as the web reads it (WHATWG): `0x80` is the euro.
+    #[serde(rename = "latin1")]
+    Windows1252,
+}
+
+/// What becomes of a record with fewer or more cells than there are columns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ragged {
+    #[default]
+    Reject,
+    /// What lacks is null; more cells than columns are cut off if they are empty, and reject the record otherwise.
+    Fill,
+}
+
+impl Ragged {
+    const fn is_default(&self) -> bool {
+        matches!(self, Ragged::Reject)
+    }
 }
 
 /// Delimiter, quote, header and encoding of a delimited text.
@@ -21,10 +41,22 @@ pub struct Dialect {
     /// The first record names the columns.
     pub header: bool,
     pub encoding: Encoding,
+    #[serde(default, skip_serializing_if = "Ragged::is_default")]
+    pub ragged: Ragged,
+    /// How numbers are written, if not as usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<Numbers>,
 }
 
 impl Default for Dialect {
     fn default() -> Self {
-        Self { delimiter: b',', quote: Some(b'"'), header: true, encoding: Encoding::Utf8 }
+        Self {
+            delimiter: b',',
+            quote: Some(b'"'),
+            header: true,
+            encoding: Encoding::Utf8,
+            ragged: Ragged::Reject,
+            numbers: None,
+        }
     }
 }

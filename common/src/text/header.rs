@@ -1,6 +1,6 @@
 //! The names of a delimited text's columns.
 
-use super::encoding::latin1_to_utf8;
+use super::encoding::windows_1252_to_utf8;
 use super::scan::{Defect, DialectError, Grammar, MAX_RECORD_BYTES, Record, split_record, unescape_quotes};
 use super::{Dialect, Encoding};
 
@@ -33,9 +33,24 @@ pub enum HeaderError {
     Empty,
 }
 
-/// Reads the names from the first record that is not blank. `start` begins behind a byte order mark and holds the first
-/// record; `last` says that it holds the whole source.
+/// Reads the names from the first record that is not blank, each of which must be there and be another's. `start` begins behind a byte
+/// order mark and holds the first record; `last` says that it holds the whole source.
 pub fn read_header(start: &[u8], dialect: &Dialect, last: bool) -> Result<Header, HeaderError> {
+    let header = read_names(start, dialect, last)?;
+    for (index, name) in header.names.iter().enumerate() {
+        let position = index + 1;
+        if name.trim().is_empty() {
+            return Err(HeaderError::NoName { position });
+        }
+        if let Some(earlier) = header.names.iter().take(index).position(|n| n == name) {
+            return Err(HeaderError::Twice { first: earlier + 1, second: position, name: name.clone() });
+        }
+    }
+    Ok(header)
+}
+
+/// As [`read_header`], with the names as they are written: empty, or the same twice.
+pub fn read_names(start: &[u8], dialect: &Dialect, last: bool) -> Result<Header, HeaderError> {
     let grammar = Grammar::of(dialect)?;
     let (record, fields) = first_record(start, grammar, last)?;
     if !dialect.header {
@@ -49,18 +64,12 @@ pub fn read_header(start: &[u8], dialect: &Dialect, last: bool) -> Result<Header
         let position = index + 1;
         let bytes = match dialect.encoding {
             Encoding::Utf8 => bytes,
-            Encoding::Latin1 => latin1_to_utf8(bytes),
+            Encoding::Windows1252 => windows_1252_to_utf8(bytes),
         };
         let name = String::from_utf8(bytes).map_err(|e| {
             let name = String::from_utf8_lossy(e.as_bytes()).into_owned();
             HeaderError::NotUtf8 { position, name }
         })?;
-        if name.trim().is_empty() {
-            return Err(HeaderError::NoName { position });
-        }
-        if let Some(earlier) = names.iter().position(|n| *n == name) {
-            return Err(HeaderError::Twice { first: earlier + 1, second: position, name });
-        }
         names.push(name);
     }
     let lines = memchr::memchr_iter(b'\n', start.get(..record.end).unwrap_or_default()).count() as u64;
@@ -111,7 +120,7 @@ mod tests {
         let header = read_header(b"1,2\n", &bare, true).unwrap();
         assert_eq!(header, Header { names: numbered_names(2), data_start: 0, lines: 0 });
         assert_eq!(header.names, ["column_1", "column_2"]);
-        let latin1 = Dialect { encoding: Encoding::Latin1, ..Dialect::default() };
+        let latin1 = Dialect { encoding: Encoding::Windows1252, ..Dialect::default() };
         assert_eq!(read_header(b"caf\xe9\n", &latin1, true).unwrap().names, ["café"]);
     }
 

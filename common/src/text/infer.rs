@@ -3,8 +3,9 @@
 use super::cells::{fits, is_beyond_float, parse_int64};
 use super::json::{Kind, members, unescape_json};
 use super::nulls::Nulls;
+use super::numbers::Numbers;
 use super::scan::{DialectError, Grammar, MAX_RECORD_BYTES, next_record, split_record, unescape_quotes};
-use super::{Dialect, Encoding, latin1_to_utf8};
+use super::{Dialect, Encoding, Ragged, windows_1252_to_utf8};
 use crate::schema::{DataType, Field, Schema};
 
 /// The narrowest type that holds the cell without loss; of the empty cell, null.
@@ -16,6 +17,7 @@ pub fn classify(cell: &str) -> DataType {
             &[DataType::Int64, DataType::Float64, DataType::Date, DataType::Datetime, DataType::DatetimeUtc]
         }
         b'0'..=b'9' | b'-' | b'.' => &[DataType::Int64, DataType::Float64],
+        b'+' => &[DataType::Float64],
         b't' | b'T' | b'f' | b'F' => &[DataType::Boolean],
         b'n' | b'N' | b'i' | b'I' => &[DataType::Float64],
         _ => &[],
@@ -60,6 +62,21 @@ impl ColumnState {
         self.join(ColumnState { dtype, beyond_float: beyond });
     }
 
+    /// As [`ColumnState::observe`], of a text whose numbers are written so.
+    pub fn observe_as(&mut self, cell: &str, numbers: Option<&Numbers>, scratch: &mut String) {
+        let Some(numbers) = numbers else { return self.observe(cell) };
+        match numbers.usual(cell, scratch) {
+            Some(usual) => self.observe(usual),
+            // A number of the usual notation is none of this one.
+            None if cell.bytes().any(|b| b.is_ascii_digit())
+                && matches!(classify(cell), DataType::Int64 | DataType::Float64) =>
+            {
+                self.join(ColumnState::of(DataType::String));
+            }
+            None => self.observe(cell),
+        }
+    }
+
     /// Takes note of a JSON string: times are recognised in it, numbers and booleans are not.
     pub fn observe_json_string(&mut self, cell: &str) {
         let dtype = match classify(cell) {
@@ -87,12 +104,14 @@ impl ColumnState {
 pub struct Sampler {
     columns: Vec<(String, ColumnState)>,
     nulls: Nulls,
+    numbers: Option<Numbers>,
+    scratch: String,
 }
 
 impl Sampler {
-    pub fn new(names: &[String], nulls: &[String]) -> Self {
-        let columns = names.iter().map(|n| (n.clone(), ColumnState::default())).collect();
-        Self { columns, nulls: Nulls::new(nulls) }
+    pub fn new<'a>(names: impl Iterator<Item = &'a str>, nulls: &[String], numbers: Option<Numbers>) -> Self {
+        let columns = names.map(|n| (n.to_owned(), ColumnState::default())).collect();
+        Self { columns, nulls: Nulls::new(nulls), numbers, scratch: String::new() }
     }
 
     /// Takes note of one cell of a record of delimited text.
@@ -100,7 +119,7 @@ impl Sampler {
         if let Some((_, state)) = self.columns.get_mut(column)
             && !self.nulls.has(cell.as_bytes())
         {
-            state.observe(cell);
+            state.observe_as(cell, self.numbers.as_ref(), &mut self.scratch);
         }
     }
 
@@ -151,7 +170,7 @@ impl Sampler {
 pub fn sample_csv(
     data: &[u8],
     dialect: &Dialect,
-    columns: &[String],
+    columns: &[Option<String>],
     nulls: &[String],
     last: bool,
 ) -> Result<Schema, DialectError> {
@@ -159,21 +178,24 @@ pub fn sample_csv(
     let transcoded;
     let data = match dialect.encoding {
         Encoding::Utf8 => data,
-        Encoding::Latin1 => {
-            transcoded = latin1_to_utf8(data.to_vec());
+        Encoding::Windows1252 => {
+            transcoded = windows_1252_to_utf8(data.to_vec());
             &transcoded
         }
     };
-    let mut sampler = Sampler::new(columns, nulls);
+    let names = columns.iter().flatten().map(String::as_str);
+    let mut sampler = Sampler::new(names, nulls, dialect.numbers);
     let (mut at, mut fields, mut scratch) = (0, Vec::with_capacity(columns.len()), Vec::new());
     while at < data.len() {
         fields.clear();
         let Some(record) = split_record(data, at, grammar, MAX_RECORD_BYTES, last, |f| fields.push(f)) else { break };
         at = record.end;
-        if record.defect.is_some() || record.is_blank() || fields.len() != columns.len() {
+        let ragged = fields.len() != columns.len() && dialect.ragged == Ragged::Reject;
+        if record.defect.is_some() || record.is_blank() || ragged {
             continue;
         }
-        for (column, field) in fields.iter().enumerate() {
+        let read = fields.iter().zip(columns).filter(|(_, column)| column.is_some());
+        for (column, (field, _)) in read.enumerate() {
             let mut cell = data.get(field.start..field.end).unwrap_or_default();
             if let Some(quote) = grammar.quote
                 && field.escaped
@@ -191,16 +213,8 @@ pub fn sample_csv(
 }
 
 /// The schema of a sample of JSON lines; as [`sample_csv`].
-pub fn sample_json_lines(data: &[u8], encoding: Encoding, nulls: &[String], last: bool) -> Schema {
-    let transcoded;
-    let data = match encoding {
-        Encoding::Utf8 => data,
-        Encoding::Latin1 => {
-            transcoded = latin1_to_utf8(data.to_vec());
-            &transcoded
-        }
-    };
-    let mut sampler = Sampler::new(&[], nulls);
+pub fn sample_json_lines(data: &[u8], nulls: &[String], last: bool) -> Schema {
+    let mut sampler = Sampler::new(std::iter::empty(), nulls, None);
     let mut at = 0;
     while let Some(record) =
         (at < data.len()).then(|| next_record(data, at, Grammar::lines(), MAX_RECORD_BYTES, last)).flatten()
@@ -269,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_csv_sample() {
-        let names = ["id", "x", "when", "zip", "none", "q"].map(str::to_owned);
+        let names = ["id", "x", "when", "zip", "none", "q"].map(|name| Some(name.to_owned()));
         let data =
             b"1,2,2024-01-01,01234,,\"1\"\n2,NA,2024-01-02 03:04,5,,\"2\"\n\nragged\n3,\"4.5\",,6,,3\n4,x\"y,cut o";
         let nulls = ["NA".to_owned()];
@@ -277,6 +291,13 @@ mod tests {
         assert_eq!(types(&schema), ["id:int64", "x:float64", "when:datetime", "zip:string", "none:null", "q:int64"]);
         let last = sample_csv(b"1,2\n3,x", &Dialect::default(), &names[..2], &[], true).unwrap();
         assert_eq!(types(&last), ["id:int64", "x:string"]);
+        let some = [Some("a".to_owned()), None, Some("c".to_owned())];
+        let fill = Dialect { ragged: Ragged::Fill, ..Dialect::default() };
+        let schema = sample_csv(b"1,x,2\n2\n3,y,4.5,\n", &fill, &some, &[], true).unwrap();
+        assert_eq!(types(&schema), ["a:int64", "c:float64"]);
+        let german = Dialect { numbers: Some(Numbers { decimal: ',', thousands: Some('.') }), delimiter: b';', ..fill };
+        let schema = sample_csv(b"1.234,5;x;1.5\n2;y;4\n", &german, &some, &[], true).unwrap();
+        assert_eq!(types(&schema), ["a:float64", "c:string"]);
     }
 
     #[test]
@@ -285,7 +306,7 @@ mod tests {
 not json
 {"b":"x","a":2.5,"d":{"e":1},"t":"2024-01-01"}
 {"f":true,"a":"#;
-        let schema = sample_json_lines(data, Encoding::Utf8, &[], false);
+        let schema = sample_json_lines(data, &[], false);
         assert_eq!(types(&schema), ["a:float64", "b:string", "c:null", "d:string", "t:date"]);
     }
 }

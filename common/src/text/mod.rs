@@ -6,22 +6,34 @@ mod cut;
 mod dialect;
 mod encoding;
 mod header;
+mod hints;
 mod infer;
 mod json;
+mod mend;
 mod nulls;
+mod numbers;
 mod scan;
+mod sniff;
+mod style;
+mod translate;
 
 pub use cells::{
     fits, integer_literal, is_beyond_float, parse_boolean, parse_date, parse_datetime, parse_datetime_utc,
     parse_float64, parse_float64_exact, parse_int64,
 };
 pub use cut::{Chunks, Cut, CutChunk, CutError, Cutter, MAX_CHUNK_BYTES, Offsets, cut_slice};
-pub use dialect::{Dialect, Encoding};
-pub use encoding::{bom_len, latin1_to_utf8};
-pub use header::{Header, HeaderError, numbered_names, read_header};
+pub use dialect::{Dialect, Encoding, Ragged};
+pub use encoding::{Guess, bom_len, guess_encoding, windows_1252_to_utf8};
+pub use header::{Header, HeaderError, numbered_names, read_header, read_names};
+pub use hints::{Hint, guess_hints};
 pub use infer::{ColumnState, Sampler, classify, sample_csv, sample_json_lines};
 pub use json::{JsonFault, Kind, Member, members, unescape_json};
-pub use nulls::Nulls;
+pub use mend::{Mend, Mended, mend_names};
+pub use nulls::{COMMON_NULLS, Nulls};
+pub use numbers::Numbers;
 pub use scan::{
     Defect, DialectError, FieldSpan, Grammar, MAX_RECORD_BYTES, Record, next_record, split_record, unescape_quotes,
 };
+pub use sniff::{BodyShape, Skipped, Sniffed, Told, skip_of, sniff};
+pub use style::{Comment, Delimiter, Style};
+pub use translate::{Translated, Translator, Unclosed};

@@ -1,5 +1,10 @@
 //! The cells that mean null.
 
+/// What pandas takes for missing besides the empty cell (documentation of `read_csv`, `na_values`), but for the spellings of NaN,
+/// which are floats here.
+pub const COMMON_NULLS: [&str; 13] =
+    ["#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL", "n/a", "null"];
+
 /// A set of null markers, made to be asked about every cell.
 #[derive(Clone, Debug)]
 pub struct Nulls {

@@ -8,8 +8,8 @@ use memchr::{memchr, memchr2};
 
 use super::Dialect;
 
-/// A quoted field that has not closed within this many bytes never does.
-pub const MAX_RECORD_BYTES: usize = 4 << 20;
+/// A quoted field that has not closed within this many bytes never does. The record must fit a chunk, and memory.
+pub const MAX_RECORD_BYTES: usize = 512 << 20;
 
 /// The two bytes that shape a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -53,7 +53,7 @@ impl Core {
         let mut status = self.status_of(job);
         status.state = JobState::Done;
         status.finished = Some(now);
-        status.notices.clear();
+        status.notices.clone_from(&publication.notices);
         let mut record = record_of(job, &spec, &status, Ending::Done, now);
         let manifests = self.catalog.publish(&mut self.ledger, publication, &taken, replicas, id, now);
         status.dataset = manifests.first().map(Manifest::reference);

@@ -41,19 +41,22 @@ fn a_file_of_no_columns() {
 fn a_header_with_duplicate_or_empty_names() {
     let (_dir, sm) = fresh();
     sm.write("dup.csv", "a,b,a\n1,2,3\n");
-    sm.run(&["ingest", "d", "dup.csv"]).fails(2, &["dup.csv", "`a`"]);
+    sm.run(&["ingest", "d", "dup.csv", "--strict"]).fails(2, &["dup.csv", "`a`"]);
     sm.write("gap.csv", "a,,c\n1,2,3\n");
-    sm.run(&["ingest", "d", "gap.csv"]).fails(2, &["gap.csv", "2"]);
+    sm.run(&["ingest", "d", "gap.csv", "--strict"]).fails(2, &["gap.csv", "2"]);
     nothing_was_published(&sm);
+    sm.ok(&["ingest", "d", "dup.csv", "gap.csv"]);
+    assert_eq!(sm.csv("d"), "a,b,a_2,column_2,c\n1,2,3,,\n1,,,2,3\n");
 }
 
 #[test]
 fn ragged_rows_and_quotes_that_never_close() {
     let (_dir, sm) = fresh();
     sm.write("bad.csv", "a,b\n1,2\n3\n4,5,6\n7,\"open\n8,9\n");
-    sm.run(&["ingest", "d", "bad.csv"]).fails(1, &["3 of 5 rows", "1%", "bad.csv:3", "expected 2 fields, found 1"]);
+    let aside = ["ingest", "d", "bad.csv", "--ragged", "reject"];
+    sm.run(&aside).fails(1, &["3 of 5 rows", "1%", "bad.csv:3", "expected 2 fields, found 1"]);
     nothing_was_published(&sm);
-    let done = sm.ok(&["ingest", "d", "bad.csv", "--max-rejects", "60%"]);
+    let done = sm.ok(&[&aside[..], &["--max-rejects", "60%"]].concat());
     assert_eq!(done["counters"]["rejected"], 3);
     assert_eq!(sm.csv("d"), "a,b\n1,2\n8,9\n");
     let rejects = sm.csv("d.rejects");
@@ -61,15 +64,26 @@ fn ragged_rows_and_quotes_that_never_close() {
     assert_eq!(lines[1], "bad.csv,3,3,\"expected 2 fields, found 1\"");
     assert_eq!(lines[2], "bad.csv,4,\"4,5,6\",\"expected 2 fields, found 3\"");
     assert!(lines[3].starts_with("bad.csv,5,\"7,\"\"open\",") && lines[3].contains("never closes"), "{}", lines[3]);
+    let filled = sm.ok(&["ingest", "e", "bad.csv", "--max-rejects", "60%"]);
+    assert_eq!((&filled["counters"]["rejected"], &filled["counters"]["rows_filled"]), (&2.into(), &1.into()));
+    assert!(filled["notices"][0].as_str().unwrap().starts_with("bad.csv:3: a row has too few cells"), "{filled}");
+    assert_eq!(sm.csv("e"), "a,b\n1,2\n3,\n8,9\n");
 }
 
 #[test]
 fn invalid_utf8() {
     let (_dir, sm) = fresh();
     sm.write("latin.csv", b"a,b\n1,caf\xe9\n2,ok\n");
-    sm.run(&["ingest", "d", "latin.csv"]).fails(1, &["latin.csv:2", "UTF-8"]);
-    sm.ok(&["ingest", "d", "latin.csv", "--encoding", "latin1"]);
-    assert_eq!(sm.csv("d"), "a,b\n1,café\n2,ok\n");
+    let utf8 = ["ingest", "d", "latin.csv", "--encoding", "utf-8"];
+    sm.run(&utf8).fails(1, &["latin.csv:2", "UTF-8", "0xE9", "5 characters"]);
+    for more in [&[][..], &["--encoding", "latin1"]] {
+        sm.ok(&[&["ingest", "d", "latin.csv"], more].concat());
+        assert_eq!(sm.csv("d"), "a,b\n1,café\n2,ok\n");
+    }
+    sm.write("cyrillic.csv", b"\xe8\xec\xff,x\n1,2\n");
+    sm.run(&["ingest", "e", "cyrillic.csv"]).fails(2, &["cyrillic.csv", "line 1", "0xE8", "--encoding windows-1251"]);
+    sm.ok(&["ingest", "e", "cyrillic.csv", "--encoding", "windows-1251"]);
+    assert_eq!(sm.csv("e"), "имя,x\n1,2\n");
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn another_process_than_the_command_runs_workflows() {
         let client = Client::connect(&cluster.url(), None).await.unwrap();
         let session = Session { client, local_files: false };
         let done = ingested(&Quiet, &session, "line", &path("line.csv"), false).await.unwrap();
-        let Ingested::Done { status, skipped: 0 } = done else { panic!("nothing new") };
+        let Ingested::Done { status, skipped: 0, .. } = done else { panic!("nothing new") };
         assert_eq!(status.rows, Some(500));
         // The same file again, where only new ones are wanted.
         let again = ingested(&Quiet, &session, "line", &path("line.csv"), true).await.unwrap();

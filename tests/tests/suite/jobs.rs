@@ -285,7 +285,8 @@ fn records_tell_how_it_was_made_and_outlive_the_data() {
     let dir = tempfile::tempdir().unwrap();
     let sm = Shardmill::embedded(dir.path());
     sm.write("in.csv", "a,b\n1,x\n1,x\n2\n");
-    let job = sm.ok(&["ingest", "d", "in.csv", "--max-rejects", "1"])["job"].as_str().unwrap().to_owned();
+    let made = sm.ok(&["ingest", "d", "in.csv", "--max-rejects", "1", "--ragged", "reject"]);
+    let job = made["job"].as_str().unwrap().to_owned();
     sm.ok(&["dedup", "d", "e"]);
     sm.ok(&["dataset", "rm", "d"]);
     let record = sm.ok(&["record", "show", &job]);
@@ -294,6 +295,7 @@ fn records_tell_how_it_was_made_and_outlive_the_data() {
     assert_eq!(source["name"], "in.csv");
     assert_eq!(source["size"], 14);
     assert_eq!(source["rows"], 3);
+    assert_eq!(source["read_as"], "comma, header");
     assert!(source["location"].as_str().unwrap().starts_with("file://"));
     assert_eq!(source["checksum"].as_str().unwrap().len(), 32);
     assert!(source["modified"].is_string());

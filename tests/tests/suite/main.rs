@@ -6,3 +6,4 @@ mod flows;
 mod jobs;
 mod serving;
 mod statements;
+mod texts;

@@ -16,7 +16,7 @@ use sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, DataType as SqlType, DuplicateTreatment, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Join, JoinConstraint,
     JoinOperator, ObjectName, OrderByExpr, OrderByOptions, Query, Select, SelectItem, SetExpr, TableFactor,
-    TimezoneInfo, Value, ValueWithSpan, VisitMut, VisitorMut,
+    TimezoneInfo, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
 use crate::functions::numbers;
@@ -146,12 +146,46 @@ fn meant(expr: &mut Expr) -> Option<Expr> {
         Expr::InSubquery { expr: value, subquery, negated: true } if !names_a_column(value) => {
             constant_not_in(std::mem::replace(value, nothing()), subquery)
         }
+        Expr::InList { expr: value, list, negated } if list.iter().any(|item| !is_literal(item)) => {
+            Some(one_of(std::mem::replace(value, nothing()), std::mem::take(list), *negated))
+        }
         Expr::Function(function) if counts(function) => {
             let to = Value::SingleQuotedString("Int64".to_owned()).with_empty_span();
             Some(call("arrow_cast", vec![std::mem::replace(expr, nothing()), Expr::Value(to)]))
         }
         Expr::Function(function) => meant_by_call(function),
         _ => None,
+    }
+}
+
+fn is_literal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(_) | Expr::TypedString(_) => true,
+        Expr::UnaryOp { expr, .. } | Expr::Nested(expr) => is_literal(expr),
+        _ => false,
+    }
+}
+
+/// Whether a value is one of a list that has more than literals in it: literals as they are, each other item compared by itself.
+/// The engine's own way loses a null among the items.
+fn one_of(value: Expr, list: Vec<Expr>, negated: bool) -> Expr {
+    let nested = |expr: Expr| Expr::Nested(Box::new(expr));
+    let value = nested(value);
+    let (literals, others): (Vec<Expr>, Vec<Expr>) = list.into_iter().partition(is_literal);
+    let same =
+        |item| Expr::BinaryOp { left: Box::new(value.clone()), op: BinaryOperator::Eq, right: Box::new(nested(item)) };
+    let among = (!literals.is_empty())
+        .then(|| nested(Expr::InList { expr: Box::new(value.clone()), list: literals, negated: false }));
+    let any = among.into_iter().chain(others.into_iter().map(same)).reduce(|left, right| Expr::BinaryOp {
+        left: Box::new(left),
+        op: BinaryOperator::Or,
+        right: Box::new(right),
+    });
+    match any.map(nested) {
+        Some(any) if negated => nested(Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(any) }),
+        Some(any) => any,
+        // A list without items was refused before.
+        None => value,
     }
 }
 

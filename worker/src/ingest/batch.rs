@@ -62,6 +62,30 @@ pub(super) struct Reject {
     pub(super) reason: String,
 }
 
+/// How many records there were of a kind, and where the first starts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) records: u64,
+    pub(super) first: u32,
+}
+
+impl Seen {
+    pub(super) fn add(&mut self, start: u32) {
+        if self.records == 0 {
+            self.first = start;
+        }
+        self.records += 1;
+    }
+}
+
+/// See [`shardmill_common::kinds::ingest::ParseResult`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Oddities {
+    pub(super) filled: Seen,
+    pub(super) cut: Seen,
+    pub(super) swallowing: Seen,
+}
+
 /// Finds the cells of a text's records.
 pub(super) trait Records {
     /// Cells in a record.
@@ -70,9 +94,19 @@ pub(super) trait Records {
     /// Appends up to `rows` records to the batch and those that make no row to `rejects`; false at the end of the text.
     fn fill(&mut self, batch: &mut Batch, rows: usize, rejects: &mut Vec<Reject>) -> bool;
 
+    /// Which cell of a record the column asked for at `index` is.
+    fn place(&self, index: usize) -> usize {
+        index
+    }
+
     /// Columns to read besides those asked for, found on the way.
     fn take_new_columns(&mut self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Records that were read although something is odd about them.
+    fn oddities(&self) -> Oddities {
+        Oddities::default()
     }
 }
 

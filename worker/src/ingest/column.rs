@@ -11,8 +11,8 @@ use polars_arrow::bitmap::{Bitmap, BitmapBuilder};
 use polars_arrow::datatypes::ArrowDataType;
 use shardmill_common::schema::DataType;
 use shardmill_common::text::{
-    ColumnState, Nulls, is_beyond_float, parse_boolean, parse_date, parse_datetime, parse_datetime_utc, parse_float64,
-    parse_float64_exact, parse_int64, unescape_json, unescape_quotes,
+    ColumnState, Nulls, Numbers, is_beyond_float, parse_boolean, parse_date, parse_datetime, parse_datetime_utc,
+    parse_float64, parse_float64_exact, parse_int64, unescape_json, unescape_quotes,
 };
 
 use super::batch::{Batch, Cell};
@@ -32,7 +32,7 @@ pub(super) struct Context<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Notation {
     /// Quotes, if there are any, are doubled inside quotes; a quoted number is a number.
-    Csv { quote: Option<u8> },
+    Csv { quote: Option<u8>, numbers: Option<Numbers> },
     /// A string is a string, even if it looks like a number.
     Json,
 }
@@ -120,7 +120,24 @@ impl TypedColumn {
         let validity = &mut self.validity;
         let exact = !cx.fixed;
         // At the first cell that does not fit, the column's values so far are reduced to the type they need.
+        let numbers = match cx.notation {
+            Notation::Csv { numbers, .. } => numbers,
+            Notation::Json => None,
+        };
         let misfit = match &mut self.values {
+            // Numbers of another notation are brought to the usual one, off the common way.
+            Values::Int64(v) if let Some(numbers) = numbers => {
+                let parse = |cell: &[u8]| usual(numbers, cell).and_then(|text| parse_int64(text.as_bytes()));
+                let beyond = |v: &[i64]| v.iter().any(|x| is_beyond_float(*x));
+                feed.typed(cells(), v, validity, parse).map(|row| (row, self.dtype, beyond(v)))
+            }
+            Values::Float64(v) if let Some(numbers) = numbers => {
+                let parse = |cell: &[u8]| {
+                    let text = usual(numbers, cell)?;
+                    if exact { parse_float64_exact(text.as_bytes()) } else { parse_float64(text.as_bytes()) }
+                };
+                feed.typed(cells(), v, validity, parse).map(|row| (row, self.dtype, false))
+            }
             Values::Boolean(v) => feed.typed(cells(), v, validity, parse_boolean).map(|row| (row, self.dtype, false)),
             Values::Int64(v) => feed
                 .typed(cells(), v, validity, parse_int64)
@@ -259,6 +276,11 @@ impl Feed<'_, '_> {
 
     fn observe(&mut self, cells: impl Iterator<Item = Cell>, state: &mut ColumnState) {
         let data = self.cx.source.bytes();
+        let mut scratch = String::new();
+        let numbers = match self.cx.notation {
+            Notation::Csv { numbers, .. } => numbers,
+            Notation::Json => None,
+        };
         for cell in cells {
             let mut text = cell.text(data);
             if cell.escaped() {
@@ -271,19 +293,30 @@ impl Feed<'_, '_> {
             // Records were checked: this cannot fail, and text that is not UTF-8 would be of no other type than text.
             match simdutf8::basic::from_utf8(text) {
                 Ok(text) if self.cx.notation == Notation::Json && cell.quoted() => state.observe_json_string(text),
-                Ok(text) => state.observe(text),
+                Ok(text) => state.observe_as(text, numbers.as_ref(), &mut scratch),
                 Err(_) => state.join(ColumnState::of(DataType::String)),
             }
         }
     }
 }
 
+/// The number that a cell is in another notation, as it is usually written; a word such as `nan` as it is.
+#[cold]
+fn usual(numbers: Numbers, cell: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(cell).ok()?;
+    let mut out = String::new();
+    if numbers.usual(text, &mut out).is_some() {
+        return Some(out);
+    }
+    (!cell.iter().any(u8::is_ascii_digit)).then(|| text.to_owned())
+}
+
 #[cold]
 fn unescape(notation: Notation, text: &[u8], out: &mut Vec<u8>) {
     out.clear();
     match notation {
-        Notation::Csv { quote: Some(quote) } => unescape_quotes(text, quote, out),
-        Notation::Csv { quote: None } => out.extend_from_slice(text),
+        Notation::Csv { quote: Some(quote), .. } => unescape_quotes(text, quote, out),
+        Notation::Csv { quote: None, .. } => out.extend_from_slice(text),
         Notation::Json => {
             // The reader rejects lines whose strings cannot be unescaped.
             let value = std::str::from_utf8(text).ok().and_then(unescape_json).unwrap_or_default();

@@ -22,11 +22,13 @@ use crate::frame::polars_type;
 pub(super) fn parse_parquet(bytes: Vec<u8>, task: &ParseTask) -> Result<Parsed, Failure> {
     let damaged = |e: PolarsError| damaged(task, "Parquet", &e);
     let mut reader = ParquetReader::new(Cursor::new(bytes));
-    check_types(reader.schema().map_err(damaged)?.as_ref(), task)?;
+    let schema = reader.schema().map_err(damaged)?;
+    check_types(schema.as_ref(), task)?;
+    let reader_of = |reader: ParquetReader<_>| reader.with_projection(projection(schema.as_ref(), task));
     let groups: Vec<usize> = reader.get_metadata().map_err(damaged)?.row_groups.iter().map(|g| g.num_rows()).collect();
     let (before, wanted) = select(&groups, task)?;
     let (offset, rows) = (before.iter().sum::<usize>(), wanted.iter().sum::<usize>());
-    let frame = reader.with_slice(Some((offset, rows))).set_rechunk(true).finish().map_err(damaged)?;
+    let frame = reader_of(reader).with_slice(Some((offset, rows))).set_rechunk(true).finish().map_err(damaged)?;
     finish(frame, offset as u64, task)
 }
 
@@ -38,13 +40,15 @@ pub(super) fn parse_arrow(bytes: Vec<u8>, task: &ParseTask) -> Result<Parsed, Fa
         let metadata = read_file_metadata(&mut cursor).map_err(damaged)?;
         check_types(&metadata.schema, task)?;
         let schema = metadata.schema.as_ref().clone();
-        let reader = FileReader::new(cursor, metadata, None, None);
+        let columns = projection(&schema, task);
+        let reader = FileReader::new(cursor, metadata, columns, None);
         (schema, reader.map(|b| b.map(DataFrame::from)).collect::<Result<Vec<_>, _>>().map_err(damaged)?)
     } else {
         let metadata = read_stream_metadata(&mut cursor).map_err(damaged)?;
         check_types(&metadata.schema, task)?;
         let schema = metadata.schema.clone();
-        let reader = StreamReader::new(cursor, metadata, None);
+        let columns = projection(&schema, task);
+        let reader = StreamReader::new(cursor, metadata, columns);
         let mut batches = Vec::new();
         for state in reader {
             match state.map_err(damaged)? {
@@ -59,6 +63,7 @@ pub(super) fn parse_arrow(bytes: Vec<u8>, task: &ParseTask) -> Result<Parsed, Fa
     let (before, wanted) = select(&heights, task)?;
     let (skipped, taken) = (before.len(), wanted.len());
     let offset = before.iter().sum::<usize>() as u64;
+    let schema = schema.into_iter().filter(|(name, _)| is_wanted(name, task)).collect();
     let mut frame = DataFrame::empty_with_schema(&PolarsSchema::from_arrow_schema(&schema));
     for batch in batches.iter().skip(skipped).take(taken) {
         frame.vstack_mut(batch).map_err(damaged)?;
@@ -88,7 +93,7 @@ fn select<'a>(groups: &'a [usize], task: &ParseTask) -> Result<(&'a [usize], &'a
 
 /// Refuses columns whose type has no place among the stored ones, before the engine tries to read them.
 fn check_types(schema: &ArrowSchema, task: &ParseTask) -> Result<(), Failure> {
-    for field in schema.iter_values() {
+    for field in schema.iter_values().filter(|field| is_wanted(&field.name, task)) {
         let known = match &field.dtype {
             ArrowDataType::Dictionary(_, values, _) => is_text(values),
             dtype if is_text(dtype) => true,
@@ -123,6 +128,17 @@ fn check_types(schema: &ArrowSchema, task: &ParseTask) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn is_wanted(column: &str, task: &ParseTask) -> bool {
+    task.wanted.as_ref().is_none_or(|wanted| wanted.takes(column))
+}
+
+/// Which of a file's columns are read, if not all.
+fn projection(schema: &ArrowSchema, task: &ParseTask) -> Option<Vec<usize>> {
+    task.wanted.as_ref()?;
+    let wanted = schema.iter_values().enumerate().filter(|(_, field)| is_wanted(&field.name, task));
+    Some(wanted.map(|(at, _)| at).collect())
 }
 
 fn is_text(dtype: &ArrowDataType) -> bool {
@@ -183,5 +199,12 @@ fn finish(frame: DataFrame, first_row: u64, task: &ParseTask) -> Result<Parsed, 
         .map(|(row, reason)| Rejected { line: first_row + row as u64 + 1, raw: row_text(&frame, row), reason })
         .collect();
     let origins = Origins::Rows { first_row, frame, rows: kept };
-    Ok(Parsed { frame: fitted, rejected, observed: Schema::new(observed.fields), rows_read: rows as u64, origins })
+    Ok(Parsed {
+        frame: fitted,
+        rejected,
+        observed: Schema::new(observed.fields),
+        rows_read: rows as u64,
+        odd: Default::default(),
+        origins,
+    })
 }

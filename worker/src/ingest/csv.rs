@@ -1,18 +1,32 @@
 //! Finds the cells of delimited text: quickly where a record has no quoted cell, by the common grammar where it has.
 
-use shardmill_common::text::{Defect, Grammar, MAX_RECORD_BYTES, split_record};
+use memchr::memchr;
+use shardmill_common::text::{Defect, Grammar, MAX_RECORD_BYTES, Ragged, split_record};
 
-use super::batch::{Batch, Cell, Records, Reject};
+use super::batch::{Batch, Cell, Oddities, Records, Reject};
 use super::marks::Marks;
 
 pub(super) struct CsvRecords<'a> {
     data: &'a [u8],
     grammar: Grammar,
     width: usize,
+    /// Of each column asked for, its cell.
+    places: Vec<usize>,
+    ragged: Ragged,
     /// The text as a whole is not UTF-8: look at each record.
     check_utf8: bool,
     marks: Marks<'a>,
     at: usize,
+    odd: Oddities,
+}
+
+/// What is read of a record.
+pub(super) struct Columns {
+    /// Cells of a record.
+    pub(super) width: usize,
+    /// Of each column asked for, its cell.
+    pub(super) places: Vec<usize>,
+    pub(super) ragged: Ragged,
 }
 
 /// Where a record ends, before and behind its newline.
@@ -23,9 +37,10 @@ struct End {
 }
 
 impl<'a> CsvRecords<'a> {
-    pub(super) fn new(data: &'a [u8], grammar: Grammar, width: usize, check_utf8: bool) -> Self {
+    pub(super) fn new(data: &'a [u8], grammar: Grammar, columns: Columns, check_utf8: bool) -> Self {
         let marks = Marks::new(data, [b'\n', grammar.delimiter, grammar.quote.unwrap_or(b'\n')]);
-        Self { data, grammar, width, check_utf8, marks, at: 0 }
+        let Columns { width, places, ragged } = columns;
+        Self { data, grammar, width, places, ragged, check_utf8, marks, at: 0, odd: Oddities::default() }
     }
 
     /// Appends the cells of the record that starts at `self.at`.
@@ -65,7 +80,67 @@ impl<'a> CsvRecords<'a> {
             None => End { content: self.data.len(), next: self.data.len(), defect: None },
         };
         self.marks.seek(end.next);
+        if end.defect.is_none() && self.swallows(cells) {
+            self.odd.swallowing.add(self.at as u32);
+        }
         end
+    }
+
+    /// Whether a cell has lines in it that have as many delimiters as a record: a quote may be missing.
+    fn swallows(&self, cells: &[Cell]) -> bool {
+        let parts = |line: &[u8]| line.iter().filter(|b| **b == self.grammar.delimiter).count() + 1 == self.width;
+        let cells = cells.iter().rev().take(self.width.max(2)).filter(|cell| cell.quoted());
+        cells.map(|cell| cell.text(self.data)).filter(|text| self.width > 1 && memchr(b'\n', text).is_some()).any(
+            |text| {
+                let records = text.split(|b| *b == b'\n').skip(1).filter(|line| parts(line)).count();
+                // A comma is soon in a line of prose.
+                records > usize::from(self.width < 4)
+            },
+        )
+    }
+
+    /// Brings the record's cells to the number of columns, if that is wanted and loses nothing.
+    #[cold]
+    fn even_out(&mut self, cells: &mut Vec<Cell>, first_cell: usize) -> bool {
+        let found = cells.len() - first_cell;
+        if self.ragged == Ragged::Reject {
+            return false;
+        }
+        if found < self.width {
+            cells.resize(first_cell + self.width, Cell::MISSING);
+            self.odd.filled.add(self.at as u32);
+            return true;
+        }
+        let rest = cells.get(first_cell + self.width..).unwrap_or_default();
+        let empty = rest.iter().all(|cell| cell.text(self.data).is_empty());
+        if empty {
+            cells.truncate(first_cell + self.width);
+            self.odd.cut.add(self.at as u32);
+        }
+        empty
+    }
+
+    /// What spoils a record, in words.
+    #[cold]
+    fn reason(&self, defect: Defect, content: usize) -> String {
+        let lines = memchr::memchr_iter(b'\n', self.data.get(self.at..content).unwrap_or_default()).count();
+        match (defect, lines) {
+            (Defect::TextAfterQuote, 1..) => {
+                format!("{}; {} lines are in the record: is a quote missing?", defect.reason(), lines + 1)
+            }
+            _ => defect.reason().to_owned(),
+        }
+    }
+
+    /// Which byte of a record is not text.
+    #[cold]
+    fn bad_byte(&self, end: usize) -> String {
+        let record = self.data.get(self.at..end).unwrap_or_default();
+        let Some(error) = std::str::from_utf8(record).err() else { return "not valid UTF-8".to_owned() };
+        let at = error.valid_up_to();
+        let byte = record.get(at).copied().unwrap_or_default();
+        let before = String::from_utf8_lossy(record.get(..at).unwrap_or_default()).chars().count();
+        format!("not valid UTF-8: byte 0x{byte:02X} behind {before} characters")
     }
 
     fn is_utf8(&self, end: usize) -> bool {
@@ -76,6 +151,14 @@ impl<'a> CsvRecords<'a> {
 impl Records for CsvRecords<'_> {
     fn width(&self) -> usize {
         self.width
+    }
+
+    fn place(&self, index: usize) -> usize {
+        self.places.get(index).copied().unwrap_or(index)
+    }
+
+    fn oddities(&self) -> Oddities {
+        self.odd
     }
 
     fn fill(&mut self, batch: &mut Batch, rows: usize, rejects: &mut Vec<Reject>) -> bool {
@@ -91,10 +174,10 @@ impl Records for CsvRecords<'_> {
             let reason = if is_blank {
                 None
             } else if let Some(defect) = end.defect {
-                Some(defect.reason().to_owned())
+                Some(self.reason(defect, end.content))
             } else if !self.is_utf8(end.content) {
-                Some("not valid UTF-8".to_owned())
-            } else if found != self.width {
+                Some(self.bad_byte(end.content))
+            } else if found != self.width && !self.even_out(&mut batch.cells, first_cell) {
                 let s = if self.width == 1 { "" } else { "s" };
                 Some(format!("expected {} field{s}, found {found}", self.width))
             } else {
@@ -147,7 +230,8 @@ mod tests {
                 let grammar = Grammar { delimiter: b',', quote };
                 let width = 1 + random(3);
                 let (mut batch, mut rejects) = (Batch::default(), Vec::new());
-                let mut records = CsvRecords::new(&data, grammar, width, false);
+                let columns = Columns { width, places: (0..width).collect(), ragged: Ragged::Reject };
+                let mut records = CsvRecords::new(&data, grammar, columns, false);
                 let mut rows = 0;
                 let mut more = true;
                 while more {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use shardmill_common::kinds::ingest::Wanted;
 use shardmill_common::text::{Grammar, Kind, MAX_RECORD_BYTES, members, next_record, unescape_json};
 
 use super::batch::{Batch, Cell, Records, Reject};
@@ -16,6 +17,8 @@ pub(super) struct JsonRecords<'a> {
     names: Vec<String>,
     /// A key that is not a column rejects its row, rather than making a column.
     fixed: bool,
+    /// Keys that are passed over.
+    wanted: Option<&'a Wanted>,
     new_columns: Vec<String>,
     new_keys: HashSet<String>,
     at: usize,
@@ -25,10 +28,21 @@ pub(super) struct JsonRecords<'a> {
 }
 
 impl<'a> JsonRecords<'a> {
-    pub(super) fn new(data: &'a [u8], names: Vec<String>, fixed: bool) -> Self {
+    pub(super) fn new(data: &'a [u8], names: Vec<String>, fixed: bool, wanted: Option<&'a Wanted>) -> Self {
         let columns = names.iter().enumerate().map(|(index, name)| (name.clone(), index)).collect();
         let seen = vec![0; names.len()];
-        Self { data, columns, names, fixed, new_columns: Vec::new(), new_keys: HashSet::new(), at: 0, seen, row: 0 }
+        Self {
+            data,
+            columns,
+            names,
+            fixed,
+            wanted,
+            new_columns: Vec::new(),
+            new_keys: HashSet::new(),
+            at: 0,
+            seen,
+            row: 0,
+        }
     }
 
     /// Writes the values of the line's members to `cells`; the reason where it makes no row.
@@ -61,6 +75,9 @@ impl<'a> JsonRecords<'a> {
                 _ => self.columns.get(key).copied(),
             };
             let Some(column) = column else {
+                if self.wanted.is_some_and(|wanted| !wanted.takes(key)) {
+                    return;
+                }
                 if self.fixed {
                     fault = Some(LineFault::NotAColumn { key: key.to_owned() });
                 } else if self.new_columns.len() <= MAX_NEW_COLUMNS && self.new_keys.insert(key.to_owned()) {

@@ -1,12 +1,12 @@
 //! What parsing a chunk yields, and the choice of the reader by format.
 
-use polars::prelude::DataFrame;
+use polars::prelude::{Column, DataFrame, PlSmallStr};
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::ingest::ParseTask;
-use shardmill_common::kinds::ingest::SourceFormat;
+use shardmill_common::kinds::ingest::{Constant, Odd, ParseTask, SourceFormat};
 use shardmill_common::schema::Schema;
 use shardmill_common::text::Encoding;
 
+use super::fit::{Fitted, fit};
 use super::origin::Origins;
 use super::{columnar, plain, text};
 
@@ -22,6 +22,8 @@ pub struct Parsed {
     pub observed: Schema,
     /// Records, the rejected ones included.
     pub rows_read: u64,
+    /// Records that were filled, that were cut, and that may have swallowed others.
+    pub odd: [Odd; 3],
     pub origins: Origins,
 }
 
@@ -42,6 +44,29 @@ pub struct Rejected {
 
 /// Parses a whole, record-aligned chunk.
 pub fn parse(bytes: Vec<u8>, task: &ParseTask) -> Result<Parsed, Failure> {
+    let mut parsed = parse_file(bytes, task)?;
+    for constant in task.constants.iter().flat_map(|all| all.iter()) {
+        set_constant(&mut parsed.frame, constant, task)?;
+    }
+    Ok(parsed)
+}
+
+/// Gives a column that the schema has for it the value that all rows of the source have.
+fn set_constant(frame: &mut DataFrame, constant: &Constant, task: &ParseTask) -> Result<(), Failure> {
+    let Some(value) = &constant.value else { return Ok(()) };
+    let Some(field) = task.schema.get(&constant.column) else { return Ok(()) };
+    let one = Column::new(PlSmallStr::from_str(&constant.column), [value.as_str()]);
+    let fitted = fit(&one, field.dtype)?.filter(|fitted| fitted.misfits.is_empty());
+    let Some(Fitted { column, .. }) = fitted else {
+        let (path, name, dtype) = (&task.source_name, &constant.column, field.dtype);
+        return Err(Failure::bad_input(format!("{path}: `{name}` is `{value}` in the path, which is no {dtype}")));
+    };
+    let rows = frame.height();
+    frame.with_column(column.new_from_index(0, rows)).map_err(Failure::internal)?;
+    Ok(())
+}
+
+fn parse_file(bytes: Vec<u8>, task: &ParseTask) -> Result<Parsed, Failure> {
     match &*task.format {
         SourceFormat::Csv { dialect, columns } => text::parse_csv(bytes, task, dialect, columns),
         SourceFormat::JsonLines => text::parse_json_lines(bytes, task, Encoding::Utf8),

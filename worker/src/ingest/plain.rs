@@ -8,7 +8,7 @@ use shardmill_common::kinds::ingest::SourceFormat;
 use shardmill_common::schema::{DataType, Field};
 use shardmill_common::text::{Encoding, Grammar};
 
-use super::batch::Reject;
+use super::batch::{Oddities, Reject};
 use super::column::BadRows;
 use super::parsed::Parsed;
 use super::strings::Strings;
@@ -43,7 +43,13 @@ pub(super) fn parse_lines(bytes: Vec<u8>, task: &ParseTask, encoding: Encoding) 
     }
     let column = strings.finish(PlSmallStr::from_static(SourceFormat::LINE), source.array(), None);
     let fields = [Field::new(SourceFormat::LINE, DataType::String)];
-    assemble(&source, task, &fields, vec![column], Rest { starts, rejects, bad: BadRows::new() })
+    assemble(
+        &source,
+        task,
+        &fields,
+        vec![column],
+        Rest { starts, rejects, bad: BadRows::new(), odd: Oddities::default() },
+    )
 }
 
 #[cfg(test)]
@@ -77,7 +83,7 @@ mod tests {
         let rejected: Vec<_> = parsed.rejected.iter().map(|r| (r.line, r.reason.as_str())).collect();
         assert_eq!(rejected, [(3, "not valid UTF-8")]);
         assert_eq!((parsed.rows_read, parsed.origin(1).0), (3, 4));
-        assert_eq!(cells(&lines(b"\xe4\n", Encoding::Latin1), "line"), ["\u{e4}"]);
+        assert_eq!(cells(&lines(b"\xe4\n", Encoding::Windows1252), "line"), ["\u{e4}"]);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use polars::prelude::{AnyValue, DataType as PolarsType};
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::ingest::ParseTask;
-use shardmill_common::kinds::ingest::{Chunk, ChunkPlace, SourceFormat};
+use shardmill_common::kinds::ingest::{Chunk, ChunkPlace, Constant, SourceFormat};
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::text::{Dialect, Encoding};
+use shardmill_common::text::{Dialect, Encoding, Numbers, Ragged};
 
 use super::{Parsed, parse};
 
@@ -25,6 +25,8 @@ pub(super) fn task(format: SourceFormat, schema: &[(&str, DataType)]) -> ParseTa
         schema: Schema::new(schema.iter().map(|(name, dtype)| Field::new(*name, *dtype)).collect()).into(),
         schema_is_fixed: false,
         nulls: vec!["NA".to_owned()].into(),
+        wanted: None,
+        constants: None,
         rules: vec![].into(),
         statistics: vec![].into(),
         expects: Schema::default().into(),
@@ -34,7 +36,7 @@ pub(super) fn task(format: SourceFormat, schema: &[(&str, DataType)]) -> ParseTa
 }
 
 fn csv(schema: &[(&str, DataType)]) -> ParseTask {
-    let columns = schema.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let columns = schema.iter().map(|(name, _)| Some((*name).to_owned())).collect();
     task(SourceFormat::Csv { dialect: Dialect::default(), columns }, schema)
 }
 
@@ -118,7 +120,7 @@ fn records_that_make_no_row() {
         (3, "2", "expected 2 fields, found 1"),
         (4, "3,b,c", "expected 2 fields, found 3"),
         (5, "4,\"x\"y", "text after a closing quote"),
-        (6, "5,\u{fffd}", "not valid UTF-8"),
+        (6, "5,\u{fffd}", "not valid UTF-8: byte 0xFF behind 2 characters"),
         (8, "6,\"open", "a quote opened here never closes"),
     ];
     assert_eq!(rejected(&parsed), expected);
@@ -192,7 +194,7 @@ fn many_batches_with_nulls_in_their_places() {
 
 #[test]
 fn columns_by_name_and_missing_ones() {
-    let columns = vec!["b".to_owned(), "a".to_owned()];
+    let columns = vec![Some("b".to_owned()), Some("a".to_owned())];
     let format = SourceFormat::Csv { dialect: Dialect { delimiter: b';', quote: None, ..Dialect::default() }, columns };
     let parsed = parse(b"\"x;1\n".to_vec(), &task(format.clone(), &[("a", Int64), ("b", Text), ("c", Date)])).unwrap();
     assert_eq!(types(&parsed), ["a:int64", "b:string", "c:date"]);
@@ -202,9 +204,70 @@ fn columns_by_name_and_missing_ones() {
 }
 
 #[test]
+fn rows_are_brought_to_the_number_of_columns() {
+    let dialect = Dialect { ragged: Ragged::Fill, ..Dialect::default() };
+    let columns = vec![Some("a".to_owned()), None, Some("c".to_owned())];
+    let task = task(SourceFormat::Csv { dialect, columns }, &[("a", Int64), ("c", Text)]);
+    let parsed = parse(b"1,x,y\n2\n3,\"z\",\"\",,\"\"\n4,,,5\n\n6,7,\n".to_vec(), &task).unwrap();
+    assert_eq!(cells(&parsed, "a"), ["1", "2", "3", "6"]);
+    assert_eq!(cells(&parsed, "c"), ["y", "~", "", "~"]);
+    assert_eq!(rejected(&parsed), [(5, "4,,,5", "expected 3 fields, found 4")]);
+    let [filled, cut, swallowing] = &parsed.odd;
+    assert_eq!((filled.records, filled.first.as_deref()), (1, Some("people:3")));
+    assert_eq!((cut.records, cut.first.as_deref()), (1, Some("people:4")));
+    assert!(swallowing.is_none());
+}
+
+#[test]
+fn a_quote_that_swallows_rows_is_noticed() {
+    let columns = &[("a", Text), ("b", Text), ("c", Text), ("d", Text)];
+    let text = b"1,\"two\nlines, of prose\",3,4\n5,\"x,6,7\n8,y,9,10\n11,z\",1,2\n".to_vec();
+    let parsed = parse(text, &csv(columns)).unwrap();
+    assert_eq!((parsed.odd[2].records, parsed.odd[2].first.as_deref()), (1, Some("people:4")));
+    let spoilt = parse(b"1,\"x,6,7\n8,\"y\",9,10\n".to_vec(), &csv(columns)).unwrap();
+    let reason = &spoilt.rejected[0].reason;
+    assert!(reason.contains("2 lines are in the record"), "{reason}");
+}
+
+#[test]
+fn numbers_of_another_notation() {
+    let numbers = Some(Numbers { decimal: ',', thousands: Some('.') });
+    let dialect = Dialect { delimiter: b';', numbers, ..Dialect::default() };
+    let format = SourceFormat::Csv { dialect, columns: ["x", "n", "t"].map(|c| Some(c.to_owned())).to_vec() };
+    let text = b"1.234,5;1.000;a 1,5\n-2;NA;3,5\n".to_vec();
+    let parsed = parse(text.clone(), &task(format.clone(), &[("x", Null), ("n", Null), ("t", Null)])).unwrap();
+    assert_eq!(types(&parsed), ["x:float64", "n:int64", "t:string"]);
+    assert_eq!(
+        (cells(&parsed, "x"), cells(&parsed, "n")),
+        (vec!["1234.5".into(), "-2.0".into()], vec!["1000".into(), "~".into()])
+    );
+    assert_eq!(cells(&parsed, "t"), ["a 1,5", "3,5"]);
+    let parsed = parse(text, &fixed(task(format, &[("x", Int64), ("n", Float64), ("t", Text)]))).unwrap();
+    assert_eq!(rejected(&parsed), [(2, "1.234,5;1.000;a 1,5", "column `x`: `1.234,5` is not an int64")]);
+}
+
+#[test]
+fn columns_of_the_path_have_one_value() {
+    let mut task = csv(&[("a", Int64)]);
+    let schema = [("a", Int64), ("year", Int64), ("city", Text), ("none", Text)];
+    task.schema = Schema::new(schema.iter().map(|(name, dtype)| Field::new(*name, *dtype)).collect()).into();
+    let constant = |column: &str, value: Option<&str>| Constant { column: column.into(), value: value.map(Into::into) };
+    task.constants =
+        Some(vec![constant("year", Some("2024")), constant("city", Some("Rome")), constant("none", None)].into());
+    let parsed = parse(b"1\n2\n".to_vec(), &task).unwrap();
+    assert_eq!(
+        (cells(&parsed, "year"), cells(&parsed, "city")),
+        (vec!["2024"; 2].into_iter().map(Into::into).collect(), vec!["Rome".to_owned(); 2])
+    );
+    assert_eq!(cells(&parsed, "none"), ["~", "~"]);
+    task.constants = Some(vec![constant("year", Some("x"))].into());
+    assert!(parse(b"1\n".to_vec(), &task).unwrap_err().to_string().contains("no int64"));
+}
+
+#[test]
 fn latin1_is_transcoded() {
-    let dialect = Dialect { encoding: Encoding::Latin1, ..Dialect::default() };
-    let format = SourceFormat::Csv { dialect, columns: vec!["s".to_owned(), "n".to_owned()] };
+    let dialect = Dialect { encoding: Encoding::Windows1252, ..Dialect::default() };
+    let format = SourceFormat::Csv { dialect, columns: vec![Some("s".to_owned()), Some("n".to_owned())] };
     let parsed =
         parse(b"caf\xe9 au lait \xe0 Paris,1\n\xff,x\n".to_vec(), &fixed(task(format, &[("s", Text), ("n", Int64)])))
             .unwrap();

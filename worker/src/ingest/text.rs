@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use polars::prelude::{BooleanChunked, Column, DataFrame, NewChunkedArray, PlSmallStr};
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::ingest::ParseTask;
+use shardmill_common::kinds::ingest::{Odd, ParseTask};
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::text::{Dialect, Encoding, Grammar, Nulls, latin1_to_utf8};
+use shardmill_common::text::{Dialect, Encoding, Grammar, Nulls, windows_1252_to_utf8};
 
-use super::batch::{Batch, MAX_TEXT, Records, Reject};
+use super::batch::{Batch, MAX_TEXT, Oddities, Records, Reject, Seen};
 use super::column::{BadRows, Context, Finished, Notation, TypedColumn};
-use super::csv::CsvRecords;
+use super::csv::{Columns, CsvRecords};
 use super::jsonl::{JsonRecords, MAX_NEW_COLUMNS};
 use super::origin::{Origins, SourceText};
 use super::parsed::{Parsed, Rejected};
@@ -24,24 +24,28 @@ pub(super) fn parse_csv(
     bytes: Vec<u8>,
     task: &ParseTask,
     dialect: &Dialect,
-    columns: &[String],
+    columns: &[Option<String>],
 ) -> Result<Parsed, Failure> {
     let grammar = Grammar::of(dialect).map_err(|why| Failure::bad_input(format!("{}: {why}", task.source_name)))?;
     let source = source_text(bytes, dialect.encoding, grammar, task)?;
     let check_utf8 = simdutf8::basic::from_utf8(source.bytes()).is_err();
     let mut in_file = Vec::with_capacity(columns.len());
+    let mut places = Vec::with_capacity(columns.len());
     for (index, name) in columns.iter().enumerate() {
+        let Some(name) = name else { continue };
         let Some(field) = task.schema.get(name) else {
             return Err(Failure::internal(format!("column `{name}` of {} is not in the schema", task.source_name)));
         };
-        if columns.iter().take(index).any(|c| c == name) {
+        if columns.iter().take(index).flatten().any(|c| c == name) {
             return Err(Failure::internal(format!("column `{name}` of {} appears twice", task.source_name)));
         }
         in_file.push(field.clone());
+        places.push(index);
     }
-    let notation = Notation::Csv { quote: dialect.quote };
-    parse_text(&source, task, notation, in_file, |fields| {
-        CsvRecords::new(source.bytes(), grammar, fields.len(), check_utf8)
+    let notation = Notation::Csv { quote: dialect.quote, numbers: dialect.numbers };
+    parse_text(&source, task, notation, in_file, |_| {
+        let columns = Columns { width: columns.len(), places: places.clone(), ragged: dialect.ragged };
+        CsvRecords::new(source.bytes(), grammar, columns, check_utf8)
     })
 }
 
@@ -49,7 +53,7 @@ pub(super) fn parse_json_lines(bytes: Vec<u8>, task: &ParseTask, encoding: Encod
     let source = source_text(bytes, encoding, Grammar::lines(), task)?;
     parse_text(&source, task, Notation::Json, task.schema.fields.clone(), |fields| {
         let names = fields.iter().map(|f| f.name.clone()).collect();
-        JsonRecords::new(source.bytes(), names, task.schema_is_fixed)
+        JsonRecords::new(source.bytes(), names, task.schema_is_fixed, task.wanted.as_deref())
     })
 }
 
@@ -61,7 +65,7 @@ pub(super) fn source_text(
 ) -> Result<Arc<SourceText>, Failure> {
     let bytes = match encoding {
         Encoding::Utf8 => bytes,
-        Encoding::Latin1 => latin1_to_utf8(bytes),
+        Encoding::Windows1252 => windows_1252_to_utf8(bytes),
     };
     if bytes.len() > MAX_TEXT {
         return Err(Failure::internal(format!(
@@ -107,7 +111,7 @@ pub(super) fn parse_text<R: Records>(
             fields.extend(round.new_columns.into_iter().map(|name| Field::new(name, DataType::Null)));
             continue;
         }
-        let rest = Rest { starts: round.starts, rejects: round.rejects, bad: round.bad };
+        let rest = Rest { starts: round.starts, rejects: round.rejects, bad: round.bad, odd: round.odd };
         return assemble(source, task, &fields, columns, rest);
     }
     Err(Failure::internal(format!("the types of {} did not settle", task.source_name)))
@@ -119,11 +123,13 @@ struct Round {
     rejects: Vec<Reject>,
     bad: BadRows,
     new_columns: Vec<String>,
+    odd: Oddities,
 }
 
 fn run(cx: &Context<'_>, fields: &[Field], mut records: impl Records) -> Round {
     let mut columns: Vec<TypedColumn> = fields.iter().map(|f| TypedColumn::new(f.name.clone(), f.dtype)).collect();
     let width = records.width();
+    let places: Vec<usize> = (0..columns.len()).map(|index| records.place(index)).collect();
     let rows = (BATCH_CELLS / width.max(1)).clamp(16, 4096);
     let (mut batch, mut starts, mut rejects, mut bad) = (Batch::default(), Vec::new(), Vec::new(), BadRows::new());
     let mut more = true;
@@ -131,18 +137,19 @@ fn run(cx: &Context<'_>, fields: &[Field], mut records: impl Records) -> Round {
         batch.cells.clear();
         batch.starts.clear();
         more = records.fill(&mut batch, rows, &mut rejects);
-        for (index, column) in columns.iter_mut().enumerate() {
-            column.append(cx, &batch, width, index, starts.len(), &mut bad);
+        for (column, place) in columns.iter_mut().zip(&places) {
+            column.append(cx, &batch, width, *place, starts.len(), &mut bad);
         }
         starts.extend_from_slice(&batch.starts);
     }
-    Round { columns, starts, rejects, bad, new_columns: records.take_new_columns() }
+    Round { columns, starts, rejects, bad, new_columns: records.take_new_columns(), odd: records.oddities() }
 }
 
 pub(super) struct Rest {
     pub(super) starts: Vec<u32>,
     pub(super) rejects: Vec<Reject>,
     pub(super) bad: BadRows,
+    pub(super) odd: Oddities,
 }
 
 /// Puts the columns in the schema's order, takes out rows with cells that did not fit, and lists the rejected.
@@ -153,7 +160,7 @@ pub(super) fn assemble(
     columns: Vec<Column>,
     rest: Rest,
 ) -> Result<Parsed, Failure> {
-    let Rest { mut starts, mut rejects, bad } = rest;
+    let Rest { mut starts, mut rejects, bad, odd } = rest;
     let rows = starts.len();
     let rows_read = (rows + rejects.len()) as u64;
     let mut observed = (*task.schema).clone();
@@ -185,8 +192,13 @@ pub(super) fn assemble(
             Rejected { line, raw, reason }
         })
         .collect();
+    let place = |seen: Seen| Odd {
+        records: seen.records,
+        first: (seen.records > 0).then(|| format!("{}:{}", task.source_name, source.record(seen.first).0)),
+    };
+    let odd = [odd.filled, odd.cut, odd.swallowing].map(place);
     let origins = Origins::Text { source: Arc::clone(source), starts };
-    Ok(Parsed { frame, rejected, observed: Schema::new(observed.fields), rows_read, origins })
+    Ok(Parsed { frame, rejected, observed: Schema::new(observed.fields), rows_read, odd, origins })
 }
 
 /// The rows of a frame for which `keep` says so.

@@ -48,6 +48,8 @@ pub fn parse_written(bytes: Vec<u8>, written: &Written<'_>) -> Result<Parsed, Fa
         schema: Schema::new(columns.to_vec()).into(),
         schema_is_fixed: fixed,
         nulls: Vec::new().into(),
+        wanted: None,
+        constants: None,
         rules: Vec::new().into(),
         statistics: Vec::new().into(),
         expects: Schema::default().into(),
@@ -58,7 +60,7 @@ pub fn parse_written(bytes: Vec<u8>, written: &Written<'_>) -> Result<Parsed, Fa
         Layout::Tabs { columns, open } => {
             let task = task(SourceFormat::JsonLines, columns, true);
             let source = source_text(bytes, Encoding::Utf8, Grammar::lines(), &task)?;
-            parse_text(&source, &task, Notation::Csv { quote: None }, columns.to_vec(), |fields| {
+            parse_text(&source, &task, Notation::Csv { quote: None, numbers: None }, columns.to_vec(), |fields| {
                 TabRecords::new(source.bytes(), fields.len(), open)
             })
         }

@@ -193,7 +193,7 @@ pub(super) fn escaped(bytes: &[u8]) -> String {
 
 /// Objects whose columns are those of all of them: read once for the columns and once more for the rows.
 fn infer(output: &mut Output<impl Read>, folder: &Path, emit: &mut Emit<'_>) -> Result<(), Unread> {
-    let mut sampler = Sampler::new(&[], &[]);
+    let mut sampler = Sampler::new(std::iter::empty(), &[], None);
     let mut kept = Kept { memory: Vec::new(), file: None, folder };
     pieces(output, |piece, _| {
         let mut at = 0;

@@ -41,7 +41,10 @@ pub fn run(context: &Context, task: &ParseTask) -> Result<TaskOutput, Failure> {
     counters.add(Counter::Rejected, rejects.len() as u64);
     let first_reject = rejects.first().map(|r| format!("{}:{}: {}", task.source_name, r.line, r.reason));
     let observed = Some(std::mem::take(&mut parsed.observed)).filter(|observed| *observed != *task.schema);
-    let report = ParseResult { observed, first_reject };
+    let [filled, cut, swallowing] = std::mem::take(&mut parsed.odd);
+    counters.add(Counter::RowsFilled, filled.records);
+    counters.add(Counter::RowsCut, cut.records);
+    let report = ParseResult { observed, first_reject, filled, cut, swallowing };
     // The text is not needed for what follows.
     drop(parsed);
     finish(context, task, cleaned.frame, &rejects, counters, &report)

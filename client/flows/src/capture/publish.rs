@@ -20,7 +20,7 @@ use super::files::{self, Sealed};
 use crate::error::FlowError;
 use crate::export::Format;
 use crate::machine;
-use crate::sources::{Plan, Prepared, Pulse, ReadOptions, Uploader, assemble, look, pass};
+use crate::sources::{Plan, Prepared, Pulse, ReadOptions, TextEncoding, Uploader, assemble, look, pass};
 
 /// A dataset that someone else writes is waited for this long.
 const BUSY_FOR: Duration = Duration::from_secs(10);
@@ -96,7 +96,7 @@ pub async fn publish(
 }
 
 async fn prepare(client: &Client, found: &[Sealed], taken: HashSet<String>) -> Result<Prepared, Failed> {
-    let options = ReadOptions { kind: Some(Format::Jsonl), quote: None, header: false, ..Default::default() };
+    let options = ReadOptions { kind: Some(Format::Jsonl), encoding: Some(TextEncoding::Utf8), ..Default::default() };
     let uploader = Uploader::new(client, None).await?;
     let names: Vec<String> = found.iter().map(|f| f.path.to_string_lossy().into_owned()).collect();
     let prepared = tokio::task::spawn_blocking(move || {

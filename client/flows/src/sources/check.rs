@@ -1,16 +1,39 @@
 //! Whether sources belong together: shared columns, and the user's schema.
 
-use shardmill_common::kinds::ingest::SourceFormat;
-use shardmill_common::schema::Schema;
+use shardmill_common::kinds::ingest::{SourceFormat, Wanted};
+use shardmill_common::schema::{DataType, Field, Schema};
 
 use super::error::SourceError;
 use super::inspect::Inspected;
 
 /// The schema of the dataset: the user's, or all columns of all sources with the types that were seen.
-pub fn check(sources: &[Inspected], fixed: Option<&Schema>) -> Result<Schema, SourceError> {
+pub fn check(sources: &[Inspected], fixed: Option<&Schema>, wanted: &Wanted) -> Result<Schema, SourceError> {
+    check_wanted(sources, wanted)?;
     match fixed {
         Some(schema) => check_fixed(sources, schema).map(|()| schema.clone()),
         None => joined(sources),
+    }
+}
+
+/// Whether all columns that were named are somewhere, and any is left.
+fn check_wanted(sources: &[Inspected], wanted: &Wanted) -> Result<(), SourceError> {
+    let (option, names) = match wanted {
+        Wanted::All => return Ok(()),
+        Wanted::Only(names) => ("--columns", names),
+        Wanted::AllBut(names) => ("--drop", names),
+    };
+    let there = |s: &Inspected, name: &str| s.schema.get(name).is_some() || s.left_out.iter().any(|n| n == name);
+    // A key of JSON lines may come late, so its absence in a sample says nothing.
+    let late = sources.iter().any(|s| s.format == SourceFormat::JsonLines);
+    if let Some(absent) = names.iter().find(|name| !late && !sources.iter().any(|s| there(s, name))) {
+        let mut schema = sources.iter().fold(Schema::default(), |all, s| all.join(&s.schema));
+        let left = sources.iter().flat_map(|s| &s.left_out).map(|n| Field::new(n, DataType::Null)).collect();
+        schema = schema.join(&Schema::new(left));
+        return Err(SourceError::NotThere { option, column: absent.clone(), schema });
+    }
+    match sources.iter().find(|s| s.schema.is_empty() && !late) {
+        Some(empty) => Err(SourceError::NothingWanted { name: empty.name.clone() }),
+        None => Ok(()),
     }
 }
 
@@ -67,17 +90,23 @@ mod tests {
         let one = |(name, content): &(&str, &str)| {
             let path = dir.path().join(name);
             std::fs::write(&path, content).unwrap();
-            inspect(Found { name: (*name).to_owned(), origin: Origin::File(path) }, &options, &Pulse::default())
-                .unwrap()
+            inspect(
+                Found { name: (*name).to_owned(), origin: Origin::File(path), constants: Vec::new() },
+                &options,
+                &Pulse::default(),
+            )
+            .unwrap()
         };
         files.iter().map(one).collect()
     }
 
     #[test]
     fn columns_are_joined_by_name() {
-        let all = check(&sources(&[("a.csv", "x,y\n1,2\n"), ("b.csv", "z,x\nt,1.5\n")]), None).unwrap();
+        let all = check(&sources(&[("a.csv", "x,y\n1,2\n"), ("b.csv", "z,x\nt,1.5\n")]), None, &Wanted::All).unwrap();
         assert_eq!(all, parse("x=float64,y=int64,z=string").unwrap());
-        let error = check(&sources(&[("a.csv", "x\n1\n"), ("b.csv", "y,z\n1,2\n")]), None).unwrap_err().to_string();
+        let error = check(&sources(&[("a.csv", "x\n1\n"), ("b.csv", "y,z\n1,2\n")]), None, &Wanted::All)
+            .unwrap_err()
+            .to_string();
         for part in ["a.csv", "b.csv", "are x;", "y, z"] {
             assert!(error.contains(part), "{error}");
         }
@@ -86,10 +115,11 @@ mod tests {
     #[test]
     fn a_fixed_schema_is_the_whole_set() {
         let files = sources(&[("a.csv", "x\n1\n"), ("b.csv", "x,y\n1,2\n")]);
-        check(&files, Some(&parse("x=int64,y=string").unwrap())).unwrap();
-        let unknown = check(&files, Some(&parse("x=int64").unwrap())).unwrap_err().to_string();
+        check(&files, Some(&parse("x=int64,y=string").unwrap()), &Wanted::All).unwrap();
+        let unknown = check(&files, Some(&parse("x=int64").unwrap()), &Wanted::All).unwrap_err().to_string();
         assert!(unknown.contains("b.csv") && unknown.contains("`y`"), "{unknown}");
-        let missing = check(&files, Some(&parse("x=int64,y=string,z=date").unwrap())).unwrap_err().to_string();
+        let missing =
+            check(&files, Some(&parse("x=int64,y=string,z=date").unwrap()), &Wanted::All).unwrap_err().to_string();
         assert!(missing.contains("`z`"), "{missing}");
     }
 }

@@ -12,36 +12,42 @@ use parquet::errors::ParquetError;
 use shardmill_common::schema::{DataType, Field, Schema};
 
 use super::error::SourceError;
+use super::options::ReadOptions;
 
 /// What the footer says: columns, and the bytes of each row group or record batch.
 #[derive(Debug)]
 pub struct Footer {
     pub schema: Schema,
+    /// Columns that are there and not wanted.
+    pub left_out: Vec<String>,
     pub groups: Vec<u64>,
 }
 
-pub fn parquet(name: &str, path: &Path) -> Result<Footer, SourceError> {
+pub fn parquet(name: &str, path: &Path, options: &ReadOptions) -> Result<Footer, SourceError> {
     let broken = |error: ParquetError| SourceError::Parquet { name: name.to_owned(), error };
     let file = File::open(path).map_err(SourceError::unreadable(name))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
     let groups = builder.metadata().row_groups().iter().map(|g| g.compressed_size().max(0) as u64).collect();
-    Ok(Footer { schema: stored_schema(name, builder.schema())?, groups })
+    let (schema, left_out) = stored_schema(name, builder.schema(), options)?;
+    Ok(Footer { schema, left_out, groups })
 }
 
-pub fn arrow(name: &str, path: &Path) -> Result<Footer, SourceError> {
+pub fn arrow(name: &str, path: &Path, options: &ReadOptions) -> Result<Footer, SourceError> {
     let broken = |error: ArrowError| SourceError::Arrow { name: name.to_owned(), error };
     let file = File::open(path).map_err(SourceError::unreadable(name))?;
     let size = file.metadata().map_err(SourceError::unreadable(name))?.len();
     if !starts_as_file(path).map_err(SourceError::unreadable(name))? {
         // A stream has no footer: it is one piece, whatever its size.
         let reader = StreamReader::try_new(file, None).map_err(broken)?;
-        return Ok(Footer { schema: stored_schema(name, &reader.schema())?, groups: vec![size] });
+        let (schema, left_out) = stored_schema(name, &reader.schema(), options)?;
+        return Ok(Footer { schema, left_out, groups: vec![size] });
     }
     let reader = FileReader::try_new(file, None).map_err(broken)?;
     let batches = reader.num_batches() as u64;
     // The footer does not tell the size of a batch cheaply; batches of one file are mostly alike.
     let groups = (0..batches).map(|_| size / batches).collect();
-    Ok(Footer { schema: stored_schema(name, &reader.schema())?, groups })
+    let (schema, left_out) = stored_schema(name, &reader.schema(), options)?;
+    Ok(Footer { schema, left_out, groups })
 }
 
 fn starts_as_file(path: &Path) -> std::io::Result<bool> {
@@ -51,24 +57,38 @@ fn starts_as_file(path: &Path) -> std::io::Result<bool> {
 }
 
 /// The columns with the types they are stored in.
-fn stored_schema(name: &str, schema: &ArrowSchema) -> Result<Schema, SourceError> {
-    let mut out = Schema::default();
+fn stored_schema(
+    name: &str,
+    schema: &ArrowSchema,
+    options: &ReadOptions,
+) -> Result<(Schema, Vec<String>), SourceError> {
+    let (mut out, mut left_out) = (Schema::default(), Vec::new());
     for (at, field) in schema.fields().iter().enumerate() {
         let column = field.name();
+        if !options.wanted.takes(column) {
+            left_out.push(column.clone());
+            continue;
+        }
         if column.trim().is_empty() {
             return Err(SourceError::Nameless { name: name.to_owned(), number: at + 1 });
         }
         if out.get(column).is_some() {
             return Err(SourceError::Repeated { name: name.to_owned(), column: column.clone() });
         }
-        let dtype = stored_type(field.data_type()).ok_or_else(|| SourceError::ColumnType {
-            name: name.to_owned(),
-            column: column.clone(),
-            dtype: field.data_type().clone(),
-        })?;
+        let Some(dtype) = stored_type(field.data_type()) else {
+            if options.skip_unstored {
+                left_out.push(column.clone());
+                continue;
+            }
+            let dtype = field.data_type().clone();
+            return Err(SourceError::ColumnType { name: name.to_owned(), column: column.clone(), dtype });
+        };
         out.fields.push(Field::new(column, dtype));
     }
-    if out.is_empty() { Err(SourceError::NoColumns { name: name.to_owned() }) } else { Ok(out) }
+    if out.is_empty() && left_out.is_empty() {
+        return Err(SourceError::NoColumns { name: name.to_owned() });
+    }
+    Ok((out, left_out))
 }
 
 fn stored_type(dtype: &ArrowType) -> Option<DataType> {
@@ -127,7 +147,7 @@ mod tests {
             parquet::arrow::ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
-        let footer = super::parquet("a", &path).unwrap();
+        let footer = super::parquet("a", &path, &ReadOptions::default()).unwrap();
         assert_eq!(footer.schema, Schema::new(vec![Field::new("n", DataType::Int64)]));
         assert_eq!(footer.groups.len(), 1);
         let path = dir.path().join("a.arrow");
@@ -135,15 +155,18 @@ mod tests {
             arrow::ipc::writer::FileWriter::try_new(File::create(&path).unwrap(), &batch.schema()).unwrap();
         writer.write(&batch).unwrap();
         writer.finish().unwrap();
-        assert_eq!(super::arrow("a", &path).unwrap().groups.len(), 1);
+        assert_eq!(super::arrow("a", &path, &ReadOptions::default()).unwrap().groups.len(), 1);
         let path = dir.path().join("stream.arrow");
         let mut writer =
             arrow::ipc::writer::StreamWriter::try_new(File::create(&path).unwrap(), &batch.schema()).unwrap();
         writer.write(&batch).unwrap();
         writer.finish().unwrap();
-        assert_eq!(super::arrow("a", &path).unwrap().groups.len(), 1);
+        assert_eq!(super::arrow("a", &path, &ReadOptions::default()).unwrap().groups.len(), 1);
         std::fs::write(&path, b"PAR1 and nothing else").unwrap();
-        assert!(matches!(super::parquet("b", &path).unwrap_err(), SourceError::Parquet { .. }));
-        assert!(super::arrow("b", &path).unwrap_err().to_string().starts_with("b is not"));
+        assert!(matches!(
+            super::parquet("b", &path, &ReadOptions::default()).unwrap_err(),
+            SourceError::Parquet { .. }
+        ));
+        assert!(super::arrow("b", &path, &ReadOptions::default()).unwrap_err().to_string().starts_with("b is not"));
     }
 }

@@ -41,14 +41,29 @@ pub enum SourceError {
     OtherStart { name: String, format: Format },
     #[error("{name} is not text but {found}: add --format {found}, or rename the file")]
     NotText { name: String, found: &'static str },
-    #[error("{name} is UTF-16 text: convert it first (iconv -f UTF-16 -t UTF-8)")]
-    Utf16 { name: String },
-    #[error("{name} is a zip archive or a workbook: unpack it or save it as CSV first")]
+    #[error(
+        "{name} is not UTF-8 (line {line} has the byte 0x{byte:02X}), nor does it look like windows-1252: \
+         say which encoding it has, for instance --encoding windows-1251, shift_jis or gb18030"
+    )]
+    Encoding { name: String, line: u64, byte: u8 },
+    #[error(
+        "{name} is packed as {packing}, which is not read: unpack it first, or pack it as .gz, .zst, .bz2, .xz, .lz4 or .zip"
+    )]
+    OtherPacking { name: String, packing: &'static str },
+    #[error("{name} is a zip archive in something that is read once: give the file itself, or unpack it")]
     Archive { name: String },
-    #[error("{name} is a JSON array, not JSON lines: write one object a line (jq -c '.[]' does)")]
-    JsonArray { name: String },
+    #[error("{name} is a workbook: save its sheet as CSV first")]
+    Workbook { name: String },
+    #[error("{name} is a zip archive that cannot be read: {error}")]
+    Zip { name: String, error: zip::result::ZipError },
+    #[error("{name} is a zip archive without files in it")]
+    EmptyZip { name: String },
+    #[error("{name}, in a zip archive, is {why}: unpack the archive first")]
+    Member { name: String, why: &'static str },
     #[error("{name} is empty: it has no columns")]
     Empty { name: String },
+    #[error("{name}: cells are parted by runs of blanks, not each by one: say --delimiter blanks")]
+    Runs { name: String },
     #[error("{name}: {error}")]
     Header { name: String, error: HeaderError },
     #[error("{name}: {error}")]
@@ -74,7 +89,7 @@ pub enum SourceError {
     Repeated { name: String, column: String },
     #[error(
         "{name}: column `{column}` has the type {dtype}, which Shardmill does not store; \
-         cast it to int64, float64, boolean, date, datetime or string first"
+         leave it out (--drop '{column}'), or cast it to int64, float64, boolean, date, datetime or string first"
     )]
     ColumnType { name: String, column: String, dtype: ArrowType },
     #[error(
@@ -90,6 +105,10 @@ pub enum SourceError {
     NotInSchema { name: String, column: String, schema: Schema },
     #[error("--schema names a column `{column}` that no source has")]
     InNoSource { column: String },
+    #[error("{option} names a column `{column}` that no source has; there are {}", .schema.names_joined())]
+    NotThere { option: &'static str, column: String, schema: Schema },
+    #[error("--columns and --drop leave no column of {name}")]
+    NothingWanted { name: String },
 }
 
 impl SourceError {

@@ -4,6 +4,9 @@ use std::collections::HashSet;
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 
+use shardmill_common::kinds::ingest::Constant;
+
+use super::archive::{self, Member};
 use super::error::SourceError;
 
 /// Where a source's bytes come from.
@@ -13,6 +16,8 @@ pub enum Origin {
     /// A named pipe or a device: like standard input, it can be read once only.
     Pipe(PathBuf),
     Stdin,
+    /// A file in a zip archive.
+    Member(Member),
 }
 
 /// A source as the user wrote or matched it.
@@ -20,14 +25,27 @@ pub enum Origin {
 pub struct Found {
     pub name: String,
     pub origin: Origin,
+    /// What the folders between the argument and the file say.
+    pub constants: Vec<Constant>,
 }
 
-/// Every file that the arguments mean, in the order of the arguments, each file once. What was named twice comes second.
-pub fn expand(arguments: &[String]) -> Result<(Vec<Found>, Vec<String>), SourceError> {
-    let mut found = Vec::new();
+/// What arguments mean.
+#[derive(Debug, Default)]
+pub struct Expanded {
+    pub found: Vec<Found>,
+    /// Named twice; they are taken once.
+    pub twice: Vec<String>,
+    /// In folders, and no data by their names.
+    pub passed_over: Vec<String>,
+}
+
+/// Every file that the arguments mean, in the order of the arguments, each file once; zip archives are the files in them.
+pub fn expand(arguments: &[String]) -> Result<Expanded, SourceError> {
+    let mut out = Expanded::default();
     for argument in arguments {
-        expand_one(argument, &mut found)?;
+        expand_one(argument, &mut out)?;
     }
+    let Expanded { mut found, passed_over, .. } = out;
     let mut seen = HashSet::new();
     let mut twice = Vec::new();
     found.retain(|f| {
@@ -35,6 +53,7 @@ pub fn expand(arguments: &[String]) -> Result<(Vec<Found>, Vec<String>), SourceE
             Origin::File(path) => path.canonicalize().unwrap_or_else(|_| path.clone()),
             Origin::Pipe(path) => path.clone(),
             Origin::Stdin => PathBuf::from("-"),
+            Origin::Member(member) => member.archive.join(&f.name),
         };
         let new = seen.insert(key);
         if !new {
@@ -42,17 +61,32 @@ pub fn expand(arguments: &[String]) -> Result<(Vec<Found>, Vec<String>), SourceE
         }
         new
     });
-    for f in &found {
-        if let Origin::File(path) = &f.origin {
-            File::open(path).map_err(cannot_read(path))?;
+    let mut files = Vec::with_capacity(found.len());
+    for f in found {
+        match &f.origin {
+            Origin::File(path) => {
+                let file = File::open(path).map_err(cannot_read(path))?;
+                match archive::members(&f.name, path, file)? {
+                    Some(members) => files.extend(members),
+                    None => files.push(f),
+                }
+            }
+            _ => files.push(f),
         }
     }
-    Ok((found, twice))
+    Ok(Expanded { found: files, twice, passed_over })
 }
 
-fn expand_one(argument: &str, out: &mut Vec<Found>) -> Result<(), SourceError> {
+/// Whether a file in a folder is there for other programs: what Spark, Hadoop and the like leave, checksums, notes for people.
+pub fn is_no_data(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let stem = lower.split('.').next().unwrap_or_default();
+    name.starts_with('_') || lower.ends_with(".crc") || matches!(stem, "readme" | "license" | "licence" | "thumbs")
+}
+
+fn expand_one(argument: &str, out: &mut Expanded) -> Result<(), SourceError> {
     if argument == "-" {
-        out.push(Found { name: "-".to_owned(), origin: Origin::Stdin });
+        out.found.push(Found { name: "-".to_owned(), origin: Origin::Stdin, constants: Vec::new() });
         return Ok(());
     }
     let path = Path::new(argument);
@@ -67,12 +101,12 @@ fn expand_one(argument: &str, out: &mut Vec<Found>) -> Result<(), SourceError> {
     }
 }
 
-fn matches(pattern: &str, out: &mut Vec<Found>) -> Result<(), SourceError> {
+fn matches(pattern: &str, out: &mut Expanded) -> Result<(), SourceError> {
     let options =
         glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
     let paths = glob::glob_with(pattern, options)
         .map_err(|error| SourceError::Pattern { pattern: pattern.to_owned(), error })?;
-    let before = out.len();
+    let before = out.found.len();
     let mut any = false;
     for path in paths {
         let path = path.map_err(|e| {
@@ -81,36 +115,41 @@ fn matches(pattern: &str, out: &mut Vec<Found>) -> Result<(), SourceError> {
         })?;
         let meta = std::fs::metadata(&path).map_err(cannot_read(&path))?;
         any = true;
+        let first = out.found.len();
         if meta.is_dir() {
             walk(&path, &mut Vec::new(), out)?;
         } else {
             add(&path, &meta, out)?;
         }
+        let fixed =
+            Path::new(pattern).components().take_while(|c| !c.as_os_str().to_string_lossy().contains(['*', '?', '[']));
+        constants_below(&fixed.collect::<PathBuf>(), out.found.get_mut(first..).unwrap_or_default());
     }
-    match (any, out.len() > before) {
+    match (any, out.found.len() > before) {
         (_, true) => Ok(()),
         (true, false) => Err(SourceError::OnlyFolders { pattern: pattern.to_owned() }),
         (false, false) => Err(SourceError::NoMatch { pattern: pattern.to_owned() }),
     }
 }
 
-fn add(path: &Path, meta: &Metadata, out: &mut Vec<Found>) -> Result<(), SourceError> {
+fn add(path: &Path, meta: &Metadata, out: &mut Expanded) -> Result<(), SourceError> {
     let name = path.display().to_string();
     if meta.is_dir() {
-        let before = out.len();
+        let before = out.found.len();
         walk(path, &mut Vec::new(), out)?;
-        if out.len() == before {
+        if out.found.len() == before {
             return Err(SourceError::NoFiles { name });
         }
+        constants_below(path, out.found.get_mut(before..).unwrap_or_default());
         return Ok(());
     }
     let origin = if meta.is_file() { Origin::File(path.to_owned()) } else { Origin::Pipe(path.to_owned()) };
-    out.push(Found { name, origin });
+    out.found.push(Found { name, origin, constants: Vec::new() });
     Ok(())
 }
 
 /// Files below `folder`, sorted by path. `above` are the folders on the way here, so that a link back to one ends there.
-fn walk(folder: &Path, above: &mut Vec<PathBuf>, out: &mut Vec<Found>) -> Result<(), SourceError> {
+fn walk(folder: &Path, above: &mut Vec<PathBuf>, out: &mut Expanded) -> Result<(), SourceError> {
     let real = folder.canonicalize().map_err(cannot_read(folder))?;
     if above.contains(&real) {
         return Ok(());
@@ -119,9 +158,16 @@ fn walk(folder: &Path, above: &mut Vec<PathBuf>, out: &mut Vec<Found>) -> Result
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(cannot_read(folder))? {
         let entry = entry.map_err(cannot_read(folder))?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
-            paths.push(entry.path());
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') {
+            continue;
         }
+        if is_no_data(&name) {
+            out.passed_over.push(entry.path().display().to_string());
+            continue;
+        }
+        paths.push(entry.path());
     }
     paths.sort();
     for path in paths {
@@ -129,11 +175,53 @@ fn walk(folder: &Path, above: &mut Vec<PathBuf>, out: &mut Vec<Found>) -> Result
         if meta.is_dir() {
             walk(&path, above, out)?;
         } else if meta.is_file() {
-            out.push(Found { name: path.display().to_string(), origin: Origin::File(path) });
+            let name = path.display().to_string();
+            out.found.push(Found { name, origin: Origin::File(path), constants: Vec::new() });
         }
     }
     above.pop();
     Ok(())
+}
+
+/// Reads `column=value` off the names of folders below `top`.
+fn constants_below(top: &Path, found: &mut [Found]) {
+    for one in found {
+        let Origin::File(path) = &one.origin else { continue };
+        let Some(below) = path.strip_prefix(top).ok().and_then(Path::parent) else { continue };
+        one.constants = below.components().filter_map(|c| constant(&c.as_os_str().to_string_lossy())).collect();
+    }
+}
+
+/// What Hive writes for null in a path.
+const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+
+fn constant(folder: &str) -> Option<Constant> {
+    let (column, value) = folder.split_once('=')?;
+    let column = unescaped(column);
+    if column.trim().is_empty() {
+        return None;
+    }
+    let value = unescaped(value);
+    Some(Constant { column, value: (value != HIVE_NULL && !value.is_empty()).then_some(value) })
+}
+
+/// `%20` and the like as what they stand for.
+fn unescaped(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = match (first, after) {
+            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)).map(|(high, low)| high * 16 + low),
+            _ => None,
+        };
+        out.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
+    }
+    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|d| u8::try_from(d).ok())
 }
 
 fn cannot_read(path: &Path) -> impl FnOnce(std::io::Error) -> SourceError + use<> {
@@ -159,7 +247,7 @@ mod tests {
         let root = dir.path().display().to_string();
         let arguments: Vec<String> =
             arguments.iter().map(|a| if *a == "-" { "-".into() } else { format!("{root}/{a}") }).collect();
-        let (found, _) = expand(&arguments)?;
+        let Expanded { found, .. } = expand(&arguments)?;
         Ok(found.into_iter().map(|f| f.name.replace(&format!("{root}/"), "")).collect())
     }
 
@@ -188,6 +276,32 @@ mod tests {
             let error = names(&dir, &[argument]).unwrap_err();
             assert!(error.to_string().contains(part) && error.to_string().contains(argument), "{error}");
         }
+    }
+
+    #[test]
+    fn folders_of_hive_are_columns_and_files_for_other_programs_are_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in [
+            "in/year=2024/city=New%20York/a.csv",
+            "in/year=2023/city=__HIVE_DEFAULT_PARTITION__/a.csv",
+            "in/_SUCCESS",
+            "in/README.md",
+        ] {
+            let path = dir.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "x\n1\n").unwrap();
+        }
+        for argument in ["in", "in/year=*", "in/*/*/a.csv"] {
+            let Expanded { found, passed_over, .. } =
+                expand(&[dir.path().join(argument).display().to_string()]).unwrap();
+            let constants =
+                |f: &Found| f.constants.iter().map(|c| format!("{}={:?}", c.column, c.value)).collect::<Vec<_>>();
+            assert_eq!(constants(&found[0]), ["year=Some(\"2023\")", "city=None"], "{argument}");
+            assert_eq!(constants(&found[1]), ["year=Some(\"2024\")", "city=Some(\"New York\")"], "{argument}");
+            assert_eq!(passed_over.len(), if argument == "in" { 2 } else { 0 });
+        }
+        let file = dir.path().join("in/year=2024/city=New%20York/a.csv").display().to_string();
+        assert!(expand(&[file]).unwrap().found[0].constants.is_empty());
     }
 
     #[cfg(unix)]

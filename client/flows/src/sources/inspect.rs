@@ -4,19 +4,22 @@ use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use shardmill_common::kinds::ingest::SourceFormat;
-use shardmill_common::schema::Schema;
-use shardmill_common::text::{bom_len, read_header};
+use shardmill_common::kinds::ingest::{Constant, SourceFormat};
+use shardmill_common::schema::{Field, Schema};
+use shardmill_common::text::classify;
 use shardmill_common::time::Timestamp;
 use tempfile::NamedTempFile;
 
+use super::archive::Member;
 use super::columnar;
 use super::error::{SourceError, TakeError};
 use super::expand::{Found, Origin};
 use super::kind::{self, Packing};
-use super::open::{Pulse, Tee, Unpacked, explain};
+use super::open::{Pulse, Tee, explain};
 use super::options::ReadOptions;
-use super::sample::{START, sample};
+use super::script::Script;
+use super::text::{self, Head, TextLook};
+use super::unpack::Unpacked;
 use crate::error::FlowError;
 use crate::export::Format;
 use crate::machine;
@@ -35,14 +38,24 @@ pub struct Inspected {
     pub format: SourceFormat,
     /// Columns and sampled types.
     pub schema: Schema,
+    /// Columns that are there and not wanted.
+    pub left_out: Vec<String>,
+    /// Columns that only its path has; they are in the schema.
+    pub constants: Vec<Constant>,
     pub body: Body,
+    /// How its text is written, in words, and whether somebody should be told.
+    pub read_as: Option<String>,
+    pub remarkable: bool,
+    /// What was made of its header, and what else a person should know.
+    pub notices: Vec<String>,
 }
 
 /// Where the rows are.
 pub enum Body {
-    /// Text: the data begins at this offset and line of the unpacked bytes.
+    /// Text: the data begins at this offset of what the script makes of the unpacked bytes, in this line of the source.
     Text {
         feed: Feed,
+        script: Script,
         offset: u64,
         first_line: u64,
     },
@@ -52,11 +65,38 @@ pub enum Body {
     },
 }
 
+impl Inspected {
+    /// Calls the columns of a text without a header so, if there are as many of them.
+    pub fn call_columns(&mut self, names: &[String]) -> bool {
+        let SourceFormat::Csv { dialect, columns } = &mut self.format else { return false };
+        if dialect.header || columns.len() != names.len() || !self.constants.is_empty() {
+            return false;
+        }
+        for (field, name) in self.schema.fields.iter_mut().zip(names) {
+            field.name.clone_from(name);
+        }
+        *columns = names.iter().cloned().map(Some).collect();
+        true
+    }
+}
+
 /// Bytes to read from the start.
 pub enum Feed {
     File(PathBuf),
+    Member(Member),
     /// A stream, with what the first look took from it put back.
     Once(Box<dyn Read + Send>),
+}
+
+impl Feed {
+    /// The bytes from the start; a stream is used up.
+    pub fn open(self) -> io::Result<Box<dyn Read + Send>> {
+        Ok(match self {
+            Feed::File(path) => Box::new(File::open(path)?),
+            Feed::Member(member) => member.open()?,
+            Feed::Once(stream) => stream,
+        })
+    }
 }
 
 /// A file with a footer, which must lie on disk to be read.
@@ -72,13 +112,15 @@ pub enum Place {
 
 /// Looks into a source. Reads a file's start only; a packed or streamed Parquet or Arrow file is copied to disk.
 pub fn inspect(found: Found, options: &ReadOptions, pulse: &Pulse) -> Result<Inspected, FlowError> {
-    let Found { name, origin } = found;
+    let Found { name, origin, mut constants } = found;
     let cannot = |error: io::Error| SourceError::Unreadable { name: name.clone(), error };
     let mut raw = open(&origin).map_err(cannot)?;
     let (mut size, mut modified) = (0, None);
     if let Origin::File(path) = &origin {
         let meta = std::fs::metadata(path).map_err(cannot)?;
         (size, modified) = (meta.len(), meta.modified().ok().map(Timestamp::from));
+    } else if let Origin::Member(member) = &origin {
+        size = member.size;
     }
     let mut raw_head = Vec::new();
     raw.by_ref().take(HEAD as u64).read_to_end(&mut raw_head).map_err(cannot)?;
@@ -94,17 +136,62 @@ pub fn inspect(found: Found, options: &ReadOptions, pulse: &Pulse) -> Result<Ins
     let location = location(&origin);
     let feed = match origin {
         Origin::File(path) => Feed::File(path),
+        Origin::Member(member) => Feed::Member(member),
         Origin::Pipe(_) | Origin::Stdin => Feed::Once(Box::new(Cursor::new(raw_head).chain(raw))),
     };
-    let (format, schema, body) = if kind.is_text() {
-        text(&name, kind, options, &head, last, feed)?
-    } else {
-        footer(&name, kind, packing, feed, pulse)?
-    };
-    Ok(Inspected { name, location, size, modified, packing, format, schema, body })
+    constants.retain(|c| options.wanted.takes(&c.column));
+    if kind.is_text() {
+        let look = text::look(&Head { name: &name, bytes: &head, last }, kind, options)?;
+        let TextLook { format, schema, left_out, script, offset, first_line, read_as, remarkable, notices } = look;
+        let body = Body::Text { feed, script, offset, first_line };
+        let schema = with_constants(schema, &mut constants);
+        return Ok(Inspected {
+            name,
+            location,
+            size,
+            modified,
+            packing,
+            format,
+            schema,
+            left_out,
+            constants,
+            body,
+            read_as,
+            remarkable,
+            notices,
+        });
+    }
+    let (format, schema, left_out, body) = footer(&name, kind, packing, feed, options, pulse)?;
+    let (read_as, remarkable, notices) = (None, false, Vec::new());
+    let schema = with_constants(schema, &mut constants);
+    Ok(Inspected {
+        name,
+        location,
+        size,
+        modified,
+        packing,
+        format,
+        schema,
+        left_out,
+        constants,
+        body,
+        read_as,
+        remarkable,
+        notices,
+    })
 }
 
-fn shown(name: &str) -> &str {
+/// The columns of a source with those of its path, unless it has such a column itself.
+fn with_constants(mut schema: Schema, constants: &mut Vec<Constant>) -> Schema {
+    constants.retain(|c| schema.get(&c.column).is_none());
+    for Constant { column, value } in constants {
+        schema.fields.push(Field::new(column.as_str(), classify(value.as_deref().unwrap_or_default())));
+    }
+    schema
+}
+
+/// A source's name in messages.
+pub fn shown(name: &str) -> &str {
     if name == "-" { "standard input" } else { name }
 }
 
@@ -112,6 +199,7 @@ fn open(origin: &Origin) -> io::Result<Box<dyn Read + Send>> {
     Ok(match origin {
         Origin::File(path) | Origin::Pipe(path) => Box::new(File::open(path)?),
         Origin::Stdin => Box::new(io::stdin()),
+        Origin::Member(member) => member.open()?,
     })
 }
 
@@ -120,6 +208,7 @@ fn location(origin: &Origin) -> String {
     match origin {
         Origin::Stdin => "stdin:".to_owned(),
         Origin::File(path) | Origin::Pipe(path) => file_location(path),
+        Origin::Member(member) => file_location(&member.archive),
     }
 }
 
@@ -173,56 +262,16 @@ fn unpacked_head(
     }
 }
 
-type Look = (SourceFormat, Schema, Body);
+type Look = (SourceFormat, Schema, Vec<String>, Body);
 
-fn text(
+fn footer(
     name: &str,
     kind: Format,
-    options: &ReadOptions,
-    head: &[u8],
-    last: bool,
+    packing: Packing,
     feed: Feed,
-) -> Result<Look, SourceError> {
-    let name_of = || shown(name).to_owned();
-    let bom = bom_len(head);
-    let start = head.get(bom..).unwrap_or_default();
-    let (format, data_start, lines) = if kind == Format::Jsonl {
-        (SourceFormat::JsonLines, 0, 0)
-    } else if kind == Format::Lines {
-        (SourceFormat::Lines { encoding: options.encoding }, 0, 0)
-    } else {
-        let dialect = options.dialect(kind);
-        let header =
-            read_header(start, &dialect, last).map_err(|error| SourceError::Header { name: name_of(), error })?;
-        let columns = if dialect.header { header.names } else { named_by_schema(name, header.names, options)? };
-        (SourceFormat::Csv { dialect, columns }, header.data_start, header.lines)
-    };
-    let data = start.get(data_start..).unwrap_or_default();
-    let few = data.get(..START).unwrap_or(data);
-    let all = last && few.len() == data.len();
-    let mut schema = sample(name, &format, options.encoding, &options.nulls, few, all)?;
-    if few.len() < data.len() && schema.fields.iter().all(|f| f.dtype == shardmill_common::schema::DataType::Null) {
-        // Records longer than the usual sample: look at all there is.
-        schema = sample(name, &format, options.encoding, &options.nulls, data, last)?;
-    }
-    if schema.is_empty() {
-        return Err(SourceError::NoKeys { name: name_of() });
-    }
-    Ok((format, schema, Body::Text { feed, offset: (bom + data_start) as u64, first_line: lines + 1 }))
-}
-
-/// Columns without a header take the names of `--schema`, where their number fits.
-fn named_by_schema(name: &str, numbered: Vec<String>, options: &ReadOptions) -> Result<Vec<String>, SourceError> {
-    match &options.schema {
-        None => Ok(numbered),
-        Some(schema) if schema.len() == numbered.len() => Ok(schema.names().map(str::to_owned).collect()),
-        Some(schema) => {
-            Err(SourceError::Width { name: shown(name).to_owned(), columns: numbered.len(), schema: schema.clone() })
-        }
-    }
-}
-
-fn footer(name: &str, kind: Format, packing: Packing, feed: Feed, pulse: &Pulse) -> Result<Look, FlowError> {
+    options: &ReadOptions,
+    pulse: &Pulse,
+) -> Result<Look, FlowError> {
     let place = match feed {
         Feed::File(path) if packing == Packing::Plain => Place::File(path),
         feed => spool(name, packing, feed, pulse)?,
@@ -232,23 +281,20 @@ fn footer(name: &str, kind: Format, packing: Packing, feed: Feed, pulse: &Pulse)
         Place::Spooled { file, .. } => file.path(),
     };
     let (format, footer) = match kind {
-        Format::Arrow => (SourceFormat::Arrow, columnar::arrow(shown(name), path)?),
-        _ => (SourceFormat::Parquet, columnar::parquet(shown(name), path)?),
+        Format::Arrow => (SourceFormat::Arrow, columnar::arrow(shown(name), path, options)?),
+        _ => (SourceFormat::Parquet, columnar::parquet(shown(name), path, options)?),
     };
-    Ok((format, footer.schema, Body::Columnar { place, groups: footer.groups }))
+    Ok((format, footer.schema, footer.left_out, Body::Columnar { place, groups: footer.groups }))
 }
 
 /// Copies a stream to disk, unpacked.
 fn spool(name: &str, packing: Packing, feed: Feed, pulse: &Pulse) -> Result<Place, FlowError> {
     let broken = |e: io::Error| explain(shown(name), packing, e);
-    let raw: Box<dyn Read + Send> = match feed {
-        Feed::File(path) => Box::new(File::open(path).map_err(broken)?),
-        Feed::Once(stream) => stream,
-    };
+    let raw = feed.open().map_err(broken)?;
     let mut unpacked = Unpacked::new(Tee::new(raw, pulse.clone()), packing).map_err(broken)?;
     let mut file = NamedTempFile::new().map_err(TakeError::Temporary)?;
     io::copy(&mut unpacked, &mut file).map_err(broken)?;
-    let (size, checksum) = unpacked.into_raw().finish().map_err(broken)?;
+    let (size, checksum) = unpacked.raw().and_then(Tee::finish).map_err(broken)?;
     Ok(Place::Spooled { file, size, checksum })
 }
 

@@ -11,6 +11,9 @@ pub enum Packing {
     Plain,
     Gzip,
     Zstd,
+    Bzip2,
+    Xz,
+    Lz4,
 }
 
 impl Packing {
@@ -19,6 +22,9 @@ impl Packing {
             Packing::Plain => None,
             Packing::Gzip => Some("gzip"),
             Packing::Zstd => Some("zstd"),
+            Packing::Bzip2 => Some("bzip2"),
+            Packing::Xz => Some("xz"),
+            Packing::Lz4 => Some("lz4"),
         }
     }
 }
@@ -27,18 +33,42 @@ impl Packing {
 pub fn packing(name: &str, head: &[u8]) -> Result<Packing, SourceError> {
     let found = match head {
         [0x1f, 0x8b, ..] => Packing::Gzip,
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Packing::Zstd,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Packing::Zstd,
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, ..] => {
+            Packing::Bzip2
+        }
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Packing::Xz,
+        [0x04, 0x22, 0x4d, 0x18, ..] => Packing::Lz4,
         _ => Packing::Plain,
     };
+    if let Some(other) = other_packing(head) {
+        return Err(SourceError::OtherPacking { name: name.to_owned(), packing: other });
+    }
     let promised = match extension(Path::new(name)).as_deref() {
         Some("gz") => "gzip",
         Some("zst") => "zstd",
+        Some("bz2") => "bzip2",
+        Some("xz") => "xz",
+        Some("lz4") => "lz4",
         _ => return Ok(found),
     };
     if found.name() != Some(promised) && !head.is_empty() {
         return Err(SourceError::NotPacked { name: name.to_owned(), promised });
     }
     Ok(found)
+}
+
+/// Packed in a way that is not read.
+fn other_packing(head: &[u8]) -> Option<&'static str> {
+    match head {
+        [0x1f, 0x9d, ..] => Some("Unix compress (.Z)"),
+        [b'7', b'z', 0xbc, 0xaf, ..] => Some("7-Zip"),
+        [b'R', b'a', b'r', b'!', ..] => Some("RAR"),
+        [0x5d, 0, 0, ..] => Some("LZMA alone"),
+        [b'L', b'Z', b'I', b'P', ..] => Some("lzip"),
+        _ if head.get(257..262) == Some(b"ustar") => Some("tar"),
+        _ => None,
+    }
 }
 
 /// The format of a source, from `--format`, its name, or `head`, its first bytes after decompression.
@@ -69,11 +99,8 @@ fn check_text(name: &str, kind: Format, head: &[u8]) -> Result<(), SourceError> 
     }
     let name = || name.to_owned();
     match head {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Err(SourceError::Utf16 { name: name() }),
         [b'P', b'K', 3, 4, ..] => Err(SourceError::Archive { name: name() }),
-        _ if kind == Format::Jsonl && head.trim_ascii_start().first() == Some(&b'[') => {
-            Err(SourceError::JsonArray { name: name() })
-        }
+        [0xd0, 0xcf, 0x11, 0xe0, ..] => Err(SourceError::Workbook { name: name() }),
         _ => Ok(()),
     }
 }
@@ -94,7 +121,7 @@ fn by_name(name: &str) -> Option<Format> {
     }
     let path = Path::new(name);
     let inner = match extension(path).as_deref() {
-        Some("gz" | "zst") => path.with_extension(""),
+        Some("gz" | "zst" | "bz2" | "xz" | "lz4") => path.with_extension(""),
         _ => path.to_owned(),
     };
     match extension(&inner)?.as_str() {
@@ -134,8 +161,6 @@ mod tests {
         for (name, head, part) in [
             ("a.parquet", &b"hello"[..], "not a Parquet file"),
             ("a.csv", b"PAR1abc", "--format parquet"),
-            ("a.csv", b"\xff\xfea\0", "UTF-16"),
-            ("a.json", b"\n [{}]", "JSON array"),
             ("a.csv", b"PK\x03\x04", "zip"),
             ("README.md", b"# hi", "--format"),
         ] {
@@ -150,5 +175,10 @@ mod tests {
         assert_eq!(packing("a.csv.zst", &[0x28, 0xb5, 0x2f, 0xfd]).unwrap(), Packing::Zstd);
         assert_eq!(packing("a.csv", b"a,b").unwrap(), Packing::Plain);
         assert!(packing("a.csv.gz", b"a,b").is_err());
+        assert_eq!(packing("a.csv", b"BZh91AY&SY").unwrap(), Packing::Bzip2);
+        assert_eq!(packing("a.csv", b"BZh9,b\n").unwrap(), Packing::Plain);
+        for (head, name) in [(&b"\x1f\x9d\x90"[..], ".Z"), (b"7z\xbc\xaf\x27", "7-Zip")] {
+            assert!(packing("a", head).unwrap_err().to_string().contains(name));
+        }
     }
 }

@@ -1,12 +1,15 @@
 //! From the user's sources to the chunks and the schema of an ingest: found, looked into, cut and, where workers cannot
 //! read them by path, uploaded.
 
+mod archive;
 mod check;
 mod chunk_size;
 mod columnar;
+mod decode;
 pub mod error;
 mod expand;
 mod inspect;
+mod json_text;
 mod kind;
 mod open;
 mod options;
@@ -16,11 +19,15 @@ mod prepare;
 mod rows;
 mod sample;
 mod schema_option;
+mod script;
+mod text;
+mod unpack;
 mod upload;
 
+pub use decode::{TextEncoding, parse_encoding};
 pub use inspect::file_location;
 pub use open::Pulse;
-pub use options::{ReadOptions, parse_delimiter, parse_quote};
+pub use options::{ReadOptions, parse_delimiter, parse_delimiter_byte, parse_escape, parse_quote};
 pub use prepare::{Looked, Plan, Prepared, assemble, look, pass, total_bytes};
 pub use rows::RowFinder;
 pub use schema_option::{SchemaError, parse as parse_schema};

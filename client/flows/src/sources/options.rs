@@ -1,9 +1,11 @@
 //! How the user says that sources are to be read.
 
+use shardmill_common::kinds::ingest::Wanted;
 use shardmill_common::misread::Misread;
 use shardmill_common::schema::Schema;
-use shardmill_common::text::{Dialect, Encoding};
+use shardmill_common::text::{Delimiter, Numbers, Ragged, Told};
 
+use super::decode::TextEncoding;
 use crate::export::Format;
 
 /// The options of an ingest that concern reading.
@@ -11,54 +13,83 @@ use crate::export::Format;
 pub struct ReadOptions {
     /// `None`: by name and content.
     pub kind: Option<Format>,
-    /// `None`: a comma, or a tab for TSV.
-    pub delimiter: Option<u8>,
-    pub quote: Option<u8>,
-    pub header: bool,
-    pub encoding: Encoding,
+    /// Of delimited text.
+    pub told: Told,
+    /// `None`: by content.
+    pub encoding: Option<TextEncoding>,
+    pub numbers: Option<Numbers>,
+    pub ragged: Ragged,
+    /// A header must have a name of its own for every column.
+    pub strict: bool,
+    /// Columns without a name are passed over.
+    pub drop_unnamed: bool,
+    pub wanted: Wanted,
+    /// Columns of a type that is not stored are passed over.
+    pub skip_unstored: bool,
     /// The schema as the user fixed it.
     pub schema: Option<Schema>,
     pub nulls: Vec<String>,
 }
 
-/// UTF-8 with a header and double quotes; the rest as name and content say.
+/// All that name and content tell, and nothing lost: short rows are filled.
 impl Default for ReadOptions {
     fn default() -> Self {
         Self {
             kind: None,
-            delimiter: None,
-            quote: Some(b'"'),
-            header: true,
-            encoding: Encoding::Utf8,
+            told: Told::default(),
+            encoding: None,
+            numbers: None,
+            ragged: Ragged::Fill,
+            strict: false,
+            drop_unnamed: false,
+            wanted: Wanted::All,
+            skip_unstored: false,
             schema: None,
             nulls: Vec::new(),
         }
     }
 }
 
-impl ReadOptions {
-    pub fn dialect(&self, kind: Format) -> Dialect {
-        let usual = if kind == Format::Tsv { b'\t' } else { b',' };
-        Dialect {
-            delimiter: self.delimiter.unwrap_or(usual),
-            quote: self.quote,
-            header: self.header,
-            encoding: self.encoding,
-        }
+/// Characters by themselves or by name: `;`, `||`, `\t`, `tab`, `space`, `blanks`, `comma`, `semicolon`, `pipe`.
+pub fn parse_delimiter(text: &str) -> Result<Delimiter, Misread> {
+    let byte = |byte| Ok(Delimiter::Byte(byte));
+    match text.to_ascii_lowercase().as_str() {
+        "\\t" | "tab" => byte(b'\t'),
+        "space" => byte(b' '),
+        "comma" => byte(b','),
+        "semicolon" => byte(b';'),
+        "pipe" => byte(b'|'),
+        "blanks" | "whitespace" | "\\s+" => Ok(Delimiter::Blanks),
+        _ => match one_byte(text) {
+            Some(one) => byte(one),
+            None if !text.is_empty() && !text.contains(['\n', '\r', '"']) => Ok(Delimiter::Text(text.to_owned())),
+            None => Err(Misread::new(
+                text,
+                "not a delimiter: give one or more characters, or tab, space, blanks (runs of them), comma, semicolon, pipe",
+            )),
+        },
     }
 }
 
-/// A character by itself or by name: `;`, `\t`, `tab`, `space`, `comma`, `semicolon`, `pipe`.
-pub fn parse_delimiter(text: &str) -> Result<u8, Misread> {
+/// One character, or `backslash`; nothing means that only doubled quotes are special.
+pub fn parse_escape(text: &str) -> Result<Option<u8>, Misread> {
     match text.to_ascii_lowercase().as_str() {
-        "\\t" | "tab" => Ok(b'\t'),
-        "space" => Ok(b' '),
-        "comma" => Ok(b','),
-        "semicolon" => Ok(b';'),
-        "pipe" => Ok(b'|'),
-        _ => one_byte(text).ok_or_else(|| {
-            Misread::new(text, "not a delimiter: give one ASCII character, or tab, space, comma, semicolon, pipe")
-        }),
+        "" | "none" | "doubled" => Ok(None),
+        "backslash" => Ok(Some(b'\\')),
+        _ => one_byte(text)
+            .map(Some)
+            .ok_or_else(|| Misread::new(text, "not an escape: give one ASCII character, or backslash, or '' for none")),
+    }
+}
+
+/// One ASCII byte that is a delimiter, where no other will do.
+pub fn parse_delimiter_byte(text: &str) -> Result<u8, Misread> {
+    match parse_delimiter(text)? {
+        Delimiter::Byte(byte) => Ok(byte),
+        Delimiter::Text(_) | Delimiter::Blanks => Err(Misread::new(
+            text,
+            "not a delimiter here: give one ASCII character, or tab, space, comma, semicolon, pipe",
+        )),
     }
 }
 
@@ -87,11 +118,16 @@ mod tests {
 
     #[test]
     fn characters_by_themselves_or_by_name() {
-        assert_eq!(parse_delimiter(";"), Ok(b';'));
-        assert_eq!(parse_delimiter("\\t"), Ok(b'\t'));
-        assert_eq!(parse_delimiter("\t"), Ok(b'\t'));
-        assert_eq!(parse_delimiter("TAB"), Ok(b'\t'));
-        for bad in ["", "ab", "§", "\n"] {
+        for (text, byte) in [(";", b';'), ("\\t", b'\t'), ("\t", b'\t'), ("TAB", b'\t')] {
+            assert_eq!(parse_delimiter(text), Ok(Delimiter::Byte(byte)));
+            assert_eq!(parse_delimiter_byte(text), Ok(byte));
+        }
+        assert_eq!(parse_delimiter("||"), Ok(Delimiter::Text("||".into())));
+        assert_eq!(parse_delimiter("§"), Ok(Delimiter::Text("§".into())));
+        assert_eq!(parse_delimiter("blanks"), Ok(Delimiter::Blanks));
+        assert!(parse_delimiter_byte("||").is_err() && parse_escape("ab").is_err());
+        assert_eq!((parse_escape("backslash"), parse_escape("")), (Ok(Some(b'\\')), Ok(None)));
+        for bad in ["", "a\"", "\n"] {
             assert!(parse_delimiter(bad).is_err(), "{bad:?}");
         }
         assert_eq!(parse_quote(""), Ok(None));

@@ -16,9 +16,10 @@ use super::columnar::ranges;
 use super::error::{SourceError, UploadError};
 use super::inspect::{Body, Feed, Inspected, Place};
 use super::kind::Packing;
-use super::open::{Pulse, Tee, Unpacked, explain};
+use super::open::{Pulse, Tee, explain};
 use super::options::ReadOptions;
 use super::sample::{LATER, grammar, sample};
+use super::script::{Script, TextReader};
 use super::upload::{Payload, Uploader};
 use crate::error::FlowError;
 
@@ -66,7 +67,9 @@ pub enum PiecePlace {
 /// The path as a worker of this process reads it, or `None` where the bytes must be uploaded.
 pub fn readable_path(source: &Inspected, local_files: bool) -> Option<String> {
     let path = match &source.body {
-        Body::Text { feed: Feed::File(path), .. } if source.packing == Packing::Plain => path,
+        Body::Text { feed: Feed::File(path), script, .. } if source.packing == Packing::Plain && script.is_plain() => {
+            path
+        }
         Body::Columnar { place: Place::File(path), .. } => path,
         _ => return None,
     };
@@ -82,7 +85,21 @@ pub fn checksum_of(path: &Path, pulse: &Pulse) -> io::Result<(u64, String)> {
 impl Pass<'_> {
     pub fn run(&self, source: Inspected) -> Result<Passed, FlowError> {
         let by_path = readable_path(&source, self.local_files);
-        let Inspected { name, location, size, modified, packing, format, schema, body } = source;
+        let Inspected {
+            name,
+            location,
+            size,
+            modified,
+            packing,
+            format,
+            schema,
+            left_out: _,
+            constants,
+            body,
+            read_as,
+            remarkable: _,
+            notices,
+        } = source;
         let source = Source {
             name,
             location,
@@ -91,12 +108,15 @@ impl Pass<'_> {
             checksum: String::new(),
             compression: packing.name().map(str::to_owned),
             format,
+            read_as,
+            constants,
+            notices,
             rows: None,
         };
         let mut passed = Passed { source, schema, pieces: Vec::new(), uploads: Vec::new(), keep: None };
         match body {
-            Body::Text { feed, offset, first_line } => {
-                self.text(&mut passed, packing, feed, offset, first_line, by_path)?
+            Body::Text { feed, script, offset, first_line } => {
+                self.text(&mut passed, packing, feed, &script, (offset, first_line), by_path)?
             }
             Body::Columnar { place, groups } => self.columnar(&mut passed, place, &groups, by_path)?,
         }
@@ -108,17 +128,14 @@ impl Pass<'_> {
         passed: &mut Passed,
         packing: Packing,
         feed: Feed,
-        offset: u64,
-        first_line: u64,
+        script: &Script,
+        (offset, first_line): (u64, u64),
         by_path: Option<String>,
     ) -> Result<(), FlowError> {
         let name = passed.source.name.clone();
         let broken = |e: io::Error| explain(&name, packing, e);
-        let raw: Box<dyn Read + Send> = match feed {
-            Feed::File(path) => Box::new(File::open(path).map_err(broken)?),
-            Feed::Once(stream) => stream,
-        };
-        let mut data = Unpacked::new(Tee::new(raw, self.pulse.clone()), packing).map_err(broken)?;
+        let raw = feed.open().map_err(broken)?;
+        let mut data = TextReader::new(Tee::new(raw, self.pulse.clone()), packing, script).map_err(broken)?;
         io::copy(&mut data.by_ref().take(offset), &mut io::sink()).map_err(broken)?;
         let cutter = Cutter::new(grammar(&name, &passed.source.format)?, self.chunk_size, offset, first_line);
         let failed = |e: CutError| match e {
@@ -156,7 +173,16 @@ impl Pass<'_> {
                 }
             }
         }
-        (passed.source.size, passed.source.checksum) = data.into_raw().finish().map_err(broken)?;
+        let (size, checksum, comments) = data.finish().map_err(broken)?;
+        if comments > 0 {
+            let lines = if comments == 1 {
+                "1 line is a comment and was"
+            } else {
+                &format!("{comments} lines are comments and were")
+            };
+            passed.source.notices.push(format!("{lines} left out"));
+        }
+        (passed.source.size, passed.source.checksum) = (size, checksum);
         Ok(())
     }
 
@@ -178,8 +204,8 @@ impl Pass<'_> {
     }
 
     fn join_sample(&self, passed: &mut Passed, start: &[u8]) -> Result<(), FlowError> {
-        let ReadOptions { encoding, nulls, .. } = self.options;
-        let seen = sample(&passed.source.name, &passed.source.format, *encoding, nulls, start, false)?;
+        let mut seen = sample(&passed.source.name, &passed.source.format, &self.options.nulls, start, false)?;
+        seen.fields.retain(|f| self.options.wanted.takes(&f.name));
         passed.schema = passed.schema.join(&seen);
         Ok(())
     }

@@ -8,7 +8,7 @@ use shardmill_common::schema::Schema;
 use super::check::check;
 use super::chunk_size::chunk_size;
 use super::error::{SourceError, TakeError, UploadError};
-use super::expand::expand;
+use super::expand::{Expanded, expand};
 use super::inspect::{Body, Feed, Inspected, Place, inspect};
 use super::kind::Packing;
 use super::open::Pulse;
@@ -26,14 +26,16 @@ pub struct Looked {
     pub sources: Vec<Inspected>,
     /// Names that were given more than once, and are taken once.
     pub twice: Vec<String>,
+    /// Files in folders that are no data by their names.
+    pub passed_over: Vec<String>,
 }
 
 /// Finds the sources and looks into each. Every mistake of the user shows here, before anything is submitted.
 pub fn look(arguments: &[String], options: &ReadOptions, pulse: &Pulse) -> Result<Looked, FlowError> {
-    let (found, twice) = expand(arguments)?;
+    let Expanded { found, twice, passed_over } = expand(arguments)?;
     let sources = in_parallel(found, |_, f| inspect(f, options, pulse))?;
-    check(&sources, options.schema.as_ref())?;
-    Ok(Looked { sources, twice })
+    check(&sources, options.schema.as_ref(), &options.wanted)?;
+    Ok(Looked { sources, twice, passed_over })
 }
 
 /// Bytes that the pass will read, as far as they are known.
@@ -96,6 +98,8 @@ fn is_taken(source: &Inspected, plan: &Plan) -> Result<bool, FlowError> {
     }
     let path = match &source.body {
         Body::Text { feed: Feed::File(path), .. } | Body::Columnar { place: Place::File(path), .. } => path,
+        // What is in an archive is told by what was read of it.
+        Body::Text { feed: Feed::Member(_), .. } => return Ok(false),
         Body::Columnar { place: Place::Spooled { checksum, .. }, .. } => return Ok(plan.taken.contains(checksum)),
         Body::Text { feed: Feed::Once(_), .. } => return Ok(false),
     };

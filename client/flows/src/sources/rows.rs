@@ -11,8 +11,9 @@ use shardmill_common::text::{Chunks, CutError, Cutter, MAX_RECORD_BYTES, next_re
 use super::error::{SourceError, TakeError};
 use super::inspect::{Body, Feed, Inspected};
 use super::kind::Packing;
-use super::open::{Pulse, Tee, Unpacked, explain};
+use super::open::{Pulse, Tee, explain};
 use super::sample::grammar;
+use super::script::{Script, TextReader};
 use crate::error::FlowError;
 
 /// Bytes that are looked at together.
@@ -36,14 +37,16 @@ pub struct RowFinder {
     packing: Packing,
     first_line: u64,
     /// A file of text, and where its data begins in the unpacked bytes. Rows of others are only counted.
-    text: Option<(PathBuf, u64)>,
+    text: Option<(PathBuf, Script, u64)>,
 }
 
 impl RowFinder {
     pub fn of(source: &Inspected) -> Self {
         let (first_line, text) = match &source.body {
-            Body::Text { feed: Feed::File(path), offset, first_line } => (*first_line, Some((path.clone(), *offset))),
-            Body::Text { feed: Feed::Once(_), first_line, .. } => (*first_line, None),
+            Body::Text { feed: Feed::File(path), script, offset, first_line } => {
+                (*first_line, Some((path.clone(), script.clone(), *offset)))
+            }
+            Body::Text { feed: Feed::Once(_) | Feed::Member(_), first_line, .. } => (*first_line, None),
             Body::Columnar { .. } => (1, None),
         };
         let (name, format, packing) = (source.name.clone(), source.format.clone(), source.packing);
@@ -53,22 +56,21 @@ impl RowFinder {
     /// The rows with these numbers (from 1, ascending) among the records that were read; `unread` are the lines of the others.
     pub fn find(&self, numbers: &[u64], unread: &HashSet<u64>, pulse: &Pulse) -> Result<Vec<Row>, FlowError> {
         match &self.text {
-            Some((path, offset)) => self.find_text(path, *offset, numbers, unread, pulse),
+            Some((path, script, offset)) => self.find_text((path, script, *offset), numbers, unread, pulse),
             None => Ok(counted(self.first_line, numbers, unread)),
         }
     }
 
     fn find_text(
         &self,
-        path: &std::path::Path,
-        offset: u64,
+        (path, script, offset): (&std::path::Path, &Script, u64),
         numbers: &[u64],
         unread: &HashSet<u64>,
         pulse: &Pulse,
     ) -> Result<Vec<Row>, FlowError> {
         let broken = |e: io::Error| TakeError::Reread(explain(&self.name, self.packing, e));
         let raw = Tee::new(Box::new(File::open(path).map_err(broken)?), pulse.clone());
-        let mut data = Unpacked::new(raw, self.packing).map_err(broken)?;
+        let mut data = TextReader::new(raw, self.packing, script).map_err(broken)?;
         io::copy(&mut data.by_ref().take(offset), &mut io::sink()).map_err(broken)?;
         let grammar = grammar(&self.name, &self.format)?;
         let cutter = Cutter::new(grammar, PIECE, offset, self.first_line);
@@ -145,7 +147,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, content).unwrap();
-        let found = Found { name: name.to_owned(), origin: Origin::File(path) };
+        let found = Found { name: name.to_owned(), origin: Origin::File(path), constants: Vec::new() };
         let finder = RowFinder::of(&inspect(found, &options, &Pulse::default()).unwrap());
         (dir, finder)
     }

@@ -2,7 +2,7 @@
 
 use shardmill_common::kinds::ingest::SourceFormat;
 use shardmill_common::schema::{DataType, Field, Schema};
-use shardmill_common::text::{DialectError, Encoding, Grammar, sample_csv, sample_json_lines};
+use shardmill_common::text::{DialectError, Grammar, sample_csv, sample_json_lines};
 
 use super::error::SourceError;
 
@@ -15,14 +15,13 @@ pub const LATER: usize = 16 << 10;
 pub fn sample(
     name: &str,
     format: &SourceFormat,
-    encoding: Encoding,
     nulls: &[String],
     data: &[u8],
     last: bool,
 ) -> Result<Schema, SourceError> {
     match format {
         SourceFormat::Csv { dialect, columns } => sample_csv(data, dialect, columns, nulls, last).map_err(wrong(name)),
-        SourceFormat::JsonLines => Ok(sample_json_lines(data, encoding, nulls, last)),
+        SourceFormat::JsonLines => Ok(sample_json_lines(data, nulls, last)),
         SourceFormat::Lines { .. } => Ok(Schema::new(vec![Field::new(SourceFormat::LINE, DataType::String)])),
         SourceFormat::Parquet | SourceFormat::Arrow => Ok(Schema::default()),
     }

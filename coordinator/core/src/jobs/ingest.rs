@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::kinds::dedup::{DedupPhase, HashColumn, HashPlan};
-use shardmill_common::kinds::ingest::{ChunkPlace, IngestPhase, IngestSpec, ParseResult, ParseTask, SourceFormat};
+use shardmill_common::kinds::ingest::{
+    ChunkPlace, Constant, IngestPhase, IngestSpec, Odd, ParseResult, ParseTask, Source, SourceFormat,
+};
 use shardmill_common::manifest::ShardEntry;
 use shardmill_common::name::DatasetRef;
 use shardmill_common::rules::{Rule, RuleStatistics};
@@ -14,6 +16,7 @@ use shardmill_common::schema::Schema;
 use shardmill_common::shared::Shared;
 use shardmill_common::task::{TaskKind, TaskOutput, TaskSpec};
 use shardmill_common::unfit::{OwnUnfit, Unfit};
+use shardmill_common::units::show_count;
 
 use super::clean::{Statistics, gather_statistics, schema_after};
 use super::compact::{compact_stages, is_worth_it};
@@ -116,7 +119,7 @@ impl Planner for IngestSpec {
                 }
             };
         }
-        finish(self, stages, &parsed, shards)
+        finish(self, stages, &parsed, notices(&reports), shards)
     }
 
     /// Its shards have the size that was asked for; those that it adds to are another matter.
@@ -136,6 +139,11 @@ impl Planner for IngestSpec {
         counters.add(Counter::Files, self.sources.len() as u64);
         counters.add(Counter::Rows, sum.get(&Counter::RowsRead).saturating_sub(sum.get(&Counter::Rejected)));
         counters.add(Counter::Rejected, sum.get(&Counter::Rejected));
+        for odd in [Counter::RowsFilled, Counter::RowsCut] {
+            if sum.get(&odd) > 0 {
+                counters.add(odd.clone(), sum.get(&odd));
+            }
+        }
         for (counter, n) in &sum.0 {
             if counter.parts().1.is_some() {
                 counters.add(counter.clone(), *n);
@@ -181,6 +189,7 @@ fn finish(
     spec: &IngestSpec,
     stages: &[StageView<'_>],
     parsed: &BTreeMap<u32, Parsed<'_>>,
+    notices: Vec<String>,
     shards: Vec<ShardAt>,
 ) -> Result<Next, Failure> {
     let mut schema = joined_schema(parsed.values().filter_map(Parsed::schema));
@@ -232,7 +241,48 @@ fn finish(
             *sum += p.output.counters.get(&Counter::RowsRead);
         }
     }
-    Ok(Next::publish(Publication { drafts, source_rows, ..Default::default() }))
+    Ok(Next::publish(Publication { drafts, source_rows, notices, ..Default::default() }))
+}
+
+/// What is odd about rows that were read.
+fn notices(reports: &BTreeMap<u32, ParseResult>) -> Vec<String> {
+    let (mut filled, mut cut, mut swallowing) = (Odd::default(), Odd::default(), Odd::default());
+    for report in reports.values() {
+        filled.add(&report.filled);
+        cut.add(&report.cut);
+        swallowing.add(&report.swallowing);
+    }
+    let told = |odd: Odd, one: &str, many: &str, so: &str| {
+        let first = odd.first?;
+        Some(match odd.records {
+            1 => format!("{first}: {one}; {so}"),
+            records => format!("{} {many}, the first at {first}; {so}", show_count(records)),
+        })
+    };
+    let aside = "--ragged reject sets such rows aside";
+    [
+        told(
+            filled,
+            "a row has too few cells, and nulls in their place",
+            "rows have too few cells, and nulls in their place",
+            aside,
+        ),
+        told(
+            cut,
+            "a row has more cells than there are columns, empty ones, which were cut off",
+            "rows have more cells than there are columns, empty ones, which were cut off",
+            aside,
+        ),
+        told(
+            swallowing,
+            "lines that look like rows are in one quoted cell",
+            "rows have lines in a quoted cell that look like rows",
+            "is a quote missing, or one too many?",
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The sampled columns, in the types that the base's columns of the same name join them to.
@@ -273,6 +323,9 @@ fn parse_stage(
     let after = schema_after(&rules, &schema).map(Shared::new);
     let expects = after.unwrap_or_else(|_| schema.clone());
     let hash = hash.map(Shared::new);
+    let wanted = (!spec.wanted.is_all()).then(|| Shared::new(spec.wanted.clone()));
+    let constants = |source: &Source| (!source.constants.is_empty()).then(|| Shared::new(source.constants.clone()));
+    let constants: Vec<Option<Shared<Vec<Constant>>>> = spec.sources.iter().map(constants).collect();
     let tasks = ordinals
         .iter()
         .filter_map(|n| {
@@ -290,6 +343,8 @@ fn parse_stage(
                 schema: schema.clone(),
                 schema_is_fixed: spec.schema_is_fixed,
                 nulls: nulls.clone(),
+                wanted: wanted.clone(),
+                constants: constants.get(chunk.source as usize)?.clone(),
                 rules: rules.clone(),
                 statistics: statistics.clone(),
                 expects: expects.clone(),

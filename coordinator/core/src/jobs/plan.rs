@@ -93,6 +93,8 @@ pub struct Publication {
     /// A trained model; the catalog gives it its number, job and time.
     pub model: Option<Box<Model>>,
     pub evaluation: Option<Box<Evaluation>>,
+    /// What a person should know of how it went.
+    pub notices: Vec<String>,
 }
 
 /// A stage as it was planned.

@@ -221,7 +221,7 @@ impl Sim {
                 }
                 output.schema = Some(observed.clone());
                 let observed = Some(observed).filter(|observed| *observed != *task.schema);
-                output = output.and_reports::<ParseTask>(&ParseResult { observed, first_reject: None }).unwrap();
+                output = output.and_reports::<ParseTask>(&ParseResult { observed, ..Default::default() }).unwrap();
                 output.counters.add(Counter::RowsRead, ROWS);
                 output.shuffle = task.hash.as_ref().and_then(|h| sizes(h.partitions as usize));
             }

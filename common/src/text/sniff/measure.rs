@@ -1,0 +1,233 @@
+//! The records that a sample has in a style, and which style explains a sample best.
+
+use super::super::scan::{Defect, Grammar, split_record, unescape_quotes};
+use super::super::style::{Delimiter, Style};
+use super::super::translate::Translator;
+use super::{Told, has_returns, is_typed, usual_width};
+
+/// Records that are looked at.
+const MAX_ROWS: usize = 1000;
+/// Records whose cells are looked at to choose between styles.
+const TYPED_ROWS: usize = 50;
+/// A style must explain so much more of the records than one that is more usual.
+const CLEARLY: f64 = 0.02;
+/// As much more of the cells must have a type, where two styles explain the records alike.
+const TYPED: f64 = 0.25;
+
+/// A record of the sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Lines of the sample before it.
+    pub line: u64,
+    pub cells: Vec<String>,
+    /// Which cells are in quotes.
+    pub quoted: Vec<bool>,
+    pub defect: Option<Defect>,
+}
+
+impl Row {
+    pub fn is_empty(cell: &String) -> bool {
+        cell.trim().is_empty()
+    }
+
+    pub fn begins_with(&self, mark: &str) -> bool {
+        self.cells.first().is_some_and(|cell| cell.starts_with(mark)) && self.quoted.first() == Some(&false)
+    }
+}
+
+/// The whole records of a sample, without blank lines.
+pub fn rows(style: &Style, sample: &[u8], last: bool) -> Vec<Row> {
+    let translated;
+    let (data, delimiter, quote) = match style {
+        Style { delimiter: Delimiter::Byte(byte), quote, .. } if style.is_plain() => (sample, *byte, *quote),
+        _ => {
+            let mut out = Vec::with_capacity(sample.len() + sample.len() / 8);
+            Translator::new(style.clone()).step(sample, last, &mut out);
+            translated = out;
+            (&translated[..], style.delimiter.byte(), style.quote_read())
+        }
+    };
+    let grammar = Grammar { delimiter, quote };
+    let (mut at, mut line, mut found) = (0, 0, Vec::new());
+    while at < data.len() && found.len() < MAX_ROWS {
+        let mut row = Row { line, cells: Vec::new(), quoted: Vec::new(), defect: None };
+        let record = split_record(data, at, grammar, data.len() + 1, last, |field| {
+            let text = data.get(field.start..field.end).unwrap_or_default();
+            let mut cell = Vec::with_capacity(text.len());
+            match quote {
+                Some(quote) if field.escaped => unescape_quotes(text, quote, &mut cell),
+                _ => cell.extend_from_slice(text),
+            }
+            row.cells.push(String::from_utf8_lossy(&cell).into_owned());
+            row.quoted.push(field.quoted);
+        });
+        let Some(record) = record else { break };
+        line += memchr::memchr_iter(b'\n', data.get(at..record.end).unwrap_or_default()).count() as u64;
+        at = record.end;
+        row.defect = record.defect;
+        if !record.is_blank() {
+            found.push(row);
+        }
+    }
+    found
+}
+
+/// How well a style explains a sample.
+struct Measure {
+    width: usize,
+    /// The share of records that have the usual width, less what is spoilt.
+    fit: f64,
+    typed: f64,
+    defects: usize,
+    rows: Vec<Row>,
+}
+
+fn measure(style: &Style, sample: &[u8], last: bool) -> Measure {
+    let rows = rows(style, sample, last);
+    let counted: Vec<&Row> = rows.iter().filter(|r| !r.begins_with("#")).collect();
+    let width = usual_width(&rows);
+    let fits = |row: &&&Row| {
+        let cells = row.cells.len();
+        row.defect.is_none() && (cells == width || (cells == width + 1 && row.cells.last().is_some_and(Row::is_empty)))
+    };
+    let defects = counted.iter().filter(|r| r.defect.is_some()).count();
+    let good = counted.iter().filter(fits).count();
+    let fit = (good as f64 - 2.0 * defects as f64) / counted.len().max(1) as f64;
+    let cells = || rows.iter().take(TYPED_ROWS).flat_map(|r| &r.cells);
+    let typed = cells().filter(|cell| is_typed(cell)).count() as f64 / cells().count().max(1) as f64;
+    Measure { width, fit, typed, defects, rows }
+}
+
+/// The style that explains the sample best, as far as it was not told.
+pub fn best(sample: &[u8], last: bool, told: &Told) -> Style {
+    let mut chosen: Option<(Style, Measure)> = None;
+    for mut style in candidates(sample, told) {
+        let mut measured = measure(&style, sample, last);
+        let tabs = style.delimiter == Delimiter::Byte(b'\t');
+        if told.quote.is_none() && tabs && measured.defects > 0 && !needs_quotes(&measured.rows) {
+            // Tab-separated values have no quotes by their definition (IANA, text/tab-separated-values).
+            style.quote = None;
+            measured = measure(&style, sample, last);
+        }
+        let better = match &chosen {
+            None => true,
+            Some((best, known)) => is_better(&style, &measured, best, known),
+        };
+        if better {
+            chosen = Some((style, measured));
+        }
+    }
+    let Some((mut style, measured)) = chosen else { return Style::default() };
+    if told.quote.is_none() && is_quoted_by(b'\'', &measured.rows) {
+        let single = Style { quote: Some(b'\''), ..style.clone() };
+        if measure(&single, sample, last).defects == 0 {
+            style = single;
+        }
+    }
+    if told.trim.is_none()
+        && !style.trim
+        && style.delimiter != Delimiter::Byte(b' ')
+        && has_blanks_after(&measured.rows)
+    {
+        style.trim = true;
+    }
+    style
+}
+
+fn is_better(style: &Style, new: &Measure, best: &Style, known: &Measure) -> bool {
+    // One column is what remains where nothing parts cells.
+    if new.width < 2 || new.fit < 0.5 {
+        return false;
+    }
+    if known.width < 2 || known.fit < 0.5 {
+        return new.fit > known.fit || known.width < 2;
+    }
+    if new.fit > known.fit + CLEARLY {
+        return true;
+    }
+    // A doubled delimiter leaves every other cell empty.
+    let doubled = matches!((&best.delimiter, &style.delimiter), (Delimiter::Byte(one), Delimiter::Text(two))
+        if two.bytes().all(|b| b == *one) && known.width + 1 == 2 * new.width);
+    if doubled && new.fit > known.fit - CLEARLY {
+        return true;
+    }
+    style.delimiter != best.delimiter && new.fit > known.fit - CLEARLY && new.typed > known.typed + TYPED
+}
+
+/// Styles to try, the more usual ones first.
+fn candidates(sample: &[u8], told: &Told) -> Vec<Style> {
+    let has = |text: &[u8]| memchr::memmem::find(sample, text).is_some();
+    let delimiters = match (&told.delimiter, told.tabs) {
+        (Some(delimiter), _) => vec![delimiter.clone()],
+        (None, tabs) => {
+            let mut bytes = if tabs { *b"\t,;|" } else { *b",;\t|" }.to_vec();
+            let first = bytes.first().copied();
+            bytes.retain(|byte| Some(*byte) == first || has(&[*byte]));
+            let texts = ["||", "::"].into_iter().filter(|text| has(text.as_bytes()));
+            let texts = texts.map(|text| Delimiter::Text(text.to_owned()));
+            bytes.into_iter().map(Delimiter::Byte).chain(texts).collect()
+        }
+    };
+    let escapes = match told.escape {
+        Some(escape) => vec![escape],
+        None if has(b"\\\"") || has(b"\\,") || has(b"\\;") || has(b"\\\t") => vec![None, Some(b'\\')],
+        None => vec![None],
+    };
+    let quote = told.quote.unwrap_or(Some(b'"'));
+    let trims = match told.trim {
+        Some(trim) => vec![trim],
+        None if quote.is_some_and(|quote| has(&[b' ', quote])) => vec![false, true],
+        None => vec![false],
+    };
+    let returns = if has_returns(sample) { vec![true, false] } else { vec![false] };
+    let mut all = Vec::new();
+    for returns in returns {
+        for delimiter in &delimiters {
+            for escape in &escapes {
+                for trim in &trims {
+                    let delimiter = delimiter.clone();
+                    all.push(Style { delimiter, quote, escape: *escape, comment: None, trim: *trim, returns });
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Whether some cell would not be one without its quotes.
+fn needs_quotes(rows: &[Row]) -> bool {
+    let sound = rows.iter().filter(|r| r.defect.is_none());
+    sound.flat_map(|r| r.cells.iter().zip(&r.quoted)).any(|(cell, quoted)| *quoted && cell.contains(['\t', '\n', '"']))
+}
+
+/// Whether some column has all its cells between such quotes, and nothing is quoted otherwise.
+fn is_quoted_by(quote: u8, rows: &[Row]) -> bool {
+    if rows.iter().any(|r| r.quoted.contains(&true)) {
+        return false;
+    }
+    let between = |cell: &String| {
+        let cell = cell.as_bytes();
+        cell.len() >= 2 && cell.first() == Some(&quote) && cell.last() == Some(&quote)
+    };
+    let body = rows.get(1..).unwrap_or_default();
+    let opens =
+        |row: &Row, column: usize| row.cells.get(column).is_some_and(|cell| cell.as_bytes().first() == Some(&quote));
+    (0..usual_width(rows)).any(|column| {
+        let cells = || body.iter().filter_map(|r| r.cells.get(column)).filter(|cell| !cell.is_empty());
+        // A cell with the delimiter in it falls into two, of which only the first opens.
+        cells().any(between)
+            && body.iter().all(|r| r.cells.get(column).is_none_or(|c| c.is_empty()) || opens(r, column))
+    })
+}
+
+/// Whether (nearly) every cell but the first of a record begins with a blank.
+fn has_blanks_after(rows: &[Row]) -> bool {
+    let cells = || {
+        let unquoted =
+            |r: &Row| r.cells.iter().zip(&r.quoted).skip(1).map(|(c, q)| (c.clone(), *q)).collect::<Vec<_>>();
+        rows.iter().flat_map(unquoted).filter(|(cell, _)| !cell.is_empty())
+    };
+    let all = cells().count();
+    let blank = cells().filter(|(cell, quoted)| !quoted && cell.starts_with(' ')).count();
+    all >= 2 && blank * 20 >= all * 19
+}

@@ -1,0 +1,214 @@
+//! How a delimited text is written, found out from its first records where nobody said.
+//!
+//! Whatever is found is told to whoever asked for the reading, and every part of it can be given instead. A text that can be read
+//! in the usual style is: another style must explain the records better.
+
+mod lead;
+mod measure;
+
+use super::classify;
+use super::style::{Comment, Delimiter, Style};
+use crate::schema::DataType;
+use lead::{find_comment, find_header, find_lead};
+use measure::{Row, best, rows};
+
+/// Text that is looked at, at most; a first record that is longer is not cut.
+const SAMPLE: usize = 64 << 10;
+/// Lines before the first record that are recognised as titles.
+const MAX_TITLES: usize = 30;
+
+/// What was said of a text's writing. What is `None` is found out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    pub delimiter: Option<Delimiter>,
+    /// `Some(None)`: quotes are ordinary characters.
+    pub quote: Option<Option<u8>>,
+    /// `Some(None)`: quotes are doubled, and nothing else is special.
+    pub escape: Option<Option<u8>>,
+    /// `Some(None)`: every line is a record.
+    pub comment: Option<Option<String>>,
+    pub trim: Option<bool>,
+    pub header: Option<bool>,
+    /// Lines before the header, or before the data where there is none.
+    pub skip_lines: Option<u64>,
+    /// Tabs are the usual delimiter here.
+    pub tabs: bool,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sniffed {
+    pub style: Style,
+    /// Lines before the header, or before the data where there is none.
+    pub skip_lines: u64,
+    /// Why lines are skipped that nobody said to skip.
+    pub skipped: Option<Skipped>,
+    pub header: bool,
+    /// Cells of most records behind the header, and which of them are always empty; `None` where there are none.
+    pub body: Option<BodyShape>,
+    /// The text becomes one column, although it looks as if this parted cells.
+    pub unparted: Option<Delimiter>,
+    /// Cells are parted by runs of blanks, and not each by one, as was told.
+    pub in_runs: bool,
+}
+
+/// What the lines before the table are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skipped {
+    /// `sep=;`, which spreadsheets understand.
+    Separator,
+    Titles,
+}
+
+/// The records behind the header, as far as they were looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyShape {
+    pub width: usize,
+    /// By column: no record of that width has anything there.
+    pub empty: Vec<bool>,
+}
+
+/// Looks at `text`, the start of a text without its byte order mark; `last` says that it is all of it.
+pub fn sniff(text: &[u8], last: bool, told: &Told) -> Sniffed {
+    let mut told = told.clone();
+    let mut skipped = None;
+    if let (None, Some((delimiter, _))) = (told.skip_lines, separator_line(text)) {
+        told.delimiter.get_or_insert(delimiter);
+        told.skip_lines = Some(1);
+        skipped = Some(Skipped::Separator);
+    }
+    let skip = told.skip_lines.unwrap_or(0);
+    let rest = text.get(skip_of(text, skip, has_returns(text))..).unwrap_or_default();
+    let (sample, last) = sample_of(rest, last);
+    let mut style = best(sample, last, &told);
+    let mut found = rows(&style, sample, last);
+    let width = usual_width(&found);
+    if told.comment.is_none()
+        && let Some(comment) = find_comment(&found, width)
+    {
+        style.comment = Some(comment);
+        found = rows(&style, sample, last);
+    } else if let Some(Some(mark)) = told.comment {
+        style.comment = Some(Comment { mark, unless_cells: None });
+        found = rows(&style, sample, last);
+    }
+    let mut skip_lines = skip;
+    if told.skip_lines.is_none()
+        && let Some(lead) = find_lead(&found, width, told.header)
+    {
+        skip_lines += lead.lines;
+        skipped = Some(Skipped::Titles);
+        found.drain(..lead.rows);
+    }
+    let header = told.header.unwrap_or_else(|| find_header(&found));
+    let body = found.get(usize::from(header)..).unwrap_or_default();
+    let shape = (!body.is_empty()).then(|| shape(body));
+    let unparted = (told.delimiter.is_none() && width <= 1).then(|| looks_parted(sample)).flatten();
+    let in_runs = style.delimiter == Delimiter::Byte(b' ') && are_runs(&style, &found, sample, last);
+    Sniffed { style, skip_lines, skipped, header, body: shape, unparted, in_runs }
+}
+
+fn shape(body: &[Row]) -> BodyShape {
+    let width = usual_width(body);
+    let mut empty = vec![true; width];
+    for row in body.iter().filter(|r| r.cells.len() == width) {
+        empty.iter_mut().zip(&row.cells).for_each(|(empty, cell)| *empty &= Row::is_empty(cell));
+    }
+    BodyShape { width, empty }
+}
+
+/// The length of so many lines.
+pub fn skip_of(text: &[u8], lines: u64, returns: bool) -> usize {
+    let mut at = 0;
+    for _ in 0..lines {
+        let rest = text.get(at..).unwrap_or_default();
+        let end = rest.iter().position(|b| *b == b'\n' || (returns && *b == b'\r'));
+        let Some(end) = end else { return text.len() };
+        let pair = rest.get(end..end + 2) == Some(b"\r\n".as_slice());
+        at += end + 1 + usize::from(pair);
+    }
+    at
+}
+
+/// Whether a `\r` is in the text that no `\n` follows.
+fn has_returns(text: &[u8]) -> bool {
+    let text = text.get(..SAMPLE).unwrap_or(text);
+    memchr::memchr_iter(b'\r', text).any(|at| text.get(at + 1).is_some_and(|next| *next != b'\n'))
+}
+
+/// The delimiter that a first line `sep=;` names.
+fn separator_line(text: &[u8]) -> Option<(Delimiter, usize)> {
+    let end = text.iter().position(|b| matches!(b, b'\n' | b'\r'))?;
+    let line = text.get(..end)?;
+    let line = line.strip_prefix(b"\"").and_then(|l| l.strip_suffix(b"\"")).unwrap_or(line);
+    match line {
+        [s, e, p, b'=', byte] if [s, e, p].map(u8::to_ascii_lowercase) == *b"sep" && byte.is_ascii() => {
+            Some((Delimiter::Byte(*byte), end))
+        }
+        _ => None,
+    }
+}
+
+/// As much of the text as is looked at, ending where a line ends.
+fn sample_of(text: &[u8], last: bool) -> (&[u8], bool) {
+    match text.get(..SAMPLE) {
+        Some(start) if text.len() > SAMPLE => {
+            let end = start.iter().rposition(|b| matches!(b, b'\n' | b'\r'));
+            (end.and_then(|end| start.get(..=end)).unwrap_or(start), false)
+        }
+        _ => (text, last),
+    }
+}
+
+/// The number of cells that most records have; of several, the largest.
+fn usual_width(rows: &[Row]) -> usize {
+    let mut widths: Vec<usize> = rows.iter().filter(|r| r.defect.is_none()).map(|r| r.cells.len()).collect();
+    widths.sort_unstable();
+    let runs = widths.chunk_by(|a, b| a == b);
+    runs.max_by_key(|run| run.len()).and_then(|run| run.first()).copied().unwrap_or(1)
+}
+
+/// Whether runs of blanks explain records better that have cells between single ones.
+fn are_runs(style: &Style, single: &[Row], sample: &[u8], last: bool) -> bool {
+    let even = |rows: &[Row]| {
+        let width = usual_width(rows);
+        rows.iter().filter(|r| r.cells.len() == width).count() as f64 / rows.len().max(1) as f64
+    };
+    let runs = rows(&Style { delimiter: Delimiter::Blanks, ..style.clone() }, sample, last);
+    runs.iter().any(|r| r.cells.len() > 1) && even(&runs) > even(single)
+}
+
+/// What occurs equally often in every line, of three or more.
+fn looks_parted(sample: &[u8]) -> Option<Delimiter> {
+    let lines: Vec<&[u8]> =
+        sample.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty()).take(200).collect();
+    let same = |count: &dyn Fn(&[u8]) -> usize| {
+        let first = lines.first().map_or(0, |line| count(line));
+        lines.len() >= 3 && first > 0 && lines.iter().all(|line| count(line) == first)
+    };
+    let byte = |byte: u8| move |line: &[u8]| line.iter().filter(|b| **b == byte).count();
+    if let Some(found) = b";\t|:^~\x01\x1f".iter().find(|b| same(&byte(**b))) {
+        return Some(Delimiter::Byte(*found));
+    }
+    let words = |line: &[u8]| {
+        line.split(|b| matches!(b, b' ' | b'\t' | b'\r')).filter(|w| !w.is_empty()).count().saturating_sub(1)
+    };
+    same(&words).then_some(Delimiter::Blanks)
+}
+
+/// Whether a cell is of a type that text has to be read as: a number, a time, a truth value; also with a comma for a point.
+fn is_typed(cell: &str) -> bool {
+    let of_type = |cell: &str| !matches!(classify(cell), DataType::String | DataType::Null);
+    let comma = |cell: &str| {
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        cell.strip_prefix('-')
+            .unwrap_or(cell)
+            .split_once(',')
+            .is_some_and(|(whole, part)| digits(whole) && digits(part))
+    };
+    of_type(cell.trim()) || comma(cell.trim())
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
