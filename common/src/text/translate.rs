@@ -41,6 +41,8 @@ pub struct Translator {
     lines: u64,
     opened: u64,
     comments: u64,
+    /// Cells that were in quotes.
+    quotes: u64,
 }
 
 /// A quote that is open at the end of the text.
@@ -62,12 +64,27 @@ enum Mark {
 impl Translator {
     pub fn new(style: Style) -> Self {
         let delimiter = style.delimiter.byte();
-        Self { style, delimiter, at: At::Line, cell: Vec::new(), escaped: false, lines: 0, opened: 0, comments: 0 }
+        Self {
+            style,
+            delimiter,
+            at: At::Line,
+            cell: Vec::new(),
+            escaped: false,
+            lines: 0,
+            opened: 0,
+            comments: 0,
+            quotes: 0,
+        }
     }
 
     /// Lines that were left out as comments.
     pub const fn comments(&self) -> u64 {
         self.comments
+    }
+
+    /// Cells that were in quotes.
+    pub const fn quotes(&self) -> u64 {
+        self.quotes
     }
 
     /// The quote that is still open.
@@ -177,17 +194,18 @@ impl Translator {
         if self.at == At::Quoted {
             return self.quoted(data, at, byte, last, out);
         }
-        if self.style.escape == Some(byte) && self.at != At::Closed {
-            if let Some(next) = data.get(at + 1) {
-                self.at = At::Plain;
-                self.escaped = true;
-                // What databases write for null stays the cell that it is, and is told apart from a text when the cell ends.
-                if *next == b'N' && self.cell.is_empty() {
-                    self.cell.push(byte);
-                }
-                self.cell.push(*next);
-                return at + 2;
+        if self.style.escape == Some(byte)
+            && self.at != At::Closed
+            && let Some(next) = data.get(at + 1)
+        {
+            self.at = At::Plain;
+            self.escaped = true;
+            // What databases write for null stays the cell that it is, and is told apart from a text when the cell ends.
+            if *next == b'N' && self.cell.is_empty() {
+                self.cell.push(byte);
             }
+            self.cell.push(*next);
+            return at + 2;
         }
         match self.mark(data, at) {
             Mark::End(length) => {
@@ -214,6 +232,7 @@ impl Translator {
             At::Cell if self.style.quote == Some(byte) => {
                 out.push(QUOTE);
                 self.opened = self.lines;
+                self.quotes += 1;
                 self.at = At::Quoted;
             }
             At::Cell if self.style.trim && is_blank(byte) => {}

@@ -47,7 +47,7 @@ pub fn members(name: &str, path: &Path, file: File) -> Result<Option<Vec<Found>>
     if !matches!(read, Ok(4)) || !matches!(start, [b'P', b'K', 3 | 5, 4 | 6]) {
         return Ok(None);
     }
-    let broken = |error| SourceError::Zip { name: name.to_owned(), error };
+    let broken = |error| SourceError::Zip { name: name.to_owned(), error: Box::new(error) };
     let mut archive = ZipArchive::new(file).map_err(broken)?;
     let is_book = |inner: &str| matches!(inner, "xl/workbook.xml" | "xl/workbook.bin" | "content.xml");
     if archive.file_names().any(|inner| inner.is_ok_and(|inner| is_book(&inner))) {

@@ -55,7 +55,7 @@ pub enum SourceError {
     #[error("{name} is a workbook: save its sheet as CSV first")]
     Workbook { name: String },
     #[error("{name} is a zip archive that cannot be read: {error}")]
-    Zip { name: String, error: zip::result::ZipError },
+    Zip { name: String, error: Box<zip::result::ZipError> },
     #[error("{name} is a zip archive without files in it")]
     EmptyZip { name: String },
     #[error("{name}, in a zip archive, is {why}: unpack the archive first")]

@@ -42,7 +42,7 @@ type Raw = Decoder<Unpacked<Tee>>;
 
 /// A source's text as the parser reads it.
 pub enum TextReader {
-    AsItIs(Raw),
+    AsItIs(Box<Raw>),
     Styled(Box<Translated<Raw>>),
     Json(Box<JsonLines<Raw>>),
 }
@@ -52,7 +52,7 @@ impl TextReader {
         let mut decoded = Decoder::new(Unpacked::new(raw, packing)?, script.encoding);
         io::copy(&mut decoded.by_ref().take(script.skip), &mut io::sink())?;
         Ok(match &script.form {
-            Form::AsItIs => TextReader::AsItIs(decoded),
+            Form::AsItIs => TextReader::AsItIs(Box::new(decoded)),
             Form::Styled(style) => TextReader::Styled(Box::new(Translated::new(decoded, style.clone()))),
             Form::Json => TextReader::Json(Box::new(JsonLines::new(decoded))),
         })
@@ -61,7 +61,7 @@ impl TextReader {
     /// Reads what is left of the source: its size and checksum, and the lines that were left out as comments.
     pub fn finish(&mut self) -> io::Result<(u64, String, u64)> {
         let (decoded, comments) = match self {
-            TextReader::AsItIs(decoded) => (decoded, 0),
+            TextReader::AsItIs(decoded) => (decoded.as_mut(), 0),
             TextReader::Styled(translated) => translated.parts(),
             TextReader::Json(lines) => (lines.get_mut(), 0),
         };

@@ -67,6 +67,9 @@ pub fn look(head: &Head<'_>, kind: Format, options: &ReadOptions) -> Result<Text
     }
 }
 
+/// The names of the columns, where the data begins, and what was done to names.
+type Columns = (Vec<Option<String>>, Header, Vec<String>);
+
 struct Text<'a> {
     head: &'a Head<'a>,
     encoding: TextEncoding,
@@ -204,7 +207,6 @@ impl Text<'_> {
         })
     }
 
-    /// The names of the columns, where the data begins, and what was done to names.
     fn columns(
         &self,
         view: &[u8],
@@ -212,7 +214,7 @@ impl Text<'_> {
         dialect: &Dialect,
         sniffed: &Sniffed,
         options: &ReadOptions,
-    ) -> Result<(Vec<Option<String>>, Header, Vec<String>), SourceError> {
+    ) -> Result<Columns, SourceError> {
         let failed = |error: HeaderError| SourceError::Header { name: self.name(), error };
         Ok(if !dialect.header {
             let mut header = read_names(view, dialect, last).map_err(failed)?;

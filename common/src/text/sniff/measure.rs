@@ -26,23 +26,32 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn is_empty(cell: &String) -> bool {
-        cell.trim().is_empty()
+    /// Whether nothing stands in the last cell.
+    pub fn ends_empty(&self) -> bool {
+        self.cells.last().is_some_and(|cell| cell.trim().is_empty())
     }
 
     pub fn begins_with(&self, mark: &str) -> bool {
-        self.cells.first().is_some_and(|cell| cell.starts_with(mark)) && self.quoted.first() == Some(&false)
+        self.cells.first().is_some_and(|cell| cell.starts_with(mark))
     }
 }
 
 /// The whole records of a sample, without blank lines.
 pub fn rows(style: &Style, sample: &[u8], last: bool) -> Vec<Row> {
+    records(style, sample, last).0
+}
+
+/// As [`rows`], with the number of cells that are in quotes.
+fn records(style: &Style, sample: &[u8], last: bool) -> (Vec<Row>, u64) {
+    let mut quotes = None;
     let translated;
     let (data, delimiter, quote) = match style {
         Style { delimiter: Delimiter::Byte(byte), quote, .. } if style.is_plain() => (sample, *byte, *quote),
         _ => {
             let mut out = Vec::with_capacity(sample.len() + sample.len() / 8);
-            Translator::new(style.clone()).step(sample, last, &mut out);
+            let mut translator = Translator::new(style.clone());
+            translator.step(sample, last, &mut out);
+            quotes = Some(translator.quotes());
             translated = out;
             (&translated[..], style.delimiter.byte(), style.quote_read())
         }
@@ -69,7 +78,9 @@ pub fn rows(style: &Style, sample: &[u8], last: bool) -> Vec<Row> {
             found.push(row);
         }
     }
-    found
+    let quoted = || found.iter().flat_map(|r| &r.quoted).filter(|quoted| **quoted).count() as u64;
+    let quotes = quotes.unwrap_or_else(quoted);
+    (found, quotes)
 }
 
 /// How well a style explains a sample.
@@ -79,36 +90,32 @@ struct Measure {
     fit: f64,
     typed: f64,
     defects: usize,
+    /// Cells in quotes.
+    quotes: u64,
     rows: Vec<Row>,
 }
 
 fn measure(style: &Style, sample: &[u8], last: bool) -> Measure {
-    let rows = rows(style, sample, last);
+    let (rows, quotes) = records(style, sample, last);
     let counted: Vec<&Row> = rows.iter().filter(|r| !r.begins_with("#")).collect();
     let width = usual_width(&rows);
     let fits = |row: &&&Row| {
         let cells = row.cells.len();
-        row.defect.is_none() && (cells == width || (cells == width + 1 && row.cells.last().is_some_and(Row::is_empty)))
+        row.defect.is_none() && (cells == width || (cells == width + 1 && row.ends_empty()))
     };
     let defects = counted.iter().filter(|r| r.defect.is_some()).count();
     let good = counted.iter().filter(fits).count();
     let fit = (good as f64 - 2.0 * defects as f64) / counted.len().max(1) as f64;
     let cells = || rows.iter().take(TYPED_ROWS).flat_map(|r| &r.cells);
     let typed = cells().filter(|cell| is_typed(cell)).count() as f64 / cells().count().max(1) as f64;
-    Measure { width, fit, typed, defects, rows }
+    Measure { width, fit, typed, defects, quotes, rows }
 }
 
 /// The style that explains the sample best, as far as it was not told.
 pub fn best(sample: &[u8], last: bool, told: &Told) -> Style {
     let mut chosen: Option<(Style, Measure)> = None;
-    for mut style in candidates(sample, told) {
-        let mut measured = measure(&style, sample, last);
-        let tabs = style.delimiter == Delimiter::Byte(b'\t');
-        if told.quote.is_none() && tabs && measured.defects > 0 && !needs_quotes(&measured.rows) {
-            // Tab-separated values have no quotes by their definition (IANA, text/tab-separated-values).
-            style.quote = None;
-            measured = measure(&style, sample, last);
-        }
+    for style in candidates(sample, told) {
+        let measured = measure(&style, sample, last);
         let better = match &chosen {
             None => true,
             Some((best, known)) => is_better(&style, &measured, best, known),
@@ -117,26 +124,36 @@ pub fn best(sample: &[u8], last: bool, told: &Told) -> Style {
             chosen = Some((style, measured));
         }
     }
-    let Some((mut style, measured)) = chosen else { return Style::default() };
-    if told.quote.is_none() && is_quoted_by(b'\'', &measured.rows) {
-        let single = Style { quote: Some(b'\''), ..style.clone() };
-        if measure(&single, sample, last).defects == 0 {
-            style = single;
+    if let Some(unquoted) = without_quotes(sample, last, told) {
+        let measured = measure(&unquoted, sample, last);
+        if chosen.as_ref().is_none_or(|(best, known)| is_better(&unquoted, &measured, best, known)) {
+            chosen = Some((unquoted, measured));
         }
+    }
+    let Some((mut style, mut measured)) = chosen else { return Style::default() };
+    if told.quote.is_none()
+        && let Some((single, fit)) = in_single_quotes(&style, sample, last, told)
+        && (fit > measured.fit + CLEARLY
+            || (fit > measured.fit - CLEARLY && measured.quotes == 0 && is_quoted_by(b'\'', &measured.rows)))
+    {
+        style = single;
+        measured = measure(&style, sample, last);
     }
     if told.trim.is_none()
         && !style.trim
         && style.delimiter != Delimiter::Byte(b' ')
         && has_blanks_after(&measured.rows)
     {
-        style.trim = true;
+        // Behind blanks quotes were characters like any other; so everything but the delimiter is looked at anew.
+        let told = Told { delimiter: Some(style.delimiter), trim: Some(true), ..told.clone() };
+        return best(sample, last, &told);
     }
     style
 }
 
 fn is_better(style: &Style, new: &Measure, best: &Style, known: &Measure) -> bool {
-    // One column is what remains where nothing parts cells.
-    if new.width < 2 || new.fit < 0.5 {
+    // One column is what remains where nothing parts cells; and one long record fits itself.
+    if new.width < 2 || new.fit < 0.5 || (!style.returns && best.returns && 2 * new.rows.len() < known.rows.len()) {
         return false;
     }
     if known.width < 2 || known.fit < 0.5 {
@@ -152,6 +169,20 @@ fn is_better(style: &Style, new: &Measure, best: &Style, known: &Measure) -> boo
         return true;
     }
     style.delimiter != best.delimiter && new.fit > known.fit - CLEARLY && new.typed > known.typed + TYPED
+}
+
+/// Tab-separated values without quotes, which they have none of by their definition (IANA, text/tab-separated-values), where quotes
+/// make no sense.
+fn without_quotes(sample: &[u8], last: bool, told: &Told) -> Option<Style> {
+    let tab = Delimiter::Byte(b'\t');
+    if told.quote.is_some() || told.delimiter.as_ref().is_some_and(|delimiter| *delimiter != tab) {
+        return None;
+    }
+    let (trim, escape) = (told.trim.unwrap_or(false), told.escape.flatten());
+    let returns = has_returns(sample);
+    let quoted = Style { delimiter: tab, quote: Some(b'"'), escape, comment: None, trim, returns };
+    let measured = measure(&quoted, sample, last);
+    (measured.defects > 0 && !needs_quotes(&measured.rows)).then_some(Style { quote: None, ..quoted })
 }
 
 /// Styles to try, the more usual ones first.
@@ -200,23 +231,35 @@ fn needs_quotes(rows: &[Row]) -> bool {
     sound.flat_map(|r| r.cells.iter().zip(&r.quoted)).any(|(cell, quoted)| *quoted && cell.contains(['\t', '\n', '"']))
 }
 
-/// Whether some column has all its cells between such quotes, and nothing is quoted otherwise.
-fn is_quoted_by(quote: u8, rows: &[Row]) -> bool {
-    if rows.iter().any(|r| r.quoted.contains(&true)) {
-        return false;
+/// The style with single quotes, and how well it explains the sample, if it makes sense.
+fn in_single_quotes(style: &Style, sample: &[u8], last: bool, told: &Told) -> Option<(Style, f64)> {
+    let escapes = told.escape.map_or_else(|| vec![None, Some(b'\\')], |escape| vec![escape]);
+    let trims = told.trim.map_or_else(|| vec![style.trim, true], |trim| vec![trim]);
+    let mut best: Option<(Style, f64)> = None;
+    for (escape, trim) in escapes.iter().flat_map(|escape| trims.iter().map(move |trim| (*escape, *trim))) {
+        let single = Style { quote: Some(b'\''), escape, trim, ..style.clone() };
+        let measured = measure(&single, sample, last);
+        if measured.quotes > 1
+            && measured.width > 1
+            && best.as_ref().is_none_or(|(_, fit)| measured.fit > fit + CLEARLY)
+        {
+            best = Some((single, measured.fit));
+        }
     }
-    let between = |cell: &String| {
-        let cell = cell.as_bytes();
+    best
+}
+
+/// Whether nearly all cells of some column are between such quotes.
+fn is_quoted_by(quote: u8, rows: &[Row]) -> bool {
+    let between = |cell: &&String| {
+        let cell = cell.trim_matches(' ').as_bytes();
         cell.len() >= 2 && cell.first() == Some(&quote) && cell.last() == Some(&quote)
     };
     let body = rows.get(1..).unwrap_or_default();
-    let opens =
-        |row: &Row, column: usize| row.cells.get(column).is_some_and(|cell| cell.as_bytes().first() == Some(&quote));
     (0..usual_width(rows)).any(|column| {
         let cells = || body.iter().filter_map(|r| r.cells.get(column)).filter(|cell| !cell.is_empty());
-        // A cell with the delimiter in it falls into two, of which only the first opens.
-        cells().any(between)
-            && body.iter().all(|r| r.cells.get(column).is_none_or(|c| c.is_empty()) || opens(r, column))
+        let all = cells().count();
+        all > 0 && cells().filter(between).count() * 5 >= all * 4
     })
 }
 
@@ -229,5 +272,5 @@ fn has_blanks_after(rows: &[Row]) -> bool {
     };
     let all = cells().count();
     let blank = cells().filter(|(cell, quoted)| !quoted && cell.starts_with(' ')).count();
-    all >= 2 && blank * 20 >= all * 19
+    all >= 2 && blank * 10 >= all * 9
 }

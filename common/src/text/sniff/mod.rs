@@ -112,7 +112,7 @@ fn shape(body: &[Row]) -> BodyShape {
     let width = usual_width(body);
     let mut empty = vec![true; width];
     for row in body.iter().filter(|r| r.cells.len() == width) {
-        empty.iter_mut().zip(&row.cells).for_each(|(empty, cell)| *empty &= Row::is_empty(cell));
+        empty.iter_mut().zip(&row.cells).for_each(|(empty, cell)| *empty &= cell.trim().is_empty());
     }
     BodyShape { width, empty }
 }
@@ -210,5 +210,6 @@ fn is_typed(cell: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
+mod law_tests;
+#[cfg(test)]
 mod tests;
