@@ -26,7 +26,7 @@ def table(seed: int, rows: int = 40, ascii_only: bool = False) -> pd.DataFrame:
 
 
 def field(value, delimiter: str, quote: str, backslash: bool) -> str:
-    if value is None or value is pd.NA:
+    if value is None or value is pd.NA or value != value:
         return ""
     text = str(value)
     if isinstance(value, str) and (text == "" or text[0] in " #" or any(c in text for c in (delimiter, quote, "\n", "\r", "\\"))):
@@ -76,7 +76,7 @@ def test_styles_are_found(mill, tmp_path, seed):
         assert [list(row[:2]) for row in theirs.values.tolist()] == [[str(row[0]), row[1] or ""] for row in wanted]
 
 
-@pytest.mark.parametrize("extension", ["gz", "bz2", "xz", "zst", "zip"])
+@pytest.mark.parametrize("extension", ["gz", "bz2", "xz", "zip"])
 def test_packed_files_of_python(mill, tmp_path, extension):
     frame = table(7)
     path = tmp_path / f"t.csv.{extension}"
