@@ -10,7 +10,7 @@ use crate::misread::Misread;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DataType {
-    /// No value seen yet; never in a published schema (a column without values is published as a string).
+    /// No value was ever seen; joins with every type. Rows have such a column as text.
     Null,
     Boolean,
     Int64,
@@ -137,7 +137,8 @@ impl Schema {
         Schema { fields }
     }
 
-    /// The schema as it is published: a column in which no value was ever seen is a column of text.
+    /// The schema as rows have it: a column in which no value was ever seen is a column of text.
+    #[must_use]
     pub fn published(mut self) -> Schema {
         for field in &mut self.fields {
             if field.dtype == DataType::Null {
@@ -145,6 +146,17 @@ impl Schema {
             }
         }
         self
+    }
+
+    /// Gives columns in which no value was ever seen the types that they have in others of these schemas; text, where they are not
+    /// there either. So what has no value yet can be compared and joined with what has.
+    pub fn settle(schemas: &mut [&mut Schema]) {
+        let all = schemas.iter().fold(Schema::default(), |all, schema| all.join(schema)).published();
+        for field in schemas.iter_mut().flat_map(|schema| &mut schema.fields) {
+            if field.dtype == DataType::Null {
+                field.dtype = all.get(&field.name).map_or(DataType::String, |f| f.dtype);
+            }
+        }
     }
 
     /// `a, b, c`, for messages.
@@ -176,6 +188,18 @@ mod tests {
         DataType::DatetimeUtc,
         DataType::String,
     ];
+
+    #[test]
+    fn what_has_no_value_yet_takes_the_type_that_others_have() {
+        let schema = |fields: &[(&str, DataType)]| {
+            Schema::new(fields.iter().map(|(name, dtype)| Field::new(*name, *dtype)).collect())
+        };
+        let mut one = schema(&[("a", DataType::Null), ("b", DataType::Null), ("c", DataType::Date)]);
+        let mut two = schema(&[("c", DataType::Null), ("a", DataType::Int64)]);
+        Schema::settle(&mut [&mut one, &mut two]);
+        assert_eq!(one, schema(&[("a", DataType::Int64), ("b", DataType::String), ("c", DataType::Date)]));
+        assert_eq!(two, schema(&[("c", DataType::Date), ("a", DataType::Int64)]));
+    }
 
     #[test]
     fn join_is_a_semilattice() {

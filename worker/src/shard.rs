@@ -11,7 +11,7 @@ use roaring::RoaringBitmap;
 use shardmill_common::failure::Failure;
 use shardmill_common::ids::ObjectId;
 use shardmill_common::manifest::{DeletionVector, ShardEntry};
-use shardmill_common::schema::Schema;
+use shardmill_common::schema::{DataType, Schema};
 
 use crate::fetch::{Fetcher, Where};
 use crate::frame::polars_type;
@@ -90,10 +90,13 @@ pub fn conform(frame: DataFrame, schema: &Schema, columns: Option<&[String]>) ->
         if columns.is_some_and(|wanted| !wanted.contains(&field.name)) {
             continue;
         }
-        let dtype = polars_type(field.dtype);
+        // What has no value yet is text to whoever reads it.
+        let wanted = if field.dtype == DataType::Null { DataType::String } else { field.dtype };
+        let dtype = polars_type(wanted);
         let column = match frame.column(&field.name) {
             Ok(column) if *column.dtype() == dtype => column.clone(),
-            Ok(column) => crate::frame::widen(column, field.dtype)?,
+            Ok(column) if column.null_count() == height => Column::full_null(column.name().clone(), height, &dtype),
+            Ok(column) => crate::frame::widen(column, wanted)?,
             Err(_) => Column::full_null(field.name.as_str().into(), height, &dtype),
         };
         out.push(column);

@@ -80,7 +80,7 @@ pub async fn prepare(
         };
         let manifest = or_stopped(host, async { Ok(session.client.locate(&dataset).await?) }).await?.manifest;
         versions.push(manifest.reference());
-        tables.push(QueriedTable { name, schema: manifest.schema, shards: Arc::new(manifest.shards) });
+        tables.push(QueriedTable { name, schema: manifest.schema.published(), shards: Arc::new(manifest.shards) });
     }
     let schema = {
         let (statement, tables) = (statement.clone(), tables.clone());

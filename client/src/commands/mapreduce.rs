@@ -3,6 +3,7 @@
 use shardmill_common::counters::Counter;
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::mapreduce::MapReduceSpec;
+use shardmill_common::schema::Schema;
 use shardmill_common::units::show_count;
 use shardmill_worker::sql;
 
@@ -45,6 +46,7 @@ async fn check(client: &Client, spec: &MapReduceSpec) -> Result<(), CliError> {
     for input in &spec.inputs {
         schemas.push(client.locate(&input.dataset).await?.manifest.schema);
     }
+    Schema::settle(&mut schemas.iter_mut().collect::<Vec<_>>());
     sql::check_job(spec, &schemas).map_err(CliError::usage)?;
     Ok(())
 }

@@ -13,6 +13,8 @@ const UPPER_CONTROLS: [char; 32] = [
     '\u{201d}', '\u{2022}', '\u{2013}', '\u{2014}', '\u{2dc}', '\u{2122}', '\u{161}', '\u{203a}', '\u{153}', '\u{9d}',
     '\u{17e}', '\u{178}',
 ];
+/// Letters that only Icelandic has of the languages that are written in windows-1252, and that stand for others in its relatives.
+const ELSEWHERE: [u8; 6] = [0xd0, 0xdd, 0xde, 0xf0, 0xfd, 0xfe];
 const OPEN: [u8; 5] = [0x81, 0x8d, 0x8f, 0x90, 0x9d];
 
 /// Bytes of windows-1252 as UTF-8. Newlines, and so line numbers, stay as they are.
@@ -72,14 +74,35 @@ pub fn guess_encoding(start: &[u8]) -> Guess {
         }
     }
     let Some(offset) = first else { return Guess::Utf8 };
-    if valid > 0 && faults < 10 * valid {
+    if faults * 10 <= valid {
         return Guess::Utf8;
     }
     let high = |b: &u8| !b.is_ascii();
     let all = start.iter().filter(|b| high(b)).count();
     let beside = start.windows(2).filter(|pair| pair.iter().all(high)).count();
-    let open = start.iter().any(|b| OPEN.contains(b));
-    if open || beside * 4 > all { Guess::Unknown { offset } } else { Guess::Windows1252 }
+    let odd = start.iter().any(|b| OPEN.contains(b) || ELSEWHERE.contains(b)) || has_odd_words(start);
+    if odd || beside * 4 > all { Guess::Unknown { offset } } else { Guess::Windows1252 }
+}
+
+/// Whether words have signs or capitals where none belong, as texts of other encodings have them in windows-1252: `\u{a3}ukasz`, `J\u{178}rgen`.
+fn has_odd_words(text: &[u8]) -> bool {
+    const CAPITALS: [u8; 4] = [0x8a, 0x8c, 0x8e, 0x9f];
+    let is_capital = |b: u8| CAPITALS.contains(&b) || matches!(b, 0xc0..=0xd6 | 0xd8..=0xdd);
+    // The ordinals, degrees and powers that end words, and the inner dot, may stand beside letters.
+    let is_sign = |b: u8| {
+        matches!(b, 0xa1..=0xbf)
+            && !matches!(b, 0xaa | 0xad | 0xb0 | 0xb2 | 0xb3 | 0xb5 | 0xb7 | 0xb9 | 0xba | 0xa1 | 0xbf | 0xab | 0xbb)
+    };
+    let within = |w: &[u8]| {
+        matches!(w, [before, capital, after]
+        if before.is_ascii_alphabetic() && is_capital(*capital) && after.is_ascii_lowercase())
+    };
+    text.windows(3).any(within)
+        || text.windows(2).any(|pair| match pair {
+            [sign, letter] if is_sign(*sign) && letter.is_ascii_alphabetic() => true,
+            [small, capital] => small.is_ascii_lowercase() && is_capital(*capital),
+            _ => false,
+        })
 }
 
 fn beyond_ascii(text: &[u8]) -> usize {
@@ -129,8 +152,21 @@ mod tests {
         assert_eq!(guess_encoding(&utf16("\u{feff}名前\n", false)), Guess::Utf16Le);
         assert_eq!(guess_encoding(b"id,v\n1,caf\xe9\n2,\x80 5\n"), Guess::Windows1252);
         // Cyrillic in windows-1251, and Japanese in Shift JIS.
+        assert_eq!(guess_encoding(b"\xc0\xcc\xb8\xa7,\xb3\xaa\xc0\xcc\n"), Guess::Unknown { offset: 0 });
         assert_eq!(guess_encoding(b"\xcf\xf0\xe8\xe2\xe5\xf2,1\n"), Guess::Unknown { offset: 0 });
         assert_eq!(guess_encoding(b"a,\x93\xfa\x96\x7b\x8c\xea\n"), Guess::Unknown { offset: 2 });
+        for text in [
+            &b"imi\xea;miasto\n\xa3ukasz;\xa3\xf3d\x9f\n"[..],
+            b"jm\xe9no\n\xaeofie\n",
+            b"ad\nI\xfe\xfdk\n",
+            b"id,name\n1,J\x9frgen\n",
+        ] {
+            assert!(matches!(guess_encoding(text), Guess::Unknown { .. }), "{text:?}");
+        }
+        assert_eq!(
+            guess_encoding(b"\xa3 5, 20 m\xb2, \xa7 3, \x93na\xefve\x94, \x8auk, 5\xa0\x80, \xa9 Ann, El Ni\xf1o\n"),
+            Guess::Windows1252
+        );
         let mostly = ["é".repeat(100).as_bytes(), b"\xff"].concat();
         assert_eq!(guess_encoding(&mostly), Guess::Utf8);
         assert_eq!(guess_encoding(b"a\0b,c\n"), Guess::Utf8);

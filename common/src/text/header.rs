@@ -19,7 +19,7 @@ pub struct Header {
 pub enum HeaderError {
     #[error(transparent)]
     Dialect(#[from] DialectError),
-    #[error("the header cannot be read: {}", .0.reason())]
+    #[error("the header cannot be read: {}; --delimiter, --quote and --escape say how the text is written", .0.reason())]
     Defect(Defect),
     #[error("the name of column {position} is not valid UTF-8: `{name}`")]
     NotUtf8 { position: usize, name: String },
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(read(b"a,\xff\n").unwrap_err().to_string(), "the name of column 2 is not valid UTF-8: `\u{fffd}`");
         assert_eq!(
             read(b"a,\"b\n1,2\n").unwrap_err().to_string(),
-            "the header cannot be read: a quote opened here never closes"
+            "the header cannot be read: a quote opened here never closes; --delimiter, --quote and --escape say how the text is written"
         );
         assert!(
             read_header(b"a,b", &Dialect::default(), false).unwrap_err().to_string().contains("no end within 3 bytes")

@@ -63,7 +63,9 @@ impl fmt::Display for Mend {
 }
 
 /// Gives every column a name of its own. `drop_unnamed`: those without one are passed over instead.
-pub fn mend_names(mut names: Vec<String>, body: Option<&BodyShape>, drop_unnamed: bool) -> Mended {
+///
+/// `short`: the header has one name less than the records have cells.
+pub fn mend_names(mut names: Vec<String>, body: Option<&BodyShape>, short: bool, drop_unnamed: bool) -> Mended {
     let mut mends = Vec::new();
     let nothing_at = |column: usize| body.is_none_or(|b| b.empty.get(column).copied().unwrap_or(true));
     let mut dropped = 0;
@@ -74,7 +76,7 @@ pub fn mend_names(mut names: Vec<String>, body: Option<&BodyShape>, drop_unnamed
     if dropped > 0 {
         mends.push(Mend::Dropped { columns: dropped });
     }
-    let shifted = dropped == 0 && body.is_some_and(|b| b.width == names.len() + 1 && b.empty.last() == Some(&false));
+    let shifted = short && dropped == 0;
     if shifted {
         names.insert(0, String::new());
     }
@@ -131,10 +133,12 @@ mod tests {
     use super::*;
 
     fn mended(names: &[&str], body: Option<(usize, &[usize])>, drop_unnamed: bool) -> (Vec<String>, Vec<String>) {
+        let names_len = names.len();
         let names = names.iter().map(|n| (*n).to_owned()).collect();
         let body =
             body.map(|(width, empty)| BodyShape { width, empty: (0..width).map(|c| empty.contains(&c)).collect() });
-        let Mended { columns, mends } = mend_names(names, body.as_ref(), drop_unnamed);
+        let short = body.as_ref().is_some_and(|b| b.width == names_len + 1 && b.empty.last() == Some(&false));
+        let Mended { columns, mends } = mend_names(names, body.as_ref(), short, drop_unnamed);
         let columns = columns.into_iter().map(|c| c.unwrap_or_else(|| "-".to_owned())).collect();
         (columns, mends.iter().map(Mend::to_string).collect())
     }

@@ -31,7 +31,8 @@ impl fmt::Display for Delimiter {
             Delimiter::Byte(b'\t') => f.write_str("tab"),
             Delimiter::Byte(b'|') => f.write_str("pipe"),
             Delimiter::Byte(b' ') => f.write_str("space"),
-            Delimiter::Byte(other) => write!(f, "`{}`", char::from(*other).escape_default()),
+            Delimiter::Byte(other) if other.is_ascii_control() => write!(f, "\\x{other:02x}"),
+            Delimiter::Byte(other) => write!(f, "`{}`", char::from(*other)),
             Delimiter::Text(text) => write!(f, "`{}`", text.escape_debug()),
             Delimiter::Blanks => f.write_str("runs of blanks"),
         }
@@ -97,12 +98,12 @@ impl fmt::Display for Style {
         write!(f, "{}", self.delimiter)?;
         match self.quote {
             Some(b'"') => {}
-            Some(quote) => write!(f, ", quote {}", char::from(quote).escape_default())?,
+            Some(quote) => write!(f, ", quote {}", char::from(quote))?,
             None => f.write_str(", no quotes")?,
         }
         match self.escape {
             Some(b'\\') => f.write_str(", backslash escapes")?,
-            Some(escape) => write!(f, ", escape {}", char::from(escape).escape_default())?,
+            Some(escape) => write!(f, ", escape {}", char::from(escape))?,
             None => {}
         }
         if let Some(comment) = &self.comment {

@@ -199,9 +199,10 @@ impl Translator {
             && let Some(next) = data.get(at + 1)
         {
             self.at = At::Plain;
-            self.escaped = true;
-            // What databases write for null stays the cell that it is, and is told apart from a text when the cell ends.
-            if *next == b'N' && self.cell.is_empty() {
+            if self.is_special(data, at + 1) {
+                self.escaped = true;
+                self.lines += u64::from(*next == b'\n');
+            } else {
                 self.cell.push(byte);
             }
             self.cell.push(*next);
@@ -247,6 +248,15 @@ impl Translator {
         at + 1
     }
 
+    /// Whether a character means something by itself, so that an escape before it says that it does not.
+    fn is_special(&self, data: &[u8], at: usize) -> bool {
+        let byte = data.get(at).copied();
+        byte == self.style.quote
+            || byte == self.style.escape
+            || matches!(byte, Some(b'\n' | b'\r'))
+            || matches!(self.mark(data, at), Mark::Delimiter(_))
+    }
+
     /// Takes a character between quotes.
     fn quoted(&mut self, data: &[u8], at: usize, byte: u8, last: bool, out: &mut Vec<u8>) -> usize {
         let next = data.get(at + 1).copied();
@@ -254,6 +264,9 @@ impl Translator {
             && let Some(next) = next
         {
             self.lines += u64::from(next == b'\n');
+            if !self.is_special(data, at + 1) {
+                push_quoted(byte, out);
+            }
             push_quoted(next, out);
             return at + 2;
         }
@@ -286,12 +299,9 @@ impl Translator {
     fn end_cell(&mut self, out: &mut Vec<u8>) {
         if self.at == At::Plain {
             let cell = if self.style.trim { trim_end(&self.cell) } else { &self.cell };
-            let is_null = self.escaped && self.style.escape.is_some_and(|escape| cell == [escape, b'N']);
-            if is_null {
-                // No cell.
-            } else if self.escaped && cell.first() == self.style.escape.as_ref() && cell.get(1) == Some(&b'N') {
-                write_cell(cell.get(1..).unwrap_or_default(), self.delimiter, true, out);
-            } else {
+            // What databases write for null.
+            let is_null = !self.escaped && self.style.escape.is_some_and(|escape| cell == [escape, b'N']);
+            if !is_null {
                 write_cell(cell, self.delimiter, self.escaped, out);
             }
         }

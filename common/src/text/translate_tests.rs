@@ -52,8 +52,8 @@ fn delimiters_of_several_characters_and_runs_of_blanks() {
 #[test]
 fn what_is_escaped_is_itself() {
     let escape = style(|s| s.escape = Some(b'\\'));
-    let text = "1,\"say \\\"hi\\\" now\"\n2,a\\,b\n3,\\\"q\n4,\\N\n5,\\Nx\n6,\"\\N\"\n7,\"a\\\nb\"\n8,\\\\\n";
-    let read = "1,\"say \"\"hi\"\" now\"\n2,\"a,b\"\n3,\"\"\"q\"\n4,\n5,\"Nx\"\n6,\"N\"\n7,\"a\nb\"\n8,\"\\\"\n";
+    let text = "1,\"say \\\"hi\\\" now\"\n2,a\\,b\n3,\\\"q\n4,\\N\n5,\\Nx\n6,\"\\N\"\n7,\"a\\\nb\"\n8,\\\\\n9,C:\\dir,\"\\d+\"\n";
+    let read = "1,\"say \"\"hi\"\" now\"\n2,\"a,b\"\n3,\"\"\"q\"\n4,\n5,\\Nx\n6,\"\\N\"\n7,\"a\nb\"\n8,\"\\\"\n9,C:\\dir,\"\\d+\"\n";
     assert_eq!(translated(&escape, text), read);
     assert_eq!(translated(&escape, "a\\"), "a\\");
 }

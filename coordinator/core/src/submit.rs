@@ -7,6 +7,7 @@ use shardmill_common::ids::JobId;
 use shardmill_common::kinds::{JobSpec, Submission};
 use shardmill_common::message::UploadTargets;
 use shardmill_common::model::{Model, ModelRef};
+use shardmill_common::schema::Schema;
 use shardmill_common::status::Explanation;
 use shardmill_common::time::Timestamp;
 
@@ -67,6 +68,7 @@ impl Core {
             *dataset = manifest.reference();
             inputs.push(manifest.clone());
         }
+        Schema::settle(&mut inputs.iter_mut().map(|manifest| &mut manifest.schema).collect::<Vec<_>>());
         planner_mut(&mut spec).resolve(self, facts)?;
         Ok(ResolvedJob { spec, inputs, replicas })
     }

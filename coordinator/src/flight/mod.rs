@@ -63,7 +63,7 @@ impl FlightDoor {
 pub fn arrow_schema(schema: &Schema) -> ArrowSchema {
     let fields = schema.fields.iter().map(|f| {
         let dtype = match f.dtype {
-            DataType::String => ArrowType::LargeUtf8,
+            DataType::Null | DataType::String => ArrowType::LargeUtf8,
             other => shardmill_sql::arrow_type(other),
         };
         ArrowField::new(&f.name, dtype, true)

@@ -99,7 +99,11 @@ impl SqlDoor {
             let found = self.handle.ask(move |d| d.core().catalog().find(&dataset).cloned()).await;
             let manifest = found.map_err(refusal_to_status)?;
             tables.push(SqlTable { name: table.name.clone(), dataset: manifest.reference() });
-            queried.push(QueriedTable { name: table.name, schema: manifest.schema, shards: Arc::new(manifest.shards) });
+            queried.push(QueriedTable {
+                name: table.name,
+                schema: manifest.schema.published(),
+                shards: Arc::new(manifest.shards),
+            });
         }
         Ok((tables, queried))
     }

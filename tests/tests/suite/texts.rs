@@ -127,3 +127,32 @@ fn a_file_without_a_header_is_predicted_by_the_order_of_its_columns() {
     assert_eq!(read("named.out.csv"), read("bare.out.csv"));
     assert_eq!(read("bare.out.csv").lines().count(), 3);
 }
+
+#[test]
+fn a_column_without_values_takes_any_type_later() {
+    let (_dir, sm) = fresh();
+    sm.write("may.csv", "id,v,w\n1,,\n2,,\n");
+    sm.write("june.csv", "id,v,w\n3,7,\n");
+    let types = |name: &str| -> Vec<String> {
+        let shown = sm.ok(&["dataset", "show", name]);
+        shown["columns"].as_array().unwrap().iter().map(|c| c["type"].as_str().unwrap().to_owned()).collect()
+    };
+    sm.ok(&["ingest", "d", "may.csv"]);
+    assert_eq!(types("d"), ["int64", "null", "null"]);
+    assert_eq!(sm.csv("d"), "id,v,w\n1,,\n2,,\n");
+    sm.ok(&["ingest", "d", "june.csv", "--append"]);
+    assert_eq!(types("d"), ["int64", "int64", "null"]);
+    assert_eq!(sm.csv("d"), "id,v,w\n1,,\n2,,\n3,7,\n");
+    // Rows that were rewritten in between are no obstacle, either.
+    sm.write("header.csv", "id,v,w\n");
+    sm.ok(&["ingest", "h", "header.csv"]);
+    assert_eq!(types("h"), ["null", "null", "null"]);
+    sm.ok(&["join", "d", "h", "j", "--on", "id", "--how", "left"]);
+    sm.ok(&["compare", "d", "h", "c", "--on", "id,v"]);
+    assert_eq!(sm.csv("c"), "id,v,w_x,w_y,_merge\n1,,,,left_only\n2,,,,left_only\n3,7,,,left_only\n");
+    sm.ok(&["ingest", "e", "may.csv", "--dedup"]);
+    sm.ok(&["ingest", "e", "june.csv", "--append", "--dedup", "--keys", "v"]);
+    assert_eq!((types("e"), sm.csv("e")), (types("d"), "id,v,w\n1,,\n3,7,\n".to_owned()));
+    let asked = sm.ok(&["mapreduce", "may", "--input", "d@1", "--map", "SELECT id, v IS NULL AS lacks FROM input"]);
+    assert_eq!(asked["rows"], 2);
+}

@@ -57,7 +57,7 @@ impl<'r> State<'r> {
         place: &'r Place<'r>,
         expressions: &'r Expressions<'r>,
     ) -> Result<Self, Failure> {
-        // A column without any value is published as one of strings.
+        // Rows have a column without any value as text.
         for index in 0..frame.width() {
             if matches!(frame.columns()[index].dtype(), PolarsType::Null) {
                 let column = frame.columns()[index].cast(&PolarsType::String).map_err(internal)?;

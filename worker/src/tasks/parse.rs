@@ -8,6 +8,7 @@ use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::ingest::{ChunkPlace, ParseResult, ParseTask};
 use shardmill_common::manifest::ShardEntry;
+use shardmill_common::schema::{DataType, Schema};
 use shardmill_common::task::TaskOutput;
 
 use super::Context;
@@ -40,6 +41,8 @@ pub fn run(context: &Context, task: &ParseTask) -> Result<TaskOutput, Failure> {
     counters.add(Counter::RowsUnreadable, unreadable);
     counters.add(Counter::Rejected, rejects.len() as u64);
     let first_reject = rejects.first().map(|r| format!("{}:{}: {}", task.source_name, r.line, r.reason));
+    let valueless: Vec<String> =
+        parsed.observed.fields.iter().filter(|f| f.dtype == DataType::Null).map(|f| f.name.clone()).collect();
     let observed = Some(std::mem::take(&mut parsed.observed)).filter(|observed| *observed != *task.schema);
     let [filled, cut, swallowing] = std::mem::take(&mut parsed.odd);
     counters.add(Counter::RowsFilled, filled.records);
@@ -47,19 +50,31 @@ pub fn run(context: &Context, task: &ParseTask) -> Result<TaskOutput, Failure> {
     let report = ParseResult { observed, first_reject, filled, cut, swallowing };
     // The text is not needed for what follows.
     drop(parsed);
-    finish(context, task, cleaned.frame, &rejects, counters, &report)
+    let schema = schema_of_rows(&cleaned.frame, &valueless)?;
+    finish(context, task, cleaned.frame, schema, &rejects, counters, &report)
+}
+
+/// The schema of the rows, in which columns that had no value and got none by a rule have the type of nothing yet.
+fn schema_of_rows(frame: &DataFrame, valueless: &[String]) -> Result<Schema, Failure> {
+    let mut schema = schema_of(frame)?;
+    for (field, column) in schema.fields.iter_mut().zip(frame.columns()) {
+        if field.dtype == DataType::String && column.null_count() == frame.height() && valueless.contains(&field.name) {
+            field.dtype = DataType::Null;
+        }
+    }
+    Ok(schema)
 }
 
 fn finish(
     context: &Context,
     task: &ParseTask,
     mut frame: DataFrame,
+    schema: Schema,
     rejects: &[Reject],
     counters: Counters,
     report: &ParseResult,
 ) -> Result<TaskOutput, Failure> {
     context.check()?;
-    let schema = schema_of(&frame)?;
     let shuffle = task.hash.as_ref().map(|plan| shuffle_hashes(context, &frame, plan)).transpose()?;
     let output = TaskOutput {
         shard: Some(context.write_shard(&mut frame)?),

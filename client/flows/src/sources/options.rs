@@ -59,6 +59,13 @@ pub fn parse_delimiter(text: &str) -> Result<Delimiter, Misread> {
         "comma" => byte(b','),
         "semicolon" => byte(b';'),
         "pipe" => byte(b'|'),
+        code if code.len() == 4 && code.starts_with("\\x") => {
+            let code = code.get(2..).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+            match code.filter(|b| b.is_ascii() && !matches!(b, b'\n' | b'\r')) {
+                Some(code) => byte(code),
+                None => Err(Misread::new(text, "not a delimiter: \\x01 to \\x7f name ASCII characters by their codes")),
+            }
+        }
         "blanks" | "whitespace" | "\\s+" => Ok(Delimiter::Blanks),
         _ => match one_byte(text) {
             Some(one) => byte(one),
@@ -124,6 +131,8 @@ mod tests {
         }
         assert_eq!(parse_delimiter("||"), Ok(Delimiter::Text("||".into())));
         assert_eq!(parse_delimiter("§"), Ok(Delimiter::Text("§".into())));
+        assert_eq!(parse_delimiter("\\x01"), Ok(Delimiter::Byte(1)));
+        assert!(parse_delimiter("\\xff").is_err());
         assert_eq!(parse_delimiter("blanks"), Ok(Delimiter::Blanks));
         assert!(parse_delimiter_byte("||").is_err() && parse_escape("ab").is_err());
         assert_eq!((parse_escape("backslash"), parse_escape("")), (Ok(Some(b'\\')), Ok(None)));

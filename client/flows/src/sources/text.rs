@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use shardmill_common::kinds::ingest::SourceFormat;
 use shardmill_common::schema::{DataType, Schema};
 use shardmill_common::text::{
-    Dialect, Encoding, Header, HeaderError, Mended, Ragged, Sniffed, Style, Told, Translator, bom_len, guess_hints,
-    mend_names, numbered_names, read_header, read_names, skip_of, sniff,
+    Dialect, Encoding, Header, HeaderError, Mended, Ragged, Skipped, Sniffed, Style, Told, Translator, bom_len,
+    guess_hints, mend_names, numbered_names, read_header, read_names, skip_of, sniff,
 };
 
 use super::decode::{TextEncoding, decoded};
@@ -183,6 +183,9 @@ impl Text<'_> {
         notices.extend(
             guess_hints(data.get(..START).unwrap_or(data), &format, &options.nulls).iter().map(ToString::to_string),
         );
+        if sniffed.skipped == Some(Skipped::Titles) {
+            notices.insert(0, self.skipped(skip, sniffed.skip_lines));
+        }
         if let Some(delimiter) = &sniffed.unparted {
             notices
                 .push(format!("it became one column, although every line has as many of {delimiter}: see --delimiter"));
@@ -230,9 +233,24 @@ impl Text<'_> {
         } else {
             let header = read_names(view, dialect, last).map_err(failed)?;
             let Mended { columns, mends } =
-                mend_names(header.names.clone(), sniffed.body.as_ref(), options.drop_unnamed);
+                mend_names(header.names.clone(), sniffed.body.as_ref(), sniffed.short_header, options.drop_unnamed);
             (columns, header, mends.iter().map(ToString::to_string).collect())
         })
+    }
+
+    /// The lines that are taken for titles.
+    fn skipped(&self, bytes: usize, lines: u64) -> String {
+        const SHOWN: usize = 60;
+        let text = String::from_utf8_lossy(self.text.get(..bytes).unwrap_or_default());
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let shown: String = text.chars().take(SHOWN).collect();
+        let more = if text.chars().count() > SHOWN { "…" } else { "" };
+        let lines = if lines == 1 {
+            "1 line before the table is".to_owned()
+        } else {
+            format!("{lines} lines before the table are")
+        };
+        format!("{lines} left out: {shown}{more}; --skip-lines says how many there are")
     }
 
     /// The types in the first records.

@@ -3,7 +3,8 @@
 use super::super::scan::{Defect, Grammar, split_record, unescape_quotes};
 use super::super::style::{Delimiter, Style};
 use super::super::translate::Translator;
-use super::{Told, has_returns, is_typed, usual_width};
+use super::kinds::Kind;
+use super::{Told, has_returns, usual_width};
 
 /// Records that are looked at.
 const MAX_ROWS: usize = 1000;
@@ -92,6 +93,10 @@ struct Measure {
     defects: usize,
     /// Cells in quotes.
     quotes: u64,
+    /// The first record that is no comment has as many cells as most.
+    first_fits: bool,
+    /// It has one cell.
+    one_first: bool,
     rows: Vec<Row>,
 }
 
@@ -103,12 +108,14 @@ fn measure(style: &Style, sample: &[u8], last: bool) -> Measure {
         let cells = row.cells.len();
         row.defect.is_none() && (cells == width || (cells == width + 1 && row.ends_empty()))
     };
+    let first_fits = counted.first().is_none_or(|r| r.defect.is_none() && r.cells.len() == width);
+    let one_first = counted.first().is_some_and(|r| r.cells.len() == 1);
     let defects = counted.iter().filter(|r| r.defect.is_some()).count();
     let good = counted.iter().filter(fits).count();
     let fit = (good as f64 - 2.0 * defects as f64) / counted.len().max(1) as f64;
     let cells = || rows.iter().take(TYPED_ROWS).flat_map(|r| &r.cells);
-    let typed = cells().filter(|cell| is_typed(cell)).count() as f64 / cells().count().max(1) as f64;
-    Measure { width, fit, typed, defects, quotes, rows }
+    let typed = cells().filter(|cell| Kind::of(cell).is_value()).count() as f64 / cells().count().max(1) as f64;
+    Measure { width, fit, typed, defects, quotes, first_fits, one_first, rows }
 }
 
 /// The style that explains the sample best, as far as it was not told.
@@ -118,7 +125,7 @@ pub fn best(sample: &[u8], last: bool, told: &Told) -> Style {
         let measured = measure(&style, sample, last);
         let better = match &chosen {
             None => true,
-            Some((best, known)) => is_better(&style, &measured, best, known),
+            Some((best, known)) => is_better(&style, &measured, best, known, told),
         };
         if better {
             chosen = Some((style, measured));
@@ -126,7 +133,7 @@ pub fn best(sample: &[u8], last: bool, told: &Told) -> Style {
     }
     if let Some(unquoted) = without_quotes(sample, last, told) {
         let measured = measure(&unquoted, sample, last);
-        if chosen.as_ref().is_none_or(|(best, known)| is_better(&unquoted, &measured, best, known)) {
+        if chosen.as_ref().is_none_or(|(best, known)| is_better(&unquoted, &measured, best, known, told)) {
             chosen = Some((unquoted, measured));
         }
     }
@@ -151,24 +158,45 @@ pub fn best(sample: &[u8], last: bool, told: &Told) -> Style {
     style
 }
 
-fn is_better(style: &Style, new: &Measure, best: &Style, known: &Measure) -> bool {
+fn is_better(style: &Style, new: &Measure, best: &Style, known: &Measure, told: &Told) -> bool {
     // One column is what remains where nothing parts cells; and one long record fits itself.
     if new.width < 2 || new.fit < 0.5 || (!style.returns && best.returns && 2 * new.rows.len() < known.rows.len()) {
         return false;
     }
-    if known.width < 2 || known.fit < 0.5 {
-        return new.fit > known.fit || known.width < 2;
+    // A doubled colon is common within words.
+    if style.delimiter == Delimiter::Text("::".to_owned()) && new.width < 3 {
+        return false;
     }
-    if new.fit > known.fit + CLEARLY {
+    // The one name above a column whose texts have the delimiter in them.
+    let one_name = |m: &Measure| m.width == 2 && m.one_first && !is_parted(&m.rows);
+    if told.delimiter.is_none() && one_name(new) {
+        return false;
+    }
+    if known.width < 2 || known.fit < 0.5 {
         return true;
+    }
+    if style.delimiter == best.delimiter && style.returns == best.returns {
+        return new.defects < known.defects && new.fit >= known.fit
+            || new.fit > known.fit + CLEARLY
+            || (new.fit > known.fit && new.defects <= known.defects);
     }
     // A doubled delimiter leaves every other cell empty.
-    let doubled = matches!((&best.delimiter, &style.delimiter), (Delimiter::Byte(one), Delimiter::Text(two))
-        if two.bytes().all(|b| b == *one) && known.width + 1 == 2 * new.width);
-    if doubled && new.fit > known.fit - CLEARLY {
+    if is_doubled((best, known), (style, new)) && new.fit > known.fit - CLEARLY {
         return true;
     }
-    style.delimiter != best.delimiter && new.fit > known.fit - CLEARLY && new.typed > known.typed + TYPED
+    if is_doubled((style, new), (best, known)) && new.fit < known.fit + CLEARLY {
+        return false;
+    }
+    if (new.fit - known.fit).abs() > CLEARLY {
+        return new.fit > known.fit;
+    }
+    if new.first_fits != known.first_fits {
+        return new.first_fits;
+    }
+    if (new.typed - known.typed).abs() > TYPED {
+        return new.typed > known.typed;
+    }
+    new.width > known.width
 }
 
 /// Tab-separated values without quotes, which they have none of by their definition (IANA, text/tab-separated-values), where quotes
@@ -183,6 +211,17 @@ fn without_quotes(sample: &[u8], last: bool, told: &Told) -> Option<Style> {
     let quoted = Style { delimiter: tab, quote: Some(b'"'), escape, comment: None, trim, returns };
     let measured = measure(&quoted, sample, last);
     (measured.defects > 0 && !needs_quotes(&measured.rows)).then_some(Style { quote: None, ..quoted })
+}
+
+/// Whether the delimiter of the second is that of the first twice, and its records have as many cells less.
+fn is_doubled((one, single): (&Style, &Measure), (two, double): (&Style, &Measure)) -> bool {
+    matches!((&one.delimiter, &two.delimiter), (Delimiter::Byte(one), Delimiter::Text(two))
+        if two.bytes().all(|b| b == *one) && single.width + 1 == 2 * double.width)
+}
+
+/// Whether lines are between the first record and the second.
+fn is_parted(rows: &[Row]) -> bool {
+    matches!(rows, [one, two, ..] if two.line > one.line + 1)
 }
 
 /// Styles to try, the more usual ones first.

@@ -3,13 +3,14 @@
 //! Whatever is found is told to whoever asked for the reading, and every part of it can be given instead. A text that can be read
 //! in the usual style is: another style must explain the records better.
 
+mod header;
+mod kinds;
 mod lead;
 mod measure;
 
-use super::classify;
 use super::style::{Comment, Delimiter, Style};
-use crate::schema::DataType;
-use lead::{find_comment, find_header, find_lead};
+use header::find_header;
+use lead::{find_comment, find_lead, is_short_header};
 use measure::{Row, best, rows};
 
 /// Text that is looked at, at most; a first record that is longer is not cut.
@@ -48,6 +49,8 @@ pub struct Sniffed {
     pub body: Option<BodyShape>,
     /// The text becomes one column, although it looks as if this parted cells.
     pub unparted: Option<Delimiter>,
+    /// The header has one name less than the records have cells, as R writes it.
+    pub short_header: bool,
     /// Cells are parted by runs of blanks, and not each by one, as was told.
     pub in_runs: bool,
 }
@@ -100,12 +103,13 @@ pub fn sniff(text: &[u8], last: bool, told: &Told) -> Sniffed {
         skipped = Some(Skipped::Titles);
         found.drain(..lead.rows);
     }
-    let header = told.header.unwrap_or_else(|| find_header(&found));
+    let short_header = told.header != Some(false) && is_short_header(&found, width);
+    let header = told.header.unwrap_or_else(|| short_header || find_header(&found));
     let body = found.get(usize::from(header)..).unwrap_or_default();
     let shape = (!body.is_empty()).then(|| shape(body));
-    let unparted = (told.delimiter.is_none() && width <= 1).then(|| looks_parted(sample)).flatten();
+    let unparted = (width <= 1).then(|| looks_parted(sample)).flatten();
     let in_runs = style.delimiter == Delimiter::Byte(b' ') && are_runs(&style, &found, sample, last);
-    Sniffed { style, skip_lines, skipped, header, body: shape, unparted, in_runs }
+    Sniffed { style, skip_lines, skipped, header, body: shape, unparted, short_header, in_runs }
 }
 
 fn shape(body: &[Row]) -> BodyShape {
@@ -180,8 +184,11 @@ fn are_runs(style: &Style, single: &[Row], sample: &[u8], last: bool) -> bool {
 
 /// What occurs equally often in every line, of three or more.
 fn looks_parted(sample: &[u8]) -> Option<Delimiter> {
-    let lines: Vec<&[u8]> =
-        sample.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty()).take(200).collect();
+    let lines: Vec<&[u8]> = sample
+        .split(|b| *b == b'\n')
+        .filter(|line| !line.trim_ascii().is_empty() && !line.starts_with(b"#"))
+        .take(200)
+        .collect();
     let same = |count: &dyn Fn(&[u8]) -> usize| {
         let first = lines.first().map_or(0, |line| count(line));
         lines.len() >= 3 && first > 0 && lines.iter().all(|line| count(line) == first)
@@ -194,19 +201,6 @@ fn looks_parted(sample: &[u8]) -> Option<Delimiter> {
         line.split(|b| matches!(b, b' ' | b'\t' | b'\r')).filter(|w| !w.is_empty()).count().saturating_sub(1)
     };
     same(&words).then_some(Delimiter::Blanks)
-}
-
-/// Whether a cell is of a type that text has to be read as: a number, a time, a truth value; also with a comma for a point.
-fn is_typed(cell: &str) -> bool {
-    let of_type = |cell: &str| !matches!(classify(cell), DataType::String | DataType::Null);
-    let comma = |cell: &str| {
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        cell.strip_prefix('-')
-            .unwrap_or(cell)
-            .split_once(',')
-            .is_some_and(|(whole, part)| digits(whole) && digits(part))
-    };
-    of_type(cell.trim()) || comma(cell.trim())
 }
 
 #[cfg(test)]

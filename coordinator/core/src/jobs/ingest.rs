@@ -203,7 +203,7 @@ fn finish(
     if let Some(base) = &spec.base {
         schema = base.schema.join(&schema);
     }
-    let schema = schema.published();
+    let (known, schema) = (schema.clone(), schema.published());
     let mut all: Vec<ShardAt> = spec.base.iter().flat_map(|b| &b.shards).map(ShardAt::stored).collect();
     all.extend(shards);
     if let Some(dedup) = &spec.dedup {
@@ -233,7 +233,7 @@ fn finish(
         }
     }
     let shards: Vec<ShardEntry> = all.into_iter().map(|s| s.entry).collect();
-    let drafts = Draft { name: spec.output.clone(), schema, shards }
+    let drafts = Draft { name: spec.output.clone(), schema: known, shards }
         .and_rejects(parsed.values().filter_map(|p| p.output.rejects.clone()));
     let mut source_rows = vec![0u64; spec.sources.len()];
     for p in parsed.values() {
