@@ -228,7 +228,7 @@ def test_types_of_binary_files_are_mapped(mill, tmp_path, extension):
     mill.ingest("t", path)
     assert mill.types("t") == {
         "i8": "int64", "u32": "int64", "f32": "float64", "ms": "datetime", "ns": "datetime", "tz": "datetime_utc", "d64": "datetime",
-        "cat": "string", "large": "string", "nothing": "string",
+        "cat": "string", "large": "string", "nothing": "null",
     }  # fmt: skip
     # A date64 counts milliseconds and may hold any instant.
     expected = table.set_column(table.schema.get_field_index("d64"), "d64", table["d64"].cast(pa.timestamp("us")))

@@ -162,10 +162,8 @@ pub async fn run(
     let mut notices = tell(host, notices);
     let readings = readings(&spec.sources);
     let status = Box::new(jobs::run(host, &session.client, JobSpec::Ingest(spec)).await?);
-    for notice in &status.notices {
-        host.notice(notice);
-        notices.push(notice.clone());
-    }
+    // Those were told while the job was followed.
+    notices.extend(status.notices.iter().cloned());
     Ok(Ingested::Done { status, skipped, readings, notices })
 }
 

@@ -190,7 +190,11 @@ pub fn sample_csv(
         fields.clear();
         let Some(record) = split_record(data, at, grammar, MAX_RECORD_BYTES, last, |f| fields.push(f)) else { break };
         at = record.end;
-        let ragged = fields.len() != columns.len() && dialect.ragged == Ragged::Reject;
+        let ragged = match dialect.ragged {
+            Ragged::Reject => fields.len() != columns.len(),
+            // Cells beyond the last column that are not empty make the worker reject the record.
+            Ragged::Fill => fields.iter().skip(columns.len()).any(|field| field.start < field.end),
+        };
         if record.defect.is_some() || record.is_blank() || ragged {
             continue;
         }
@@ -293,7 +297,7 @@ mod tests {
         assert_eq!(types(&last), ["id:int64", "x:string"]);
         let some = [Some("a".to_owned()), None, Some("c".to_owned())];
         let fill = Dialect { ragged: Ragged::Fill, ..Dialect::default() };
-        let schema = sample_csv(b"1,x,2\n2\n3,y,4.5,\n", &fill, &some, &[], true).unwrap();
+        let schema = sample_csv(b"1,x,2\n2\n3,y,4.5,\nx,y,z,5\n", &fill, &some, &[], true).unwrap();
         assert_eq!(types(&schema), ["a:int64", "c:float64"]);
         let german = Dialect { numbers: Some(Numbers { decimal: ',', thousands: Some('.') }), delimiter: b';', ..fill };
         let schema = sample_csv(b"1.234,5;x;1.5\n2;y;4\n", &german, &some, &[], true).unwrap();

@@ -2,77 +2,130 @@
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
+use std::sync::Arc;
 
-use polars::prelude::{
-    ArrowSchema, Column, DataFrame, ParquetReader, PlSmallStr, PolarsError, Schema as PolarsSchema, SchemaExt,
-    SerReader,
-};
-use polars_arrow::datatypes::ArrowDataType;
-use polars_arrow::io::ipc::read::{FileReader, StreamReader, StreamState, read_file_metadata, read_stream_metadata};
+use arrow::array::{RecordBatch, RecordBatchReader, new_empty_array};
+use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::{FileReader, StreamReader};
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::basic::Type as PhysicalType;
+use parquet::errors::ParquetError;
+use polars::prelude::{Column, DataFrame, PlSmallStr};
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::ingest::ParseTask;
 use shardmill_common::schema::{DataType, Schema};
 
-use super::fit::{Fitted, fit, joined, not_stored, stored};
+use super::fit::{Fitted, fit, joined};
 use super::origin::{Origins, row_text, value_text};
 use super::parsed::{Parsed, Rejected};
+use super::stored::{is_stored, not_stored, stored};
 use super::text::keep_rows;
 use crate::frame::polars_type;
+use crate::sql::to_column;
 
 pub(super) fn parse_parquet(bytes: Vec<u8>, task: &ParseTask) -> Result<Parsed, Failure> {
-    let damaged = |e: PolarsError| damaged(task, "Parquet", &e);
-    let mut reader = ParquetReader::new(Cursor::new(bytes));
-    let schema = reader.schema().map_err(damaged)?;
-    check_types(schema.as_ref(), task)?;
-    let reader_of = |reader: ParquetReader<_>| reader.with_projection(projection(schema.as_ref(), task));
-    let groups: Vec<usize> = reader.get_metadata().map_err(damaged)?.row_groups.iter().map(|g| g.num_rows()).collect();
+    let damaged = |e: ParquetError| damaged(task, "Parquet", &e);
+    let bytes = Bytes::from(bytes);
+    let metadata = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new()).map_err(damaged)?;
+    let options = ArrowReaderOptions::new().with_schema(as_read(&metadata));
+    let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options).map_err(damaged)?;
+    let groups: Vec<usize> = metadata.metadata().row_groups().iter().map(|g| g.num_rows().max(0) as usize).collect();
     let (before, wanted) = select(&groups, task)?;
-    let (offset, rows) = (before.iter().sum::<usize>(), wanted.iter().sum::<usize>());
-    let frame = reader_of(reader).with_slice(Some((offset, rows))).set_rechunk(true).finish().map_err(damaged)?;
-    finish(frame, offset as u64, task)
+    let (first, offset) = (before.len(), before.iter().sum::<usize>() as u64);
+    let rows = wanted.iter().sum();
+    let chosen = wanted_columns(metadata.schema(), task)?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
+    let mask = ProjectionMask::roots(builder.parquet_schema(), chosen.iter().copied());
+    let reader = builder.with_row_groups((first..first + wanted.len()).collect()).with_projection(mask).build();
+    let reader = reader.map_err(damaged)?;
+    let schema = reader.schema();
+    let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| self::damaged(task, "Parquet", &e))?;
+    finish(stored_rows(&schema, &batches, rows, task)?, offset, task)
+}
+
+/// The types in which a file's columns are read: texts as views, and instants of the old kind, which nanoseconds would not hold, as
+/// microseconds.
+fn as_read(metadata: &ArrowReaderMetadata) -> SchemaRef {
+    let physical = metadata.parquet_schema();
+    let fields = metadata.schema().fields().iter().enumerate().map(|(at, field)| {
+        let column = physical.columns().iter().enumerate().find(|(leaf, _)| physical.get_column_root_idx(*leaf) == at);
+        let int96 = column.is_some_and(|(_, column)| column.physical_type() == PhysicalType::INT96);
+        let dtype = match field.data_type() {
+            ArrowType::Utf8 | ArrowType::LargeUtf8 => ArrowType::Utf8View,
+            ArrowType::Timestamp(TimeUnit::Nanosecond, zone) if int96 => {
+                ArrowType::Timestamp(TimeUnit::Microsecond, zone.clone())
+            }
+            other => other.clone(),
+        };
+        field.as_ref().clone().with_data_type(dtype)
+    });
+    let fields: Vec<ArrowField> = fields.collect();
+    Arc::new(ArrowSchema::new_with_metadata(fields, metadata.schema().metadata().clone()))
 }
 
 pub(super) fn parse_arrow(bytes: Vec<u8>, task: &ParseTask) -> Result<Parsed, Failure> {
-    let damaged = |e: PolarsError| damaged(task, "Arrow", &e);
+    let damaged = |e: ArrowError| damaged(task, "Arrow", &e);
     let is_file = bytes.starts_with(b"ARROW1");
-    let mut cursor = Cursor::new(bytes);
+    let cursor = Cursor::new(Bytes::from(bytes));
     let (schema, batches) = if is_file {
-        let metadata = read_file_metadata(&mut cursor).map_err(damaged)?;
-        check_types(&metadata.schema, task)?;
-        let schema = metadata.schema.as_ref().clone();
-        let columns = projection(&schema, task);
-        let reader = FileReader::new(cursor, metadata, columns, None);
-        (schema, reader.map(|b| b.map(DataFrame::from)).collect::<Result<Vec<_>, _>>().map_err(damaged)?)
+        let schema = FileReader::try_new(cursor.clone(), None).map_err(damaged)?.schema();
+        let chosen = wanted_columns(&schema, task)?;
+        let schema = schema.project(&chosen).map_err(damaged)?;
+        let reader = FileReader::try_new(cursor, Some(chosen)).map_err(damaged)?;
+        (Arc::new(schema), reader.collect::<Result<Vec<_>, _>>().map_err(damaged)?)
     } else {
-        let metadata = read_stream_metadata(&mut cursor).map_err(damaged)?;
-        check_types(&metadata.schema, task)?;
-        let schema = metadata.schema.clone();
-        let columns = projection(&schema, task);
-        let reader = StreamReader::new(cursor, metadata, columns);
+        let mut reader = StreamReader::try_new(cursor, None).map_err(damaged)?;
+        let chosen = wanted_columns(&reader.schema(), task)?;
         let mut batches = Vec::new();
-        for state in reader {
-            match state.map_err(damaged)? {
-                StreamState::Some(batch) => batches.push(DataFrame::from(batch)),
-                // The bytes ended; a stream need not say that it does.
-                StreamState::Waiting => break,
-            }
+        for batch in reader.by_ref() {
+            batches.push(batch.and_then(|batch| batch.project(&chosen)).map_err(damaged)?);
         }
-        (schema, batches)
+        let schema = reader.schema().project(&chosen).map_err(damaged)?;
+        (Arc::new(schema), batches)
     };
-    let heights: Vec<usize> = batches.iter().map(DataFrame::height).collect();
+    let heights: Vec<usize> = batches.iter().map(RecordBatch::num_rows).collect();
     let (before, wanted) = select(&heights, task)?;
     let (skipped, taken) = (before.len(), wanted.len());
     let offset = before.iter().sum::<usize>() as u64;
-    let schema = schema.into_iter().filter(|(name, _)| is_wanted(name, task)).collect();
-    let mut frame = DataFrame::empty_with_schema(&PolarsSchema::from_arrow_schema(&schema));
-    for batch in batches.iter().skip(skipped).take(taken) {
-        frame.vstack_mut(batch).map_err(damaged)?;
-    }
-    frame.rechunk_mut_par();
-    finish(frame, offset, task)
+    let rows = wanted.iter().sum();
+    let batches = batches.get(skipped..skipped + taken).unwrap_or_default();
+    finish(stored_rows(&schema, batches, rows, task)?, offset, task)
 }
 
-fn damaged(task: &ParseTask, format: &str, error: &PolarsError) -> Failure {
+/// The rows of batches, in the types that are stored.
+fn stored_rows(
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    rows: usize,
+    task: &ParseTask,
+) -> Result<DataFrame, Failure> {
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    for (at, field) in schema.fields().iter().enumerate() {
+        let wanted = task.schema.get(field.name()).filter(|_| task.schema_is_fixed).map(|f| f.dtype);
+        let mut column: Option<Column> = None;
+        for batch in batches {
+            let Some(array) = batch.columns().get(at) else { continue };
+            let piece = to_column(field.name(), &stored(array, field.name(), &task.source_name, wanted)?)?;
+            match &mut column {
+                None => column = Some(piece),
+                Some(column) => drop(column.append(&piece).map_err(Failure::internal)?),
+            }
+        }
+        let empty = || {
+            let nothing = new_empty_array(field.data_type());
+            to_column(field.name(), &stored(&nothing, field.name(), &task.source_name, wanted)?)
+        };
+        columns.push(column.map_or_else(empty, Ok)?);
+    }
+    let mut frame = DataFrame::new(rows, columns).map_err(Failure::internal)?;
+    frame.rechunk_mut_par();
+    Ok(frame)
+}
+
+fn damaged(task: &ParseTask, format: &str, error: &dyn std::fmt::Display) -> Failure {
     Failure::bad_input(format!("{} cannot be read as {format}: {error}", task.source_name))
 }
 
@@ -91,66 +144,31 @@ fn select<'a>(groups: &'a [usize], task: &ParseTask) -> Result<(&'a [usize], &'a
     })
 }
 
-/// Refuses columns whose type has no place among the stored ones, before the engine tries to read them.
-fn check_types(schema: &ArrowSchema, task: &ParseTask) -> Result<(), Failure> {
-    for field in schema.iter_values().filter(|field| is_wanted(&field.name, task)) {
-        let known = match &field.dtype {
-            ArrowDataType::Dictionary(_, values, _) => is_text(values),
-            dtype if is_text(dtype) => true,
-            ArrowDataType::Binary | ArrowDataType::LargeBinary | ArrowDataType::BinaryView => {
-                task.schema_is_fixed && task.schema.get(&field.name).is_some_and(|f| f.dtype == DataType::String)
-            }
-            ArrowDataType::Null
-            | ArrowDataType::Boolean
-            | ArrowDataType::Int8
-            | ArrowDataType::Int16
-            | ArrowDataType::Int32
-            | ArrowDataType::Int64
-            | ArrowDataType::UInt8
-            | ArrowDataType::UInt16
-            | ArrowDataType::UInt32
-            | ArrowDataType::UInt64
-            | ArrowDataType::Float32
-            | ArrowDataType::Float64
-            | ArrowDataType::Timestamp(..)
-            | ArrowDataType::Date32
-            | ArrowDataType::Date64 => true,
-            _ => false,
+/// The places of the columns that are read. Refuses those whose type has no place among the stored ones, before anything is read.
+fn wanted_columns(schema: &ArrowSchema, task: &ParseTask) -> Result<Vec<usize>, Failure> {
+    let mut chosen = Vec::with_capacity(schema.fields().len());
+    for (at, field) in schema.fields().iter().enumerate() {
+        if task.wanted.as_ref().is_some_and(|wanted| !wanted.takes(field.name())) {
+            continue;
+        }
+        let Some(wanted) = task.schema.get(field.name()) else {
+            let (column, source) = (field.name(), &task.source_name);
+            return Err(Failure::internal(format!("column `{column}` of {source} is not in the schema")));
         };
-        if !known {
-            return Err(not_stored(&task.source_name, &field.name, &type_name(&field.dtype)));
+        if !is_stored(field.data_type(), task.schema_is_fixed.then_some(wanted.dtype)) {
+            return Err(not_stored(&task.source_name, field.name(), &type_name(field.data_type())));
         }
-        if task.schema.get(&field.name).is_none() {
-            return Err(Failure::internal(format!(
-                "column `{}` of {} is not in the schema",
-                field.name, task.source_name
-            )));
-        }
+        chosen.push(at);
     }
-    Ok(())
+    Ok(chosen)
 }
 
-fn is_wanted(column: &str, task: &ParseTask) -> bool {
-    task.wanted.as_ref().is_none_or(|wanted| wanted.takes(column))
-}
-
-/// Which of a file's columns are read, if not all.
-fn projection(schema: &ArrowSchema, task: &ParseTask) -> Option<Vec<usize>> {
-    task.wanted.as_ref()?;
-    let wanted = schema.iter_values().enumerate().filter(|(_, field)| is_wanted(&field.name, task));
-    Some(wanted.map(|(at, _)| at).collect())
-}
-
-fn is_text(dtype: &ArrowDataType) -> bool {
-    matches!(dtype, ArrowDataType::Utf8 | ArrowDataType::LargeUtf8 | ArrowDataType::Utf8View)
-}
-
-fn type_name(dtype: &ArrowDataType) -> String {
+fn type_name(dtype: &ArrowType) -> String {
     match dtype {
-        ArrowDataType::List(_) | ArrowDataType::LargeList(_) | ArrowDataType::FixedSizeList(..) => "list".to_owned(),
-        ArrowDataType::Struct(_) => "struct".to_owned(),
-        ArrowDataType::Map(..) => "map".to_owned(),
-        other => format!("{other:?}").to_lowercase(),
+        dtype if dtype.is_list() => "list".to_owned(),
+        ArrowType::Struct(_) => "struct".to_owned(),
+        ArrowType::Map(..) => "map".to_owned(),
+        other => other.to_string().to_lowercase(),
     }
 }
 
@@ -166,16 +184,15 @@ fn finish(frame: DataFrame, first_row: u64, task: &ParseTask) -> Result<Parsed, 
             continue;
         };
         let fixed = task.schema_is_fixed && field.dtype != DataType::Null;
-        let column = stored(found, &task.source_name, fixed.then_some(field.dtype))?;
         if !fixed {
-            field.dtype = joined(&column, field.dtype);
+            field.dtype = joined(found, field.dtype);
         }
-        let Some(Fitted { column, misfits }) = fit(&column, field.dtype)? else {
+        let Some(Fitted { column, misfits }) = fit(found, field.dtype)? else {
             return Err(Failure::bad_input(format!(
                 "{}: column `{}` has the type {}, and the schema says {}",
                 task.source_name,
                 field.name,
-                column.dtype(),
+                found.dtype(),
                 field.dtype
             )));
         };

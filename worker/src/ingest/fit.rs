@@ -1,9 +1,6 @@
-//! Brings the columns of Parquet and Arrow files to the stored types, and from there to the types of the schema.
+//! Brings columns of the stored types to the types of the schema.
 
-use polars::prelude::{
-    Column, DataType as PolarsType, Float64Chunked, Int32Chunked, Int64Chunked, IntoColumn, IntoSeries, TimeUnit,
-    TimeZone,
-};
+use polars::prelude::{Column, Float64Chunked, Int32Chunked, Int64Chunked, IntoColumn, TimeUnit, TimeZone};
 use shardmill_common::failure::Failure;
 use shardmill_common::schema::DataType;
 use shardmill_common::text::{
@@ -13,68 +10,6 @@ use shardmill_common::text::{
 use crate::frame::{our_type, polars_type};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
-
-/// The column with the stored type that holds its values. `wanted` is the schema's type where the user fixed it.
-pub(super) fn stored(column: &Column, source: &str, wanted: Option<DataType>) -> Result<Column, Failure> {
-    let name = column.name();
-    let cast = |dtype: &PolarsType| column.strict_cast(dtype);
-    let widened = match column.dtype() {
-        dtype if our_type(dtype).is_some() => Ok(column.clone()),
-        PolarsType::Int8
-        | PolarsType::Int16
-        | PolarsType::Int32
-        | PolarsType::UInt8
-        | PolarsType::UInt16
-        | PolarsType::UInt32 => cast(&PolarsType::Int64),
-        PolarsType::UInt64 => {
-            return cast(&PolarsType::Int64).map_err(|_| {
-                Failure::bad_input(format!(
-                    "{source}: column `{name}` has a value beyond the range of int64; write it as text"
-                ))
-            });
-        }
-        PolarsType::Float32 => cast(&PolarsType::Float64),
-        PolarsType::Datetime(unit, zone) => return to_micros(column, source, *unit, zone.is_some()),
-        PolarsType::Categorical(..) | PolarsType::Enum(..) => cast(&PolarsType::String),
-        PolarsType::Binary if wanted == Some(DataType::String) => cast(&PolarsType::String),
-        dtype => return Err(not_stored(source, name, &dtype.to_string())),
-    };
-    widened.map_err(|e| Failure::bad_input(format!("{source}: column `{name}` cannot be read: {e}")))
-}
-
-pub(super) fn not_stored(source: &str, name: &str, dtype: &str) -> Failure {
-    Failure::bad_input(format!(
-        "{source}: column `{name}` has the type {dtype}, which Shardmill does not store; \
-         write it as int64, float64, boolean, date, datetime or string, or leave it out"
-    ))
-}
-
-fn to_micros(column: &Column, source: &str, unit: TimeUnit, zoned: bool) -> Result<Column, Failure> {
-    let name = column.name();
-    let physical = column.as_materialized_series().to_physical_repr();
-    let ticks = physical.i64().map_err(Failure::internal)?;
-    let refuse = |why: &str| Failure::bad_input(format!("{source}: column `{name}` {why}"));
-    let micros: Result<Int64Chunked, Failure> = match unit {
-        TimeUnit::Microseconds => Ok(ticks.clone()),
-        TimeUnit::Milliseconds => ticks
-            .iter()
-            .map(|t| {
-                t.map(|t| t.checked_mul(1000).ok_or_else(|| refuse("has a time that is out of range"))).transpose()
-            })
-            .collect(),
-        TimeUnit::Nanoseconds => ticks
-            .iter()
-            .map(|t| match t {
-                Some(t) if t % 1000 != 0 => Err(refuse(
-                    "has times with nanoseconds, of which datetime keeps only microseconds; round them first",
-                )),
-                t => Ok(t.map(|t| t / 1000)),
-            })
-            .collect(),
-    };
-    let zone = zoned.then_some(TimeZone::UTC);
-    Ok(micros?.with_name(name.clone()).into_series().into_datetime(TimeUnit::Microseconds, zone).into_column())
-}
 
 /// The type of a column of the frame: the schema's joined with the file's, or text where a float would lose digits.
 pub(super) fn joined(column: &Column, of_schema: DataType) -> DataType {

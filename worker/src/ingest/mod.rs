@@ -15,6 +15,7 @@ mod marks;
 mod origin;
 mod parsed;
 mod plain;
+mod stored;
 mod strings;
 mod tabs;
 mod text;

@@ -13,7 +13,7 @@ use crate::backend::{Bounds, Unmade, Work};
 use crate::frame::polars_type;
 use crate::tasks::Context;
 
-pub use bridge::{to_batch, to_frame};
+pub use bridge::{to_batch, to_column, to_frame};
 pub use job::{INPUT, check_job};
 pub use queries::{Opening, Queries, Shards, failure_in};
 pub use shardmill_sql::{SqlError, Statement, check, check_expression};

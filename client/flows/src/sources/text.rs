@@ -250,7 +250,7 @@ impl Text<'_> {
         } else {
             format!("{lines} lines before the table are")
         };
-        format!("{lines} left out: {shown}{more}; --skip-lines says how many there are")
+        format!("{lines} left out (\"{shown}{more}\"); --skip-lines says how many there are")
     }
 
     /// The types in the first records.
