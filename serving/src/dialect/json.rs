@@ -26,12 +26,48 @@ fn bad(message: impl Into<String>) -> RequestError {
     RequestError::bad(message.into())
 }
 
+/// A body with `null` in the places of `NaN`, which Python's and MLflow's writers put there for a missing number although JSON has no
+/// such word. `None`: it has none.
+fn without_nan(body: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(body.len() + 16);
+    let (mut rest, mut in_text, mut found) = (body, false, false);
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        match first {
+            b'\\' if in_text => {
+                out.push(*first);
+                if let Some((next, after)) = rest.split_first() {
+                    out.push(*next);
+                    rest = after;
+                }
+                continue;
+            }
+            b'"' => in_text = !in_text,
+            b'N' if !in_text && rest.starts_with(b"aN") => {
+                out.extend_from_slice(b"null");
+                rest = rest.get(2..).unwrap_or_default();
+                found = true;
+                continue;
+            }
+            _ => {}
+        }
+        out.push(*first);
+    }
+    found.then_some(out)
+}
+
 /// Reads a body of JSON.
 pub fn parse_json(body: &[u8], form: JsonForm) -> Result<Table<'static>, RequestError> {
     if let Some(table) = lists::read(body) {
         return Ok(table);
     }
-    let value: Value = serde_json::from_slice(body).map_err(|e| bad(format!("the body is not JSON: {e}")))?;
+    let value: Value = match serde_json::from_slice(body) {
+        Ok(value) => value,
+        Err(error) => match without_nan(body) {
+            Some(body) => return parse_json(&body, form),
+            None => return Err(bad(format!("the body is not JSON: {error}"))),
+        },
+    };
     let table = match value {
         Value::Object(mut object) => {
             let given: Vec<&str> = FORMS.into_iter().filter(|f| object.contains_key(*f)).collect();

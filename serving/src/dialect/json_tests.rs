@@ -94,3 +94,14 @@ fn rows_that_share_no_columns_are_bounded() {
 fn deep_nesting_is_no_stack_overflow() {
     assert!(fault(&"[".repeat(100_000)).starts_with("the body is not JSON: recursion limit"));
 }
+
+#[test]
+fn missing_numbers_as_python_writes_them() {
+    let read = |body: &str| {
+        parse_json(body.as_bytes(), JsonForm::Mlflow).map(|t| format!("{t:?}")).map_err(|e| format!("{e:?}"))
+    };
+    let nan = r#"{"dataframe_split": {"index": [0, 1], "columns": ["x", "NaN"], "data": [[3.0, "a NaN \" NaN"], [NaN, "b"]]}}"#;
+    assert_eq!(read(nan), read(&nan.replace("[NaN", "[null")));
+    assert!(read(nan).is_ok());
+    assert!(read(r#"{"instances": [[Infinity]]}"#).is_err() && read(r#"{"instances": [[NaNa]]}"#).is_err());
+}

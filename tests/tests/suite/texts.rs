@@ -156,3 +156,18 @@ fn a_column_without_values_takes_any_type_later() {
     let asked = sm.ok(&["mapreduce", "may", "--input", "d@1", "--map", "SELECT id, v IS NULL AS lacks FROM input"]);
     assert_eq!(asked["rows"], 2);
 }
+
+#[test]
+fn a_training_tells_of_numbers_that_are_text_for_the_sake_of_a_mark() {
+    let (_dir, sm) = fresh();
+    let age = |i: u32| if i % 9 == 0 { "NA".to_owned() } else { (20 + i % 40).to_string() };
+    let rows: String = (0..200).map(|i| format!("{},{}\n", age(i), u32::from(i % 40 > 20))).collect();
+    sm.write("n.csv", format!("age,y\n{rows}"));
+    let taken = sm.ok(&["ingest", "n", "n.csv"]);
+    assert!(taken["notices"].to_string().contains("--null 'NA' makes it int64"), "{taken}");
+    let trained = sm.ok(&["train", "logistic", "n", "--model", "m", "--label", "y"]);
+    assert!(trained["notices"].to_string().contains("`age` is text"), "{trained}");
+    sm.ok(&["ingest", "n", "n.csv", "--null", "common"]);
+    let trained = sm.ok(&["train", "logistic", "n", "--model", "m", "--label", "y", "--impute", "median"]);
+    assert!(!trained["notices"].to_string().contains("`age` is text"), "{trained}");
+}

@@ -46,14 +46,14 @@ pub(super) fn parse_parquet(bytes: Vec<u8>, task: &ParseTask) -> Result<Parsed, 
     finish(stored_rows(&schema, &batches, rows, task)?, offset, task)
 }
 
-/// The types in which a file's columns are read: texts as views, and instants of the old kind, which nanoseconds would not hold, as
+/// The types in which a file's columns are read: texts as views, dictionaries as their values, and instants of the old kind, which nanoseconds would not hold, as
 /// microseconds.
 fn as_read(metadata: &ArrowReaderMetadata) -> SchemaRef {
     let physical = metadata.parquet_schema();
     let fields = metadata.schema().fields().iter().enumerate().map(|(at, field)| {
         let column = physical.columns().iter().enumerate().find(|(leaf, _)| physical.get_column_root_idx(*leaf) == at);
         let int96 = column.is_some_and(|(_, column)| column.physical_type() == PhysicalType::INT96);
-        let dtype = match field.data_type() {
+        let dtype = match plain(field.data_type()) {
             ArrowType::Utf8 | ArrowType::LargeUtf8 => ArrowType::Utf8View,
             ArrowType::Timestamp(TimeUnit::Nanosecond, zone) if int96 => {
                 ArrowType::Timestamp(TimeUnit::Microsecond, zone.clone())
@@ -64,6 +64,14 @@ fn as_read(metadata: &ArrowReaderMetadata) -> SchemaRef {
     });
     let fields: Vec<ArrowField> = fields.collect();
     Arc::new(ArrowSchema::new_with_metadata(fields, metadata.schema().metadata().clone()))
+}
+
+/// The type of a dictionary's values: pages have dictionaries of their own.
+fn plain(dtype: &ArrowType) -> &ArrowType {
+    match dtype {
+        ArrowType::Dictionary(_, values) => plain(values),
+        other => other,
+    }
 }
 
 pub(super) fn parse_arrow(bytes: Vec<u8>, task: &ParseTask) -> Result<Parsed, Failure> {

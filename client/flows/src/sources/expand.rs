@@ -81,7 +81,21 @@ pub fn expand(arguments: &[String]) -> Result<Expanded, SourceError> {
 pub fn is_no_data(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let stem = lower.split('.').next().unwrap_or_default();
-    name.starts_with('_') || lower.ends_with(".crc") || matches!(stem, "readme" | "license" | "licence" | "thumbs")
+    let other = [".crc", ".md", ".html", ".sha1", ".sha256", ".sha512", ".md5", ".asc", ".sig"];
+    let notes = [
+        "readme",
+        "license",
+        "licence",
+        "notice",
+        "changelog",
+        "thumbs",
+        "md5sums",
+        "sha1sums",
+        "sha256sums",
+        "sha512sums",
+        "checksums",
+    ];
+    name.starts_with('_') || other.iter().any(|end| lower.ends_with(end)) || notes.contains(&stem)
 }
 
 fn expand_one(argument: &str, out: &mut Expanded) -> Result<(), SourceError> {
@@ -286,6 +300,7 @@ mod tests {
             "in/year=2023/city=__HIVE_DEFAULT_PARTITION__/a.csv",
             "in/_SUCCESS",
             "in/README.md",
+            "in/SHA256SUMS",
         ] {
             let path = dir.path().join(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -298,7 +313,7 @@ mod tests {
                 |f: &Found| f.constants.iter().map(|c| format!("{}={:?}", c.column, c.value)).collect::<Vec<_>>();
             assert_eq!(constants(&found[0]), ["year=Some(\"2023\")", "city=None"], "{argument}");
             assert_eq!(constants(&found[1]), ["year=Some(\"2024\")", "city=Some(\"New York\")"], "{argument}");
-            assert_eq!(passed_over.len(), if argument == "in" { 2 } else { 0 });
+            assert_eq!(passed_over.len(), if argument == "in" { 3 } else { 0 });
         }
         let file = dir.path().join("in/year=2024/city=New%20York/a.csv").display().to_string();
         assert!(expand(&[file]).unwrap().found[0].constants.is_empty());

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use shardmill_common::failure::Failure;
 use shardmill_common::manifest::Manifest;
-use shardmill_common::model::{Label, Target, TrainSpec};
+use shardmill_common::model::{Encoding, Feature, Label, Target, TrainSpec};
+use shardmill_common::schema::DataType;
+use shardmill_common::text::parse_float64;
 
 use super::family::{Learns, Ready, family};
 use super::memo::{Memo, Prepared};
@@ -33,6 +35,9 @@ pub fn begin(
         notices: notices(spec, whole),
     };
     prepared.notices.extend(built.notices.iter().cloned());
+    if columns::updated(spec).is_none() {
+        prepared.notices.extend(numbers_among_texts(&built.encoder.features));
+    }
     let ready = Ready { spec, input, whole, built: &built, prepared: &mut prepared };
     let state = family(&spec.algorithm).begin(ready)?;
     Ok(Memo { rounds: Vec::new(), prepared, state })
@@ -53,6 +58,27 @@ fn target(spec: &TrainSpec, input: &Manifest, whole: &Whole) -> Result<Target, F
         Learns::Numbers => Target::Number { label },
         Learns::Classes | Learns::Clusters(_) => Target::Class { label, classes: labels::classes(spec, whole) },
     })
+}
+
+/// Texts taken as categories that are numbers but for a mark or two: the column was probably meant to be one of numbers.
+fn numbers_among_texts(features: &[Feature]) -> Vec<String> {
+    const LEAST: usize = 3;
+    const MARKS: usize = 2;
+    let notice = |feature: &Feature| {
+        let Encoding::OneHot { categories, .. } = &feature.encoding else { return None };
+        let is_number = |text: &&String| parse_float64(text.as_bytes()).is_some();
+        let others: Vec<&String> = categories.iter().filter(|text| !is_number(text)).collect();
+        let numbers = categories.len() - others.len();
+        if feature.dtype != DataType::String || others.is_empty() || others.len() > MARKS || numbers < LEAST {
+            return None;
+        }
+        let marks = others.iter().map(|mark| format!("\"{mark}\"")).collect::<Vec<_>>().join(" and ");
+        let column = &feature.column;
+        Some(format!(
+            "`{column}` is text and was taken as categories, of which all but {marks} are numbers: ingest it with --null to make it a number"
+        ))
+    };
+    features.iter().filter_map(notice).collect()
 }
 
 fn notices(spec: &TrainSpec, whole: &Whole) -> Vec<String> {
