@@ -2,14 +2,18 @@
 //!
 //! A quote opens a quoted field only where a field starts; a doubled quote inside means itself; behind the closing quote
 //! come the delimiter, a newline (`\n` or `\r\n`; a lone `\r` is ordinary) or the end. Anything else spoils the record,
-//! and a spoiled record ends so that one stray quote costs one line and never the rest of the file.
+//! and a spoiled record ends so that one stray quote costs a line, or a few, and never the rest of the file.
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr_iter, memchr2};
 
 use super::Dialect;
 
 /// A quoted field that has not closed within this many bytes never does. The record must fit a chunk, and memory.
 pub const MAX_RECORD_BYTES: usize = 512 << 20;
+
+/// A cell that is spoilt behind its closing quote holds no more line breaks than this; with more of them, the quote that opens it is
+/// stray, and what is between are records.
+const MAX_SPOILT_BREAKS: usize = 16;
 
 /// The two bytes that shape a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +147,9 @@ pub fn split_record(
                 }
                 (None, _) => return None,
                 (Some(b'\r'), None) if !last => return None,
+                _ if breaks(data, at, next) > MAX_SPOILT_BREAKS => {
+                    return line_from(data, start, at + 1, last, Some(Defect::UnclosedQuote));
+                }
                 _ => return line_from(data, start, next, last, Some(Defect::TextAfterQuote)),
             }
         } else {
@@ -166,6 +173,11 @@ pub fn split_record(
             }
         }
     }
+}
+
+#[cold]
+fn breaks(data: &[u8], from: usize, to: usize) -> usize {
+    memchr_iter(b'\n', data.get(from..to).unwrap_or_default()).count()
 }
 
 enum Closing {
@@ -286,6 +298,15 @@ mod tests {
             [(vec!["\"a\"b,\"c".to_owned()], Some(Defect::TextAfterQuote)), good(&["1", "2"]),]
         );
         assert_eq!(records("\"a\"\r", 99)[0].1, Some(Defect::TextAfterQuote));
+    }
+
+    #[test]
+    fn a_stray_quote_does_not_reach_for_one_far_away() {
+        let rows = |n: usize| "2,b\n".repeat(n);
+        let far = records(&format!("1,\"oops\n{}3,\"c\"\n", rows(20)), 9999);
+        assert_eq!((far.len(), far[0].1, &far[21]), (22, Some(Defect::UnclosedQuote), &good(&["3", "c"])));
+        let near = records(&format!("1,\"oops\n{}3,\"c\"\n", rows(2)), 9999);
+        assert_eq!((near.len(), near[0].1), (1, Some(Defect::TextAfterQuote)));
     }
 
     #[test]

@@ -134,3 +134,19 @@ fn what_is_too_large_is_an_error_that_shows_it() {
         assert!(error.contains(said), "{expression}: {error}");
     }
 }
+
+#[test]
+fn a_list_with_more_than_literals_keeps_what_a_null_among_them_says() {
+    let rows = df!("a" => [0i64, 0, 0, 1], "b" => [Some(true), Some(false), None, None]);
+    let statement = "SELECT z.a, CAST(z.a > 0 AS BIGINT) NOT IN (1, CASE WHEN x.b THEN -2 END, 4) AS c, \
+                     z.a IN (7, z.a + 1) AS d, z.a NOT IN (NULL, z.a) AS e \
+                     FROM (SELECT * FROM input WHERE b) AS x FULL JOIN input AS z ON x.b = z.b ORDER BY z.a, c";
+    let made = run(statement, &[("input", rows)], 1 << 30).unwrap();
+    let shown = |at: usize| {
+        let column = ArrayFormatter::try_new(made.column(at), &FormatOptions::default().with_null("null")).unwrap();
+        (0..made.num_rows()).map(|row| column.value(row).to_string()).collect::<Vec<_>>().join(",")
+    };
+    assert_eq!(shown(0), "0,0,0,1");
+    assert_eq!(shown(1), "true,null,null,false");
+    assert_eq!((shown(2), shown(3)), ("false,false,false,false".to_owned(), "false,false,false,false".to_owned()));
+}

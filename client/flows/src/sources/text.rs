@@ -187,8 +187,9 @@ impl Text<'_> {
             notices.insert(0, self.skipped(skip, sniffed.skip_lines));
         }
         if let Some(delimiter) = &sniffed.unparted {
-            notices
-                .push(format!("it became one column, although every line has as many of {delimiter}: see --delimiter"));
+            notices.push(format!(
+                "it became one column, although its lines have as many of {delimiter}: see --delimiter and --skip-lines"
+            ));
         }
         let mut read_as = format!("{style}, {}", if sniffed.header { "header" } else { "no header" });
         if sniffed.skip_lines > 0 {

@@ -13,8 +13,10 @@ use header::find_header;
 use lead::{find_comment, find_lead, is_short_header};
 use measure::{Row, best, rows};
 
-/// Text that is looked at, at most; a first record that is longer is not cut.
+/// Text that is looked at, and of lines so long that only a few would be in it.
 const SAMPLE: usize = 64 << 10;
+const WIDE_SAMPLE: usize = 1 << 20;
+const FEW_LINES: usize = 8;
 /// Lines before the first record that are recognised as titles.
 const MAX_TITLES: usize = 30;
 
@@ -155,13 +157,11 @@ fn separator_line(text: &[u8]) -> Option<(Delimiter, usize)> {
 
 /// As much of the text as is looked at, ending where a line ends.
 fn sample_of(text: &[u8], last: bool) -> (&[u8], bool) {
-    match text.get(..SAMPLE) {
-        Some(start) if text.len() > SAMPLE => {
-            let end = start.iter().rposition(|b| matches!(b, b'\n' | b'\r'));
-            (end.and_then(|end| start.get(..=end)).unwrap_or(start), false)
-        }
-        _ => (text, last),
-    }
+    let ends = |start: &[u8]| start.iter().filter(|b| matches!(b, b'\n' | b'\r')).count();
+    let usual = text.get(..SAMPLE).filter(|start| ends(start) > FEW_LINES);
+    let Some(start) = usual.or(text.get(..WIDE_SAMPLE)) else { return (text, last) };
+    let end = start.iter().rposition(|b| matches!(b, b'\n' | b'\r'));
+    (end.and_then(|end| start.get(..=end)).unwrap_or(start), false)
 }
 
 /// The number of cells that most records have; of several, the largest.
@@ -182,25 +182,24 @@ fn are_runs(style: &Style, single: &[Row], sample: &[u8], last: bool) -> bool {
     runs.iter().any(|r| r.cells.len() > 1) && even(&runs) > even(single)
 }
 
-/// What occurs equally often in every line, of three or more.
+/// What occurs equally often in every line, of three or more; the usual delimiters also behind a first line that has none.
 fn looks_parted(sample: &[u8]) -> Option<Delimiter> {
-    let lines: Vec<&[u8]> = sample
-        .split(|b| *b == b'\n')
-        .filter(|line| !line.trim_ascii().is_empty() && !line.starts_with(b"#"))
-        .take(200)
-        .collect();
-    let same = |count: &dyn Fn(&[u8]) -> usize| {
+    let is_line = |line: &&[u8]| !line.trim_ascii().is_empty() && !line.starts_with(b"#");
+    let lines: Vec<&[u8]> = sample.split(|b| *b == b'\n').filter(is_line).take(200).collect();
+    let same = |lines: &[&[u8]], count: &dyn Fn(&[u8]) -> usize| {
         let first = lines.first().map_or(0, |line| count(line));
-        lines.len() >= 3 && first > 0 && lines.iter().all(|line| count(line) == first)
+        first > 0 && lines.iter().all(|line| count(line) == first)
     };
     let byte = |byte: u8| move |line: &[u8]| line.iter().filter(|b| **b == byte).count();
-    if let Some(found) = b";\t|:^~\x01\x1f".iter().find(|b| same(&byte(**b))) {
+    let body = lines.get(1..).filter(|body| body.len() > 1)?;
+    let usual = b",;\t|".iter().find(|b| same(body, &byte(**b)));
+    if let Some(found) = usual.or_else(|| b":^~\x01\x1f".iter().find(|b| same(&lines, &byte(**b)))) {
         return Some(Delimiter::Byte(*found));
     }
     let words = |line: &[u8]| {
         line.split(|b| matches!(b, b' ' | b'\t' | b'\r')).filter(|w| !w.is_empty()).count().saturating_sub(1)
     };
-    same(&words).then_some(Delimiter::Blanks)
+    same(&lines, &words).then_some(Delimiter::Blanks)
 }
 
 #[cfg(test)]

@@ -101,8 +101,19 @@ fn one_column_that_looks_like_more() {
     let unparted = |text: &str| found(text).unparted.map(|d| d.to_string());
     assert_eq!(unparted("a:b\n1:2\n3:4\n").as_deref(), Some("`:`"));
     assert_eq!(unparted("id   name  v\n1    ann   3\n22   bob   44\n").as_deref(), Some("runs of blanks"));
+    assert_eq!(unparted("Kundenliste\nName;Ort\nBob;Rom\nAnn;Oslo\n").as_deref(), Some("semicolon"));
+    assert_eq!(unparted("url\nhttp://a\nhttp://b\n"), None);
     assert_eq!(unparted("name\nAnn Smith\nBob Jones\n"), None);
     assert_eq!(unparted("a,b\n1,2\n3,4\n"), None);
+}
+
+#[test]
+fn very_wide_tables() {
+    let names: Vec<String> = (0..20_000).map(|i| format!("column {i}")).collect();
+    let row = vec!["1,5"; 20_000].join(";");
+    let text = format!("{}\n{row}\n{row}\n", names.join(";"));
+    assert!(text.len() > SAMPLE);
+    assert_eq!(read(&text), "semicolon, header");
 }
 
 #[test]

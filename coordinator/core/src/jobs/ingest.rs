@@ -374,8 +374,13 @@ fn check_rejects(
         return Ok(());
     }
     let first = reports.values().find_map(|r| r.first_reject.clone()).unwrap_or_default();
+    // Most rows are not wrong by themselves.
+    let hint = match rejected * 2 > read && (first.contains("fields, found") || first.contains("field, found")) {
+        true => "; how the text is written can be said: --delimiter, --quote, --escape, --skip-lines",
+        false => "",
+    };
     Err(Failure::bad_input(format!(
-        "{rejected} of {read} rows could not be read, more than the {} allowed (--max-rejects); the first: {first}",
+        "{rejected} of {read} rows could not be read, more than the {} allowed (--max-rejects); the first: {first}{hint}",
         spec.max_rejects
     )))
 }
