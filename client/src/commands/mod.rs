@@ -52,6 +52,7 @@ mod sql_prompt;
 mod train;
 mod version;
 mod worker;
+mod writing;
 
 use clap::Subcommand;
 

@@ -16,6 +16,7 @@ mod scan;
 mod sniff;
 mod style;
 mod translate;
+mod translated;
 
 pub use cells::{
     fits, integer_literal, is_beyond_float, parse_boolean, parse_date, parse_datetime, parse_datetime_utc,
@@ -36,4 +37,5 @@ pub use scan::{
 };
 pub use sniff::{BodyShape, Skipped, Sniffed, Told, skip_of, sniff};
 pub use style::{Comment, Delimiter, Style};
-pub use translate::{Translated, Translator, Unclosed};
+pub use translate::{Translator, Unclosed};
+pub use translated::Translated;

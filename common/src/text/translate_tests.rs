@@ -1,6 +1,9 @@
 //! Translations, whole and in pieces of every length.
 
+use std::io::Read;
+
 use super::super::style::Comment;
+use super::super::translated::Translated;
 use super::*;
 
 fn style(change: impl FnOnce(&mut Style)) -> Style {

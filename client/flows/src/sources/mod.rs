@@ -8,6 +8,7 @@ mod columnar;
 mod decode;
 pub mod error;
 mod expand;
+mod hive;
 mod inspect;
 mod json_text;
 mod kind;
