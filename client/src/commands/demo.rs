@@ -47,7 +47,7 @@ const RULES: &str = include_str!("../../demo/rules.toml");
 const STEPS: [(&str, &str); 22] = [
     (
         "Take in three dirty files: two plain, one gzip, one with its columns in another order.",
-        "ingest planes planes/ --null NA",
+        "ingest planes planes/ --null NA --ragged reject",
     ),
     (
         "Rows that cannot be read are not lost: they are a dataset, with file, line and reason.",
