@@ -58,7 +58,9 @@ fn evidence(kind: Kind, at: usize, first: &Row, body: &[Row]) -> i64 {
                 0
             }
         }
-        _ if of_values <= 1 => 2,
+        // A number above words names its column; anything else may well stand among them.
+        Kind::Integer(_) | Kind::Fraction(_) if of_values <= 1 => 1,
+        _ if of_values <= 1 => 0,
         Kind::Time | Kind::Boolean | Kind::Odd => {
             let alike = share(&|below| std::mem::discriminant(&below) == std::mem::discriminant(&kind)) >= 5;
             match (kind, alike) {
@@ -75,7 +77,10 @@ fn evidence(kind: Kind, at: usize, first: &Row, body: &[Row]) -> i64 {
     }
 }
 
-fn integer_evidence(number: i64, below: &[(Kind, bool)], share: &dyn Fn(&dyn Fn(Kind) -> bool) -> usize) -> i64 {
+/// How many of ten cells are of a sort.
+type Share<'a> = dyn Fn(&dyn Fn(Kind) -> bool) -> usize + 'a;
+
+fn integer_evidence(number: i64, below: &[(Kind, bool)], share: &Share<'_>) -> i64 {
     let is_year = |n: i64| (1800..2200).contains(&n);
     if is_year(number) && share(&|kind| matches!(kind, Kind::Integer(n) if is_year(n))) <= 1 {
         return 2;

@@ -201,6 +201,7 @@ fn names_that_are_numbers_and_values_that_are_words() {
         "1/22/20,Bob\n1/23/20,Ann\n",
         "01.01.2024,10:00,ok\n01.01.2024,11:00,ok\n",
         "00123,Bob\n00124,Ann\n",
+        "1|\u{20ac} 5|-48.718|north|\n2|say hi|22.774|south|\n3|two words|1.5|east|20\n",
         "+1,+2\n-3,+4\n",
         "5%,10%\n6%,20%\n",
         "Brot,$3.50\nMilch,$1.20\n",
