@@ -160,7 +160,7 @@ fn a_column_without_values_takes_any_type_later() {
 #[test]
 fn a_training_tells_of_numbers_that_are_text_for_the_sake_of_a_mark() {
     let (_dir, sm) = fresh();
-    let age = |i: u32| if i % 9 == 0 { "NA".to_owned() } else { (20 + i % 40).to_string() };
+    let age = |i: u32| if i.is_multiple_of(9) { "NA".to_owned() } else { (20 + i % 40).to_string() };
     let rows: String = (0..200).map(|i| format!("{},{}\n", age(i), u32::from(i % 40 > 20))).collect();
     sm.write("n.csv", format!("age,y\n{rows}"));
     let taken = sm.ok(&["ingest", "n", "n.csv"]);
