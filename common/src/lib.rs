@@ -4,6 +4,7 @@
 
 pub mod captured;
 pub mod counters;
+pub mod damaged;
 pub mod endpoint;
 pub mod failure;
 pub mod ids;

@@ -128,8 +128,9 @@ def test_damaged_files_are_refused(mill, tmp_path):
         path = tmp_path / f"t.{kind}"
         write(path, table, kind)
         whole = path.read_bytes()
-        for at in range(40, len(whole), len(whole) // 25):
+        step = len(whole) // 25 if kind == "parquet" else 97
+        for at in [*range(40, min(len(whole), 3000), step), *range(max(40, len(whole) - 1500), len(whole), step)]:
             path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1:])
             done = mill.start("ingest", "t", path)
             out, err = done.communicate(timeout=60)
-            assert done.returncode in (0, 1, 2) and b"panicked" not in err, (kind, at, err)
+            assert done.returncode in (0, 1, 2) and b"panic" not in err + out, (kind, at, err)

@@ -1,6 +1,7 @@
 //! What parsing a chunk yields, and the choice of the reader by format.
 
 use polars::prelude::{Column, DataFrame, PlSmallStr};
+use shardmill_common::damaged::unless_damaged;
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::ingest::{Constant, Odd, ParseTask, SourceFormat};
 use shardmill_common::schema::Schema;
@@ -66,12 +67,19 @@ fn set_constant(frame: &mut DataFrame, constant: &Constant, task: &ParseTask) ->
     Ok(())
 }
 
+/// What a library reads that panics on some damaged files.
+fn whole(task: &ParseTask, parse: impl FnOnce() -> Result<Parsed, Failure>) -> Result<Parsed, Failure> {
+    unless_damaged(parse).unwrap_or_else(|| {
+        Err(Failure::bad_input(format!("{} is damaged: copy or download it again", task.source_name)))
+    })
+}
+
 fn parse_file(bytes: Vec<u8>, task: &ParseTask) -> Result<Parsed, Failure> {
     match &*task.format {
         SourceFormat::Csv { dialect, columns } => text::parse_csv(bytes, task, dialect, columns),
         SourceFormat::JsonLines => text::parse_json_lines(bytes, task, Encoding::Utf8),
         SourceFormat::Lines { encoding } => plain::parse_lines(bytes, task, *encoding),
-        SourceFormat::Parquet => columnar::parse_parquet(bytes, task),
-        SourceFormat::Arrow => columnar::parse_arrow(bytes, task),
+        SourceFormat::Parquet => whole(task, || columnar::parse_parquet(bytes, task)),
+        SourceFormat::Arrow => whole(task, || columnar::parse_arrow(bytes, task)),
     }
 }

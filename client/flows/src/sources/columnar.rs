@@ -9,6 +9,7 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::{FileReader, StreamReader};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
+use shardmill_common::damaged::unless_damaged;
 use shardmill_common::schema::{DataType, Field, Schema};
 
 use super::error::SourceError;
@@ -23,7 +24,22 @@ pub struct Footer {
     pub groups: Vec<u64>,
 }
 
+/// The footer of a Parquet file.
 pub fn parquet(name: &str, path: &Path, options: &ReadOptions) -> Result<Footer, SourceError> {
+    whole(name, || read_parquet(name, path, options))
+}
+
+/// The footer of an Arrow file, or the start of a stream.
+pub fn arrow(name: &str, path: &Path, options: &ReadOptions) -> Result<Footer, SourceError> {
+    whole(name, || read_arrow(name, path, options))
+}
+
+/// What a library reads that panics on some damaged files.
+fn whole(name: &str, read: impl FnOnce() -> Result<Footer, SourceError>) -> Result<Footer, SourceError> {
+    unless_damaged(read).unwrap_or_else(|| Err(SourceError::Damaged { name: name.to_owned() }))
+}
+
+fn read_parquet(name: &str, path: &Path, options: &ReadOptions) -> Result<Footer, SourceError> {
     let broken = |error: ParquetError| SourceError::Parquet { name: name.to_owned(), error };
     let file = File::open(path).map_err(SourceError::unreadable(name))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
@@ -32,7 +48,7 @@ pub fn parquet(name: &str, path: &Path, options: &ReadOptions) -> Result<Footer,
     Ok(Footer { schema, left_out, groups })
 }
 
-pub fn arrow(name: &str, path: &Path, options: &ReadOptions) -> Result<Footer, SourceError> {
+fn read_arrow(name: &str, path: &Path, options: &ReadOptions) -> Result<Footer, SourceError> {
     let broken = |error: ArrowError| SourceError::Arrow { name: name.to_owned(), error };
     let file = File::open(path).map_err(SourceError::unreadable(name))?;
     let size = file.metadata().map_err(SourceError::unreadable(name))?.len();

@@ -80,6 +80,8 @@ pub enum SourceError {
     Parquet { name: String, error: ParquetError },
     #[error("{name} is not a readable Arrow IPC file: {error}")]
     Arrow { name: String, error: ArrowError },
+    #[error("{name} is damaged: copy or download it again")]
+    Damaged { name: String },
     #[error("{name} has no columns")]
     NoColumns { name: String },
     /// `number` counts from one.
