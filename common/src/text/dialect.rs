@@ -48,15 +48,20 @@ pub struct Dialect {
     pub numbers: Option<Numbers>,
 }
 
+impl Dialect {
+    /// Commas, double quotes, a header, UTF-8.
+    pub const USUAL: Dialect = Dialect {
+        delimiter: b',',
+        quote: Some(b'"'),
+        header: true,
+        encoding: Encoding::Utf8,
+        ragged: Ragged::Reject,
+        numbers: None,
+    };
+}
+
 impl Default for Dialect {
     fn default() -> Self {
-        Self {
-            delimiter: b',',
-            quote: Some(b'"'),
-            header: true,
-            encoding: Encoding::Utf8,
-            ragged: Ragged::Reject,
-            numbers: None,
-        }
+        Self::USUAL
     }
 }

@@ -65,15 +65,9 @@ impl ColumnState {
     /// As [`ColumnState::observe`], of a text whose numbers are written so.
     pub fn observe_as(&mut self, cell: &str, numbers: Option<&Numbers>, scratch: &mut String) {
         let Some(numbers) = numbers else { return self.observe(cell) };
-        match numbers.usual(cell, scratch) {
-            Some(usual) => self.observe(usual),
-            // A number of the usual notation is none of this one.
-            None if cell.bytes().any(|b| b.is_ascii_digit())
-                && matches!(classify(cell), DataType::Int64 | DataType::Float64) =>
-            {
-                self.join(ColumnState::of(DataType::String));
-            }
-            None => self.observe(cell),
+        match numbers.read(cell, scratch) {
+            Some(cell) => self.observe(cell),
+            None => self.join(ColumnState::of(DataType::String)),
         }
     }
 

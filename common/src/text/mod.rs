@@ -12,6 +12,7 @@ mod json;
 mod mend;
 mod nulls;
 mod numbers;
+mod ready;
 mod scan;
 mod sniff;
 mod style;
@@ -32,10 +33,11 @@ pub use json::{JsonFault, Kind, Member, members, unescape_json};
 pub use mend::{Mend, Mended, mend_names};
 pub use nulls::{COMMON_NULLS, Nulls};
 pub use numbers::Numbers;
+pub use ready::Ready;
 pub use scan::{
     Defect, DialectError, FieldSpan, Grammar, MAX_RECORD_BYTES, Record, next_record, split_record, unescape_quotes,
 };
-pub use sniff::{BodyShape, Skipped, Sniffed, Told, skip_of, sniff};
+pub use sniff::{BodyShape, Sniffed, Told, skip_of, sniff};
 pub use style::{Comment, Delimiter, Style};
 pub use translate::{Translator, Unclosed};
 pub use translated::Translated;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cells::parse_float64;
+
 /// How numbers are written: `1.234,5` has the decimal mark `,` and `.` between thousands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numbers {
@@ -45,6 +47,16 @@ impl Numbers {
             out.push_str(exponent);
         }
         Some(out)
+    }
+
+    /// A cell as it is read where numbers are usual: a number of this notation as such, a number of the usual one as `None`, for it is
+    /// none of this, anything else as it is.
+    pub fn read<'a>(&self, cell: &'a str, out: &'a mut String) -> Option<&'a str> {
+        if self.usual(cell, out).is_some() {
+            return Some(out);
+        }
+        let number = cell.bytes().any(|b| b.is_ascii_digit()) && parse_float64(cell.as_bytes()).is_some();
+        (!number).then_some(cell)
     }
 
     fn whole(&self, whole: &str, out: &mut String) -> Option<()> {

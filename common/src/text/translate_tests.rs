@@ -108,8 +108,8 @@ fn a_quote_that_never_closes_is_told_with_its_line() {
     let text = "a,b\n1,\"x\ny\"\n2,\"z\n3,4\n";
     let mut out = Vec::new();
     let bars = style(|s| s.escape = Some(b'\\'));
-    let error = Translated::new(text.as_bytes(), bars).read_to_end(&mut out).unwrap_err().to_string();
-    assert!(error.contains("in line 4"), "{error}");
+    let error = Translated::new(text.as_bytes(), bars, 2).read_to_end(&mut out).unwrap_err().to_string();
+    assert!(error.contains("in line 6"), "{error}");
 }
 
 #[test]
@@ -117,6 +117,6 @@ fn a_reader_hands_out_everything_once() {
     let text = "a||b\n".repeat(50_000);
     let bars = style(|s| s.delimiter = Delimiter::Text("||".into()));
     let mut out = String::new();
-    Translated::new(text.as_bytes(), bars).read_to_string(&mut out).unwrap();
+    Translated::new(text.as_bytes(), bars, 0).read_to_string(&mut out).unwrap();
     assert_eq!(out, "a,b\n".repeat(50_000));
 }

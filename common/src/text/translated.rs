@@ -2,8 +2,9 @@
 
 use std::io::{self, Read};
 
+use super::ready::Ready;
 use super::style::Style;
-use super::translate::Translator;
+use super::translate::{Translator, Unclosed};
 
 /// Bytes read at once.
 const BLOCK: usize = 64 << 10;
@@ -15,15 +16,17 @@ pub struct Translated<R> {
     /// What was read and not yet translated.
     pending: Vec<u8>,
     /// What was translated and not yet handed out.
-    ready: Vec<u8>,
-    handed: usize,
+    ready: Ready,
     ended: bool,
+    /// Lines of the source before what is read.
+    before: u64,
 }
 
 impl<R: Read> Translated<R> {
-    pub fn new(inner: R, style: Style) -> Self {
+    /// `before`: lines of the source before what `inner` reads.
+    pub fn new(inner: R, style: Style, before: u64) -> Self {
         let translator = Translator::new(style);
-        Self { inner, translator, pending: Vec::new(), ready: Vec::new(), handed: 0, ended: false }
+        Self { inner, translator, pending: Vec::new(), ready: Ready::default(), ended: false, before }
     }
 
     /// The reader, and how many lines were left out as comments.
@@ -33,21 +36,20 @@ impl<R: Read> Translated<R> {
     }
 
     fn fill(&mut self) -> io::Result<()> {
-        self.ready.clear();
-        self.handed = 0;
-        while self.ready.is_empty() && !self.ended {
+        let ready = self.ready.renew();
+        while ready.is_empty() && !self.ended {
             let had = self.pending.len();
             self.pending.resize(had + BLOCK, 0);
             let room = self.pending.get_mut(had..).unwrap_or_default();
             let read = self.inner.read(room);
             self.pending.truncate(had + *read.as_ref().unwrap_or(&0));
             self.ended = read? == 0;
-            let taken = self.translator.step(&self.pending, self.ended, &mut self.ready);
+            let taken = self.translator.step(&self.pending, self.ended, ready);
             self.pending.drain(..taken);
             if self.ended
                 && let Some(unclosed) = self.translator.unclosed()
             {
-                return Err(io::Error::other(unclosed));
+                return Err(io::Error::other(Unclosed { line: unclosed.line + self.before }));
             }
         }
         Ok(())
@@ -56,15 +58,9 @@ impl<R: Read> Translated<R> {
 
 impl<R: Read> Read for Translated<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.handed == self.ready.len() {
+        if self.ready.is_spent() {
             self.fill()?;
         }
-        let ready = self.ready.get(self.handed..).unwrap_or_default();
-        let n = ready.len().min(out.len());
-        if let (Some(to), Some(from)) = (out.get_mut(..n), ready.get(..n)) {
-            to.copy_from_slice(from);
-        }
-        self.handed += n;
-        Ok(n)
+        Ok(self.ready.hand(out))
     }
 }

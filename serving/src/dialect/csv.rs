@@ -2,21 +2,12 @@
 
 use std::borrow::Cow;
 
-use shardmill_common::text::{
-    Dialect, Encoding, Grammar, MAX_RECORD_BYTES, Ragged, bom_len, read_header, split_record, unescape_quotes,
-};
+use shardmill_common::text::{Dialect, Grammar, MAX_RECORD_BYTES, bom_len, read_header, split_record, unescape_quotes};
 
 use super::answer::RequestError;
 use crate::table::{Cell, Table};
 
-const COMMA: Dialect = Dialect {
-    delimiter: b',',
-    quote: Some(b'"'),
-    header: true,
-    encoding: Encoding::Utf8,
-    ragged: Ragged::Reject,
-    numbers: None,
-};
+const COMMA: Dialect = Dialect::USUAL;
 
 /// Reads a body of comma-separated values. Blank lines are passed over. With `header` the first line names the columns;
 /// without, they come in the model's order. A quoted empty cell is text, an unquoted one is no value.

@@ -37,6 +37,16 @@ pub(super) enum Notation {
     Json,
 }
 
+impl Notation {
+    /// How numbers are written, if not as usual.
+    const fn numbers(self) -> Option<Numbers> {
+        match self {
+            Notation::Csv { numbers, .. } => numbers,
+            Notation::Json => None,
+        }
+    }
+}
+
 /// Rows of the chunk that a cell disqualifies, with the first such cell's reason.
 pub(super) type BadRows = BTreeMap<usize, String>;
 
@@ -120,10 +130,7 @@ impl TypedColumn {
         let validity = &mut self.validity;
         let exact = !cx.fixed;
         // At the first cell that does not fit, the column's values so far are reduced to the type they need.
-        let numbers = match cx.notation {
-            Notation::Csv { numbers, .. } => numbers,
-            Notation::Json => None,
-        };
+        let numbers = cx.notation.numbers();
         let misfit = match &mut self.values {
             // Numbers of another notation are brought to the usual one, off the common way.
             Values::Int64(v) if let Some(numbers) = numbers => {
@@ -277,10 +284,7 @@ impl Feed<'_, '_> {
     fn observe(&mut self, cells: impl Iterator<Item = Cell>, state: &mut ColumnState) {
         let data = self.cx.source.bytes();
         let mut scratch = String::new();
-        let numbers = match self.cx.notation {
-            Notation::Csv { numbers, .. } => numbers,
-            Notation::Json => None,
-        };
+        let numbers = self.cx.notation.numbers();
         for cell in cells {
             let mut text = cell.text(data);
             if cell.escaped() {
@@ -300,15 +304,10 @@ impl Feed<'_, '_> {
     }
 }
 
-/// The number that a cell is in another notation, as it is usually written; a word such as `nan` as it is.
+/// A cell whose number is in another notation, as it is usually written.
 #[cold]
 fn usual(numbers: Numbers, cell: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(cell).ok()?;
-    let mut out = String::new();
-    if numbers.usual(text, &mut out).is_some() {
-        return Some(out);
-    }
-    (!cell.iter().any(u8::is_ascii_digit)).then(|| text.to_owned())
+    numbers.read(std::str::from_utf8(cell).ok()?, &mut String::new()).map(str::to_owned)
 }
 
 #[cold]

@@ -79,21 +79,22 @@ pub(super) fn parse_arrow(bytes: Vec<u8>, task: &ParseTask) -> Result<Parsed, Fa
     let is_file = bytes.starts_with(b"ARROW1");
     let cursor = Cursor::new(Bytes::from(bytes));
     let (schema, batches) = if is_file {
-        let schema = FileReader::try_new(cursor.clone(), None).map_err(damaged)?.schema();
+        let reader = FileReader::try_new(cursor.clone(), None).map_err(damaged)?;
+        let schema = reader.schema();
+        let chosen = wanted_columns(&schema, task)?;
+        let all = chosen.len() == schema.fields().len();
+        let schema = schema.project(&chosen).map_err(damaged)?;
+        // Opening a file reads its dictionaries, so it is opened again only where columns are left out.
+        let reader = if all { reader } else { FileReader::try_new(cursor, Some(chosen)).map_err(damaged)? };
+        (schema, reader.collect::<Result<Vec<_>, _>>().map_err(damaged)?)
+    } else {
+        let schema = StreamReader::try_new(cursor.clone(), None).map_err(damaged)?.schema();
         let chosen = wanted_columns(&schema, task)?;
         let schema = schema.project(&chosen).map_err(damaged)?;
-        let reader = FileReader::try_new(cursor, Some(chosen)).map_err(damaged)?;
-        (Arc::new(schema), reader.collect::<Result<Vec<_>, _>>().map_err(damaged)?)
-    } else {
-        let mut reader = StreamReader::try_new(cursor, None).map_err(damaged)?;
-        let chosen = wanted_columns(&reader.schema(), task)?;
-        let mut batches = Vec::new();
-        for batch in reader.by_ref() {
-            batches.push(batch.and_then(|batch| batch.project(&chosen)).map_err(damaged)?);
-        }
-        let schema = reader.schema().project(&chosen).map_err(damaged)?;
-        (Arc::new(schema), batches)
+        let reader = StreamReader::try_new(cursor, Some(chosen)).map_err(damaged)?;
+        (schema, reader.collect::<Result<Vec<_>, _>>().map_err(damaged)?)
     };
+    let schema = Arc::new(schema);
     let heights: Vec<usize> = batches.iter().map(RecordBatch::num_rows).collect();
     let (before, wanted) = select(&heights, task)?;
     let (skipped, taken) = (before.len(), wanted.len());

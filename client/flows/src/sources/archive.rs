@@ -73,7 +73,7 @@ pub fn members(name: &str, path: &Path, file: File) -> Result<Option<Vec<Found>>
         };
         let (packed, crc, size) = (member.compressed_size(), member.crc32(), member.size());
         let member = Member { archive: path.to_owned(), offset, packed, deflated, crc, size };
-        found.push(Found { name, origin: Origin::Member(member), constants: Vec::new() });
+        found.push(Found::new(name, Origin::Member(member)));
     }
     if found.is_empty() { Err(SourceError::EmptyZip { name: name.to_owned() }) } else { Ok(Some(found)) }
 }

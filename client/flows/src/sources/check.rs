@@ -90,12 +90,7 @@ mod tests {
         let one = |(name, content): &(&str, &str)| {
             let path = dir.path().join(name);
             std::fs::write(&path, content).unwrap();
-            inspect(
-                Found { name: (*name).to_owned(), origin: Origin::File(path), constants: Vec::new() },
-                &options,
-                &Pulse::default(),
-            )
-            .unwrap()
+            inspect(Found::new((*name).to_owned(), Origin::File(path)), &options, &Pulse::default()).unwrap()
         };
         files.iter().map(one).collect()
     }

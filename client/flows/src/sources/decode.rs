@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use encoding_rs::{DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use shardmill_common::misread::Misread;
-use shardmill_common::text::{Guess, guess_encoding};
+use shardmill_common::text::{Guess, Ready, guess_encoding};
 
 use super::error::SourceError;
 
@@ -81,15 +81,14 @@ pub struct Decoder<R> {
     inner: R,
     decoder: Option<encoding_rs::Decoder>,
     raw: Vec<u8>,
-    ready: Vec<u8>,
-    handed: usize,
+    ready: Ready,
     ended: bool,
 }
 
 impl<R: Read> Decoder<R> {
     pub fn new(inner: R, encoding: Option<&'static Encoding>) -> Self {
         let decoder = encoding.map(Encoding::new_decoder_with_bom_removal);
-        Self { inner, decoder, raw: Vec::new(), ready: Vec::new(), handed: 0, ended: false }
+        Self { inner, decoder, raw: Vec::new(), ready: Ready::default(), ended: false }
     }
 
     pub fn get_mut(&mut self) -> &mut R {
@@ -97,13 +96,12 @@ impl<R: Read> Decoder<R> {
     }
 
     fn fill(&mut self, decoder: &mut encoding_rs::Decoder) -> io::Result<()> {
-        self.ready.clear();
-        self.handed = 0;
-        while self.ready.is_empty() && !self.ended {
+        let ready = self.ready.renew();
+        while ready.is_empty() && !self.ended {
             self.raw.resize(BLOCK, 0);
             let n = self.inner.read(&mut self.raw)?;
             self.ended = n == 0;
-            decode(decoder, self.raw.get(..n).unwrap_or_default(), self.ended, &mut self.ready);
+            decode(decoder, self.raw.get(..n).unwrap_or_default(), self.ended, ready);
         }
         Ok(())
     }
@@ -112,16 +110,10 @@ impl<R: Read> Decoder<R> {
 impl<R: Read> Read for Decoder<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let Some(mut decoder) = self.decoder.take() else { return self.inner.read(out) };
-        let filled = if self.handed == self.ready.len() { self.fill(&mut decoder) } else { Ok(()) };
+        let filled = if self.ready.is_spent() { self.fill(&mut decoder) } else { Ok(()) };
         self.decoder = Some(decoder);
         filled?;
-        let ready = self.ready.get(self.handed..).unwrap_or_default();
-        let n = ready.len().min(out.len());
-        if let (Some(to), Some(from)) = (out.get_mut(..n), ready.get(..n)) {
-            to.copy_from_slice(from);
-        }
-        self.handed += n;
-        Ok(n)
+        Ok(self.ready.hand(out))
     }
 }
 

@@ -30,6 +30,12 @@ pub struct Found {
     pub constants: Vec<Constant>,
 }
 
+impl Found {
+    pub const fn new(name: String, origin: Origin) -> Self {
+        Self { name, origin, constants: Vec::new() }
+    }
+}
+
 /// What arguments mean.
 #[derive(Debug, Default)]
 pub struct Expanded {
@@ -101,7 +107,7 @@ pub fn is_no_data(name: &str) -> bool {
 
 fn expand_one(argument: &str, out: &mut Expanded) -> Result<(), SourceError> {
     if argument == "-" {
-        out.found.push(Found { name: "-".to_owned(), origin: Origin::Stdin, constants: Vec::new() });
+        out.found.push(Found::new("-".to_owned(), Origin::Stdin));
         return Ok(());
     }
     let path = Path::new(argument);
@@ -159,7 +165,7 @@ fn add(path: &Path, meta: &Metadata, out: &mut Expanded) -> Result<(), SourceErr
         return Ok(());
     }
     let origin = if meta.is_file() { Origin::File(path.to_owned()) } else { Origin::Pipe(path.to_owned()) };
-    out.found.push(Found { name, origin, constants: Vec::new() });
+    out.found.push(Found::new(name, origin));
     Ok(())
 }
 
@@ -191,7 +197,7 @@ fn walk(folder: &Path, above: &mut Vec<PathBuf>, out: &mut Expanded) -> Result<(
             walk(&path, above, out)?;
         } else if meta.is_file() {
             let name = path.display().to_string();
-            out.found.push(Found { name, origin: Origin::File(path), constants: Vec::new() });
+            out.found.push(Found::new(name, Origin::File(path)));
         }
     }
     above.pop();

@@ -139,31 +139,20 @@ pub fn inspect(found: Found, options: &ReadOptions, pulse: &Pulse) -> Result<Ins
         Origin::Member(member) => Feed::Member(member),
         Origin::Pipe(_) | Origin::Stdin => Feed::Once(Box::new(Cursor::new(raw_head).chain(raw))),
     };
-    constants.retain(|c| options.wanted.takes(&c.column));
-    if kind.is_text() {
+    let look = if kind.is_text() {
         let look = text::look(&Head { name: &name, bytes: &head, last }, kind, options)?;
         let TextLook { format, schema, left_out, script, offset, first_line, read_as, remarkable, notices } = look;
         let body = Body::Text { feed, script, offset, first_line };
-        let schema = with_constants(schema, &mut constants);
-        return Ok(Inspected {
-            name,
-            location,
-            size,
-            modified,
-            packing,
-            format,
-            schema,
-            left_out,
-            constants,
-            body,
-            read_as,
-            remarkable,
-            notices,
-        });
+        Look { format, schema, left_out, body, read_as, remarkable, notices }
+    } else {
+        footer(&name, kind, packing, feed, options, pulse)?
+    };
+    let Look { format, mut schema, left_out, body, read_as, remarkable, notices } = look;
+    // A column that the file has itself wins.
+    constants.retain(|c| options.wanted.takes(&c.column) && schema.get(&c.column).is_none());
+    for Constant { column, value } in &constants {
+        schema.fields.push(Field::new(column.as_str(), classify(value.as_deref().unwrap_or_default())));
     }
-    let (format, schema, left_out, body) = footer(&name, kind, packing, feed, options, pulse)?;
-    let (read_as, remarkable, notices) = (None, false, Vec::new());
-    let schema = with_constants(schema, &mut constants);
     Ok(Inspected {
         name,
         location,
@@ -179,15 +168,6 @@ pub fn inspect(found: Found, options: &ReadOptions, pulse: &Pulse) -> Result<Ins
         remarkable,
         notices,
     })
-}
-
-/// The columns of a source with those of its path, unless it has such a column itself.
-fn with_constants(mut schema: Schema, constants: &mut Vec<Constant>) -> Schema {
-    constants.retain(|c| schema.get(&c.column).is_none());
-    for Constant { column, value } in constants {
-        schema.fields.push(Field::new(column.as_str(), classify(value.as_deref().unwrap_or_default())));
-    }
-    schema
 }
 
 /// A source's name in messages.
@@ -262,7 +242,16 @@ fn unpacked_head(
     }
 }
 
-type Look = (SourceFormat, Schema, Vec<String>, Body);
+/// What a first look finds in any source.
+struct Look {
+    format: SourceFormat,
+    schema: Schema,
+    left_out: Vec<String>,
+    body: Body,
+    read_as: Option<String>,
+    remarkable: bool,
+    notices: Vec<String>,
+}
 
 fn footer(
     name: &str,
@@ -284,7 +273,9 @@ fn footer(
         Format::Arrow => (SourceFormat::Arrow, columnar::arrow(shown(name), path, options)?),
         _ => (SourceFormat::Parquet, columnar::parquet(shown(name), path, options)?),
     };
-    Ok((format, footer.schema, footer.left_out, Body::Columnar { place, groups: footer.groups }))
+    let columnar::Footer { schema, left_out, groups } = footer;
+    let body = Body::Columnar { place, groups };
+    Ok(Look { format, schema, left_out, body, read_as: None, remarkable: false, notices: Vec::new() })
 }
 
 /// Copies a stream to disk, unpacked.

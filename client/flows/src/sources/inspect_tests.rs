@@ -12,11 +12,7 @@ fn look(name: &str, content: &[u8], options: &ReadOptions) -> Result<Inspected, 
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(name);
     std::fs::write(&path, content).unwrap();
-    inspect(
-        Found { name: name.to_owned(), origin: Origin::File(path), constants: Vec::new() },
-        options,
-        &Pulse::default(),
-    )
+    inspect(Found::new(name.to_owned(), Origin::File(path)), options, &Pulse::default())
 }
 
 fn told(told: Told) -> ReadOptions {

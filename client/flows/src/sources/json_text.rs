@@ -4,6 +4,8 @@
 
 use std::io::{self, Read};
 
+use shardmill_common::text::Ready;
+
 const BLOCK: usize = 64 << 10;
 
 /// The text ended inside of something.
@@ -29,8 +31,7 @@ pub struct JsonLines<R> {
     inner: R,
     walk: Walk,
     raw: Vec<u8>,
-    ready: Vec<u8>,
-    handed: usize,
+    ready: Ready,
     ended: bool,
 }
 
@@ -51,44 +52,20 @@ struct Walk {
 
 impl<R: Read> JsonLines<R> {
     pub fn new(inner: R) -> Self {
-        let walk = Walk {
-            array: Array::Unknown,
-            depth: 0,
-            in_value: false,
-            in_string: false,
-            escaped: false,
-            on_line: false,
-            held: 0,
-            line: 1,
-            began: 1,
-        };
-        Self { inner, walk, raw: Vec::new(), ready: Vec::new(), handed: 0, ended: false }
+        Self { inner, walk: Walk::new(), raw: Vec::new(), ready: Ready::default(), ended: false }
     }
 
     pub fn get_mut(&mut self) -> &mut R {
         &mut self.inner
     }
-}
 
-impl JsonLines<io::Empty> {
-    /// The lines of the start of a text.
-    pub fn start(text: &[u8]) -> Vec<u8> {
-        let mut walk = JsonLines::new(io::empty()).walk;
-        let mut out = Vec::with_capacity(text.len());
-        text.iter().for_each(|b| walk.byte(*b, &mut out));
-        out
-    }
-}
-
-impl<R: Read> JsonLines<R> {
     fn fill(&mut self) -> io::Result<()> {
-        self.ready.clear();
-        self.handed = 0;
-        while self.ready.is_empty() && !self.ended {
+        let ready = self.ready.renew();
+        while ready.is_empty() && !self.ended {
             self.raw.resize(BLOCK, 0);
             let n = self.inner.read(&mut self.raw)?;
             for byte in self.raw.get(..n).unwrap_or_default() {
-                self.walk.byte(*byte, &mut self.ready);
+                self.walk.byte(*byte, ready);
             }
             self.ended = n == 0;
             if self.ended
@@ -103,20 +80,35 @@ impl<R: Read> JsonLines<R> {
 
 impl<R: Read> Read for JsonLines<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.handed == self.ready.len() {
+        if self.ready.is_spent() {
             self.fill()?;
         }
-        let ready = self.ready.get(self.handed..).unwrap_or_default();
-        let n = ready.len().min(out.len());
-        if let (Some(to), Some(from)) = (out.get_mut(..n), ready.get(..n)) {
-            to.copy_from_slice(from);
-        }
-        self.handed += n;
-        Ok(n)
+        Ok(self.ready.hand(out))
     }
 }
 
+/// The lines of the start of a text.
+pub fn lines_of(start: &[u8]) -> Vec<u8> {
+    let (mut walk, mut out) = (Walk::new(), Vec::with_capacity(start.len()));
+    start.iter().for_each(|b| walk.byte(*b, &mut out));
+    out
+}
+
 impl Walk {
+    const fn new() -> Self {
+        Self {
+            array: Array::Unknown,
+            depth: 0,
+            in_value: false,
+            in_string: false,
+            escaped: false,
+            on_line: false,
+            held: 0,
+            line: 1,
+            began: 1,
+        }
+    }
+
     fn byte(&mut self, byte: u8, out: &mut Vec<u8>) {
         if byte == b'\n' {
             self.line += 1;
@@ -202,7 +194,7 @@ pub fn is_laid_out(start: &[u8]) -> bool {
     match start.first() {
         Some(b'[') => true,
         Some(b'{') => {
-            let mut walk = JsonLines::new(io::empty()).walk;
+            let mut walk = Walk::new();
             let mut out = Vec::new();
             let line = start.iter().position(|b| *b == b'\n').unwrap_or(start.len());
             start.iter().take(line).for_each(|b| walk.byte(*b, &mut out));

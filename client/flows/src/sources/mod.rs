@@ -28,7 +28,7 @@ mod upload;
 pub use decode::{TextEncoding, parse_encoding};
 pub use inspect::file_location;
 pub use open::Pulse;
-pub use options::{ReadOptions, parse_delimiter, parse_delimiter_byte, parse_escape, parse_quote};
+pub use options::{ReadOptions, parse_delimiter, parse_escape, parse_quote};
 pub use prepare::{Looked, Plan, Prepared, assemble, look, pass, total_bytes};
 pub use rows::RowFinder;
 pub use schema_option::{SchemaError, parse as parse_schema};

@@ -89,17 +89,6 @@ pub fn parse_escape(text: &str) -> Result<Option<u8>, Misread> {
     }
 }
 
-/// One ASCII byte that is a delimiter, where no other will do.
-pub fn parse_delimiter_byte(text: &str) -> Result<u8, Misread> {
-    match parse_delimiter(text)? {
-        Delimiter::Byte(byte) => Ok(byte),
-        Delimiter::Text(_) | Delimiter::Blanks => Err(Misread::new(
-            text,
-            "not a delimiter here: give one ASCII character, or tab, space, comma, semicolon, pipe",
-        )),
-    }
-}
-
 /// A character by itself or by name; nothing means that quotes are ordinary characters.
 pub fn parse_quote(text: &str) -> Result<Option<u8>, Misread> {
     match text.to_ascii_lowercase().as_str() {
@@ -127,14 +116,13 @@ mod tests {
     fn characters_by_themselves_or_by_name() {
         for (text, byte) in [(";", b';'), ("\\t", b'\t'), ("\t", b'\t'), ("TAB", b'\t')] {
             assert_eq!(parse_delimiter(text), Ok(Delimiter::Byte(byte)));
-            assert_eq!(parse_delimiter_byte(text), Ok(byte));
         }
         assert_eq!(parse_delimiter("||"), Ok(Delimiter::Text("||".into())));
         assert_eq!(parse_delimiter("§"), Ok(Delimiter::Text("§".into())));
         assert_eq!(parse_delimiter("\\x01"), Ok(Delimiter::Byte(1)));
         assert!(parse_delimiter("\\xff").is_err());
         assert_eq!(parse_delimiter("blanks"), Ok(Delimiter::Blanks));
-        assert!(parse_delimiter_byte("||").is_err() && parse_escape("ab").is_err());
+        assert!(parse_escape("ab").is_err());
         assert_eq!((parse_escape("backslash"), parse_escape("")), (Ok(Some(b'\\')), Ok(None)));
         for bad in ["", "a\"", "\n"] {
             assert!(parse_delimiter(bad).is_err(), "{bad:?}");

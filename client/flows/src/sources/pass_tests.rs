@@ -9,9 +9,7 @@ fn passed(content: &[u8], chunk_size: u64) -> (Passed, tempfile::TempDir) {
     let path = dir.path().join("a.csv");
     std::fs::write(&path, content).unwrap();
     let (options, pulse) = (ReadOptions::default(), Pulse::default());
-    let inspected =
-        inspect(Found { name: "a.csv".into(), origin: Origin::File(path), constants: Vec::new() }, &options, &pulse)
-            .unwrap();
+    let inspected = inspect(Found::new("a.csv".into(), Origin::File(path)), &options, &pulse).unwrap();
     let pass = Pass { chunk_size, options: &options, local_files: true, uploader: None, pulse: &pulse };
     (pass.run(inspected).unwrap(), dir)
 }

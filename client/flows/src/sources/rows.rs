@@ -147,7 +147,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, content).unwrap();
-        let found = Found { name: name.to_owned(), origin: Origin::File(path), constants: Vec::new() };
+        let found = Found::new(name.to_owned(), Origin::File(path));
         let finder = RowFinder::of(&inspect(found, &options, &Pulse::default()).unwrap());
         (dir, finder)
     }

@@ -18,6 +18,8 @@ pub struct Script {
     pub encoding: Option<&'static Encoding>,
     /// Decoded bytes at the start that are left out before a translation.
     pub skip: u64,
+    /// The lines in those.
+    pub skipped_lines: u64,
     pub form: Form,
 }
 
@@ -53,7 +55,9 @@ impl TextReader {
         io::copy(&mut decoded.by_ref().take(script.skip), &mut io::sink())?;
         Ok(match &script.form {
             Form::AsItIs => TextReader::AsItIs(Box::new(decoded)),
-            Form::Styled(style) => TextReader::Styled(Box::new(Translated::new(decoded, style.clone()))),
+            Form::Styled(style) => {
+                TextReader::Styled(Box::new(Translated::new(decoded, style.clone(), script.skipped_lines)))
+            }
             Form::Json => TextReader::Json(Box::new(JsonLines::new(decoded))),
         })
     }

@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use shardmill_common::kinds::ingest::SourceFormat;
 use shardmill_common::schema::{DataType, Schema};
 use shardmill_common::text::{
-    Dialect, Encoding, Header, HeaderError, Mended, Ragged, Skipped, Sniffed, Style, Told, Translator, bom_len,
+    Delimiter, Dialect, Encoding, Header, HeaderError, Mended, Ragged, Sniffed, Style, Told, Translator, bom_len,
     guess_hints, mend_names, numbered_names, read_header, read_names, skip_of, sniff,
 };
 
 use super::decode::{TextEncoding, decoded};
 use super::error::SourceError;
 use super::inspect::shown;
-use super::json_text::{JsonLines, is_laid_out};
+use super::json_text::{is_laid_out, lines_of};
 use super::options::ReadOptions;
 use super::sample::{START, sample};
 use super::script::{Form, Script};
@@ -117,7 +117,7 @@ impl Text<'_> {
         let mut data = self.text;
         if laid_out {
             script = Script { skip: offset, form: Form::Json, ..script };
-            lines = JsonLines::start(self.text);
+            lines = lines_of(self.text);
             data = &lines;
         }
         let format = SourceFormat::JsonLines;
@@ -164,7 +164,7 @@ impl Text<'_> {
         } else {
             let (bom, usual) = self.start();
             let form = if style.is_plain() { Form::AsItIs } else { Form::Styled(style.clone()) };
-            (base, script) = (0, Script { skip: bom + skip as u64, form, ..usual });
+            (base, script) = (0, Script { skip: bom + skip as u64, skipped_lines: sniffed.skip_lines, form, ..usual });
             self.text.get(skip..).unwrap_or_default()
         };
         let mut last = self.head.last;
@@ -183,7 +183,7 @@ impl Text<'_> {
         notices.extend(
             guess_hints(data.get(..START).unwrap_or(data), &format, &options.nulls).iter().map(ToString::to_string),
         );
-        if sniffed.skipped == Some(Skipped::Titles) {
+        if sniffed.titles {
             notices.insert(0, self.skipped(skip, sniffed.skip_lines));
         }
         if let Some(delimiter) = &sniffed.unparted {
@@ -296,15 +296,14 @@ fn translate(style: &Style, text: &[u8], last: bool, dialect: &Dialect) -> (Vec<
 
 /// Whether something was found that is neither usual nor was told.
 fn is_remarkable(sniffed: &Sniffed, told: &Told) -> bool {
-    let (style, usual) = (&sniffed.style, Style::default());
-    let delimiter = told.delimiter.is_none() && style.delimiter.byte() != if told.tabs { b'\t' } else { b',' };
-    delimiter
-        || (told.delimiter.is_none() && style.delimiter != usual.delimiter && !told.tabs)
+    let style = &sniffed.style;
+    let usual = Style { delimiter: Delimiter::Byte(if told.tabs { b'\t' } else { b',' }), ..Style::default() };
+    (told.delimiter.is_none() && style.delimiter != usual.delimiter)
         || (told.quote.is_none() && style.quote != usual.quote)
-        || (told.escape.is_none() && style.escape.is_some())
-        || (told.comment.is_none() && style.comment.is_some())
-        || (told.trim.is_none() && style.trim)
-        || style.returns
+        || (told.escape.is_none() && style.escape != usual.escape)
+        || (told.comment.is_none() && style.comment != usual.comment)
+        || (told.trim.is_none() && style.trim != usual.trim)
+        || style.returns != usual.returns
         || (told.header.is_none() && !sniffed.header)
         || (told.skip_lines.is_none() && sniffed.skip_lines > 0)
 }

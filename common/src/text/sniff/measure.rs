@@ -305,11 +305,10 @@ fn is_quoted_by(quote: u8, rows: &[Row]) -> bool {
 /// Whether (nearly) every cell but the first of a record begins with a blank.
 fn has_blanks_after(rows: &[Row]) -> bool {
     let cells = || {
-        let unquoted =
-            |r: &Row| r.cells.iter().zip(&r.quoted).skip(1).map(|(c, q)| (c.clone(), *q)).collect::<Vec<_>>();
-        rows.iter().flat_map(unquoted).filter(|(cell, _)| !cell.is_empty())
+        let later = rows.iter().flat_map(|r| r.cells.iter().zip(&r.quoted).skip(1));
+        later.filter(|(cell, _)| !cell.is_empty())
     };
     let all = cells().count();
-    let blank = cells().filter(|(cell, quoted)| !quoted && cell.starts_with(' ')).count();
+    let blank = cells().filter(|(cell, quoted)| !**quoted && cell.starts_with(' ')).count();
     all >= 2 && blank * 10 >= all * 9
 }

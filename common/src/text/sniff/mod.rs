@@ -44,8 +44,8 @@ pub struct Sniffed {
     pub style: Style,
     /// Lines before the header, or before the data where there is none.
     pub skip_lines: u64,
-    /// Why lines are skipped that nobody said to skip.
-    pub skipped: Option<Skipped>,
+    /// These lines are there, and nobody said so: titles.
+    pub titles: bool,
     pub header: bool,
     /// Cells of most records behind the header, and which of them are always empty; `None` where there are none.
     pub body: Option<BodyShape>,
@@ -55,14 +55,6 @@ pub struct Sniffed {
     pub short_header: bool,
     /// Cells are parted by runs of blanks, and not each by one, as was told.
     pub in_runs: bool,
-}
-
-/// What the lines before the table are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Skipped {
-    /// `sep=;`, which spreadsheets understand.
-    Separator,
-    Titles,
 }
 
 /// The records behind the header, as far as they were looked at.
@@ -76,11 +68,9 @@ pub struct BodyShape {
 /// Looks at `text`, the start of a text without its byte order mark; `last` says that it is all of it.
 pub fn sniff(text: &[u8], last: bool, told: &Told) -> Sniffed {
     let mut told = told.clone();
-    let mut skipped = None;
-    if let (None, Some((delimiter, _))) = (told.skip_lines, separator_line(text)) {
+    if let (None, Some(delimiter)) = (told.skip_lines, separator_line(text)) {
         told.delimiter.get_or_insert(delimiter);
         told.skip_lines = Some(1);
-        skipped = Some(Skipped::Separator);
     }
     let skip = told.skip_lines.unwrap_or(0);
     let rest = text.get(skip_of(text, skip, has_returns(text))..).unwrap_or_default();
@@ -97,12 +87,11 @@ pub fn sniff(text: &[u8], last: bool, told: &Told) -> Sniffed {
         style.comment = Some(Comment { mark, unless_cells: None });
         found = rows(&style, sample, last);
     }
+    let lead = if told.skip_lines.is_none() { find_lead(&found, width, told.header) } else { None };
+    let titles = lead.is_some();
     let mut skip_lines = skip;
-    if told.skip_lines.is_none()
-        && let Some(lead) = find_lead(&found, width, told.header)
-    {
+    if let Some(lead) = lead {
         skip_lines += lead.lines;
-        skipped = Some(Skipped::Titles);
         found.drain(..lead.rows);
     }
     let short_header = told.header != Some(false) && is_short_header(&found, width);
@@ -111,7 +100,7 @@ pub fn sniff(text: &[u8], last: bool, told: &Told) -> Sniffed {
     let shape = (!body.is_empty()).then(|| shape(body));
     let unparted = (width <= 1).then(|| looks_parted(sample)).flatten();
     let in_runs = style.delimiter == Delimiter::Byte(b' ') && are_runs(&style, &found, sample, last);
-    Sniffed { style, skip_lines, skipped, header, body: shape, unparted, short_header, in_runs }
+    Sniffed { style, skip_lines, titles, header, body: shape, unparted, short_header, in_runs }
 }
 
 fn shape(body: &[Row]) -> BodyShape {
@@ -143,13 +132,13 @@ fn has_returns(text: &[u8]) -> bool {
 }
 
 /// The delimiter that a first line `sep=;` names.
-fn separator_line(text: &[u8]) -> Option<(Delimiter, usize)> {
+fn separator_line(text: &[u8]) -> Option<Delimiter> {
     let end = text.iter().position(|b| matches!(b, b'\n' | b'\r'))?;
     let line = text.get(..end)?;
     let line = line.strip_prefix(b"\"").and_then(|l| l.strip_suffix(b"\"")).unwrap_or(line);
     match line {
         [s, e, p, b'=', byte] if [s, e, p].map(u8::to_ascii_lowercase) == *b"sep" && byte.is_ascii() => {
-            Some((Delimiter::Byte(*byte), end))
+            Some(Delimiter::Byte(*byte))
         }
         _ => None,
     }
