@@ -3,6 +3,7 @@
 //! ORDER BY.
 
 mod bind;
+mod memory;
 mod names;
 mod plan;
 mod read;

@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use datafusion::common::{DataFusionError, exec_err};
 use datafusion::execution::TaskContext;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use url::Url;
 
+use super::memory::SharedMemory;
 use super::plan::{Scalars, logical_plan, physical_plan, scalars};
 use super::read::{ShardSource, SourceError};
 use super::spread::Team;
@@ -79,7 +80,7 @@ impl ObjectStoreRegistry for NoFiles {
 
 /// Memory for a query's parts, and a folder for what does not fit into it.
 pub fn environment(memory: u64, scratch: PathBuf) -> Result<Arc<RuntimeEnv>, SqlError> {
-    let pool = FairSpillPool::new(usize::try_from(memory).unwrap_or(usize::MAX));
+    let pool = SharedMemory::new(usize::try_from(memory).unwrap_or(usize::MAX));
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![scratch]));
     RuntimeEnvBuilder::new()
         .with_object_store_registry(Arc::new(NoFiles))
