@@ -17,7 +17,7 @@ pub const ROW: &str = "_row";
 
 /// The columns that every captured row begins with.
 pub const COLUMNS: [(&str, DataType); 7] = [
-    (TIME, DataType::DatetimeUtc),
+    (TIME, DataType::DATETIME_UTC),
     (ENDPOINT, DataType::String),
     (VARIANT, DataType::String),
     (MODEL, DataType::String),

@@ -6,7 +6,7 @@ use std::fmt;
 use hashbrown::HashMap;
 use shardmill_common::model::{Encoder, Encoding, Feature, Filling, Scaling, Unknown};
 use shardmill_common::schema::DataType;
-use shardmill_common::text as cells;
+use shardmill_common::text::{self as cells, float_text};
 
 use crate::model::{Codes, Layout, Matrix, NO_CODE};
 use crate::table::{Cell, Table};
@@ -78,15 +78,12 @@ pub struct Plan {
 fn moment(text: &[u8], dtype: DataType) -> Option<i64> {
     match dtype {
         DataType::Date => cells::parse_date(text).map(i64::from),
-        DataType::Datetime => cells::parse_datetime(text),
-        DataType::DatetimeUtc => cells::parse_datetime_utc(text),
+        DataType::Datetime(unit) => cells::parse_datetime(text, unit),
+        DataType::DatetimeUtc(unit) => cells::parse_datetime_utc(text, unit),
+        DataType::Time => cells::parse_time(text),
+        DataType::Duration => cells::parse_duration(text),
         _ => None,
     }
-}
-
-/// The shortest text that reads back as the same number; whole numbers keep a `.0`.
-fn float_text(x: f64) -> String {
-    format!("{x:?}")
 }
 
 impl OneHot {

@@ -3,17 +3,19 @@
 //!
 //! A cell is a tag and its value, little-endian: null `0`; boolean `1` and a byte; int64 `2` and 8 bytes; float64 `3` and 8
 //! bytes (-0.0 as 0.0, every NaN as one); date `4` and 4 bytes; datetime `5` and 8 bytes; datetime in UTC `6` and 8 bytes; string
-//! `7`, its length in 4 bytes, and its bytes. The hash is xxh3-128 of a row's cells, so equal rows have equal hashes and a
+//! `7`, its length in 4 bytes, and its bytes; decimal `8`, its scale in a byte, and 16 bytes; time of day `9` and 8 bytes; duration
+//! `10` and 8 bytes; bytes `11`, their number in 4 bytes, and themselves. Times in nanoseconds have the tags `12` and `13`. The hash is xxh3-128 of a row's cells, so equal rows have equal hashes and a
 //! cell's boundary cannot move.
 
 use polars::prelude::{Column, DataFrame, DataType as PolarsType, Series};
 use polars_arrow::array::{Array, BinaryViewArrayGeneric, BooleanArray, PrimitiveArray, StaticArray};
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::dedup::{HashColumn, HashPlan};
-use shardmill_common::schema::DataType;
+use shardmill_common::schema::{DataType, Unit};
+use shardmill_common::text::decimal_float;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::frame::polars_type;
+use crate::frame::{unit_of, widen};
 
 /// Columns of a frame, ready to be walked row by row.
 enum Cells {
@@ -23,9 +25,15 @@ enum Cells {
     /// Whole numbers among floats: as the float of the same value, and as themselves where there is none.
     Whole(PrimitiveArray<i64>),
     Float64(PrimitiveArray<f64>),
+    /// Decimals of a scale.
+    Decimal(PrimitiveArray<i128>, u8),
+    /// Decimals among floats: as the float that they are written as, and as themselves where that has not all their digits.
+    Written(PrimitiveArray<i128>, u8),
     Date(PrimitiveArray<i32>),
-    Datetime(PrimitiveArray<i64>, u8),
+    /// Times and durations, with their tag.
+    Ticks(PrimitiveArray<i64>, u8),
     String(BinaryViewArrayGeneric<str>),
+    Binary(BinaryViewArrayGeneric<[u8]>),
 }
 
 pub(crate) fn one_array<A: Array + Clone + 'static>(series: &Series) -> Result<A, Failure> {
@@ -51,8 +59,20 @@ impl Cells {
             PolarsType::Int64 => Cells::Int64(one_array(series)?),
             PolarsType::Float64 => Cells::Float64(one_array(series)?),
             PolarsType::Date => Cells::Date(one_array(series)?),
-            PolarsType::Datetime(_, zone) => Cells::Datetime(one_array(series)?, if zone.is_some() { 6 } else { 5 }),
+            PolarsType::Decimal(_, scale) => Cells::Decimal(one_array(series)?, scale_of(*scale)),
+            PolarsType::Datetime(unit, zone) => {
+                let tag = match (unit_of(*unit), zone.is_some()) {
+                    (Unit::Micro, false) => 5,
+                    (Unit::Micro, true) => 6,
+                    (Unit::Nano, false) => 12,
+                    (Unit::Nano, true) => 13,
+                };
+                Cells::Ticks(one_array(series)?, tag)
+            }
+            PolarsType::Time => Cells::Ticks(one_array(series)?, 9),
+            PolarsType::Duration(_) => Cells::Ticks(one_array(series)?, 10),
             PolarsType::String => Cells::String(one_array(series)?),
+            PolarsType::Binary => Cells::Binary(one_array(series)?),
             other => {
                 return Err(Failure::internal(format!("column `{}` of type {other} cannot be hashed", series.name())));
             }
@@ -80,15 +100,14 @@ impl Cells {
                 }
                 None => out.push(0),
             },
-            Cells::Datetime(a, tag) => put_8(a.get(row).map(i64::to_le_bytes), *tag, out),
-            Cells::String(a) => match a.get(row) {
-                Some(s) => {
-                    out.push(7);
-                    out.extend_from_slice(&(s.len() as u32).to_le_bytes());
-                    out.extend_from_slice(s.as_bytes());
-                }
-                None => out.push(0),
+            Cells::Decimal(a, scale) => put_decimal(a.get(row), *scale, out),
+            Cells::Written(a, scale) => match a.get(row).map(|units| decimal_float(units, *scale)) {
+                Some((float, true)) => put_8(Some(canonical(float).to_le_bytes()), 3, out),
+                _ => put_decimal(a.get(row), *scale, out),
             },
+            Cells::Ticks(a, tag) => put_8(a.get(row).map(i64::to_le_bytes), *tag, out),
+            Cells::String(a) => put_bytes(a.get(row).map(str::as_bytes), 7, out),
+            Cells::Binary(a) => put_bytes(a.get(row), 11, out),
         }
     }
 }
@@ -102,6 +121,33 @@ fn put_8(value: Option<[u8; 8]>, tag: u8, out: &mut Vec<u8>) {
         }
         None => out.push(0),
     }
+}
+
+#[inline]
+fn put_bytes(value: Option<&[u8]>, tag: u8, out: &mut Vec<u8>) {
+    match value {
+        Some(bytes) => {
+            out.push(tag);
+            out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+            out.extend_from_slice(bytes);
+        }
+        None => out.push(0),
+    }
+}
+
+fn put_decimal(units: Option<i128>, scale: u8, out: &mut Vec<u8>) {
+    match units {
+        Some(units) => {
+            out.extend_from_slice(&[8, scale]);
+            out.extend_from_slice(&units.to_le_bytes());
+        }
+        None => out.push(0),
+    }
+}
+
+/// Of a decimal the engine keeps the scale in a larger number.
+pub(crate) fn scale_of(scale: usize) -> u8 {
+    u8::try_from(scale).unwrap_or(u8::MAX)
 }
 
 /// Whether a float has exactly this value. Beyond 2^53 most whole numbers are between two floats.
@@ -157,7 +203,10 @@ fn selected(frame: &DataFrame, columns: Option<&[HashColumn]>) -> Result<Vec<Cel
                 (Some(DataType::Float64), PolarsType::Int64) if !column.is_empty() => {
                     one_array(column.as_materialized_series()).map(Cells::Whole)
                 }
-                (Some(dtype), _) => Cells::of(&column.strict_cast(&polars_type(dtype)).map_err(Failure::internal)?),
+                (Some(DataType::Float64), PolarsType::Decimal(_, scale)) if !column.is_empty() => {
+                    one_array(column.as_materialized_series()).map(|units| Cells::Written(units, scale_of(*scale)))
+                }
+                (Some(dtype), _) => Cells::of(&widen(column, dtype)?),
             }
         })
         .collect()

@@ -8,7 +8,7 @@ use serde::Serialize;
 use shardmill_client::ClientError;
 use shardmill_common::failure::Refusal;
 use shardmill_common::kinds::JobSpec;
-use shardmill_common::kinds::ingest::{IngestSpec, Source};
+use shardmill_common::kinds::ingest::{Fixed, IngestSpec, Source};
 use shardmill_common::name::DatasetName;
 use shardmill_common::status::JobStatus;
 use shardmill_common::units::show_count;
@@ -139,7 +139,12 @@ pub async fn run(
         false => None,
     };
     spec.nulls.clone_from(&way.options.nulls);
-    spec.schema_is_fixed = way.options.schema.is_some();
+    spec.fixed = match (&way.options.schema, way.options.types.is_empty()) {
+        (Some(_), _) => Fixed::All,
+        (None, true) => Fixed::None,
+        (None, false) => Fixed::Only(way.options.types.names().map(str::to_owned).collect()),
+    };
+    spec.bytes = way.options.bytes;
     spec.wanted = way.options.wanted.clone();
     let plan = Plan {
         options: way.options,

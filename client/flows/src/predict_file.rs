@@ -136,6 +136,8 @@ impl FileJob {
         let as_read = |field: &Field| match learnt(&field.name) {
             // Whole numbers that came with fractions since: as the model takes them of a dataset.
             Some(DataType::Int64) if field.dtype == DataType::Float64 => DataType::Float64,
+            // A number is a number, however many digits it has.
+            Some(DataType::Decimal { .. }) => DataType::Float64,
             Some(dtype) => dtype,
             // JSON tells numbers from texts, and what is kept should stay what it is.
             None if is_json && self.keeps(&field.name) => match field.dtype {

@@ -28,7 +28,7 @@ pub async fn show(context: &Context, client: &Client, dataset: &DatasetRef) -> R
     context.out.result(object, || summary(&manifest))?;
     let mut columns = Table::new(&[">#", "column", "type"]);
     for (at, field) in manifest.schema.fields.iter().enumerate() {
-        columns.row([(at + 1).to_string().as_str(), &field.name, field.dtype.name()]);
+        columns.row([(at + 1).to_string().as_str(), &field.name, &field.dtype.to_string()]);
     }
     context.out.line(&columns.to_string())?;
     if versions.len() > 1 {

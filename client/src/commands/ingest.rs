@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use shardmill_common::kinds::ingest::{IngestSpec, Wanted};
+use shardmill_common::kinds::ingest::{BytesAs, IngestSpec, Wanted};
 use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::schema::Schema;
 use shardmill_common::status::JobStatus;
 use shardmill_common::text::COMMON_NULLS;
 use shardmill_common::units::{RejectLimit, parse_bytes, show_count};
@@ -41,6 +42,16 @@ enum FormatArg {
     Arrow,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum BinaryArg {
+    /// They stay bytes
+    Binary,
+    /// They are UTF-8 text
+    Text,
+    /// Text of their hexadecimal digits
+    Hex,
+}
+
 #[derive(Clone, Debug, Args)]
 pub struct IngestArgs {
     /// The dataset to write a new version of
@@ -69,6 +80,12 @@ pub struct IngestArgs {
     /// All columns and their types, a=int64,b=string or @FILE (JSON or TOML); a cell that does not fit rejects its row
     #[arg(long, env = "SHARDMILL_INGEST_SCHEMA", value_name = "SCHEMA")]
     schema: Option<String>,
+    /// The types of some columns, a=string,b=decimal(10,2) or @FILE; the others' are found out
+    #[arg(long, env = "SHARDMILL_INGEST_TYPES", value_name = "TYPES", conflicts_with = "schema")]
+    types: Option<String>,
+    /// What becomes of columns of bytes in Parquet and Arrow files
+    #[arg(long, env = "SHARDMILL_INGEST_BINARY", value_enum, default_value = "binary")]
+    binary: BinaryArg,
     /// A text that means null, besides the empty cell; may be repeated. `common`: what pandas takes for missing (NA, N/A, NULL, ...)
     #[arg(long, env = "SHARDMILL_INGEST_NULL", value_name = "MARK", allow_hyphen_values = true)]
     null: Vec<String>,
@@ -78,6 +95,9 @@ pub struct IngestArgs {
     /// Add to the latest version instead of starting anew
     #[arg(long, env = "SHARDMILL_INGEST_APPEND", value_parser = FalseyValueParser::new())]
     append: bool,
+    /// With --append: a column of the dataset may become text, with the values that it has written as exports write them
+    #[arg(long, env = "SHARDMILL_INGEST_WIDEN", value_parser = FalseyValueParser::new(), requires = "append")]
+    widen: bool,
     /// Leave out files whose content an earlier ingest of this dataset took
     #[arg(long, env = "SHARDMILL_INGEST_NEW_ONLY", value_parser = FalseyValueParser::new())]
     new_only: bool,
@@ -94,6 +114,11 @@ pub struct IngestArgs {
     dedup_options: DedupOptionsArgs,
     #[command(flatten)]
     replicas: ReplicasArg,
+}
+
+/// The columns and types that an option names.
+fn types_of(option: &str, text: Option<&str>) -> Result<Option<Schema>, CliError> {
+    text.map(parse_schema).transpose().map_err(|e| CliError::usage(format!("{option}: {e}")))
 }
 
 fn parse_shard_size(text: &str) -> Result<u64, String> {
@@ -121,6 +146,7 @@ impl IngestArgs {
                 ("--delimiter", self.writing.delimiter.is_some()),
                 ("--no-header", self.writing.no_header),
                 ("--schema", self.schema.is_some()),
+                ("--types", self.types.is_some()),
                 ("--null", !self.null.is_empty()),
             ];
             if let Some((option, _)) = of_cells.iter().find(|(_, given)| *given) {
@@ -152,7 +178,13 @@ impl IngestArgs {
             drop_unnamed: self.writing.drop_unnamed,
             wanted,
             skip_unstored: false,
-            schema: self.schema.as_deref().map(parse_schema).transpose()?,
+            schema: types_of("--schema", self.schema.as_deref())?,
+            types: types_of("--types", self.types.as_deref())?.unwrap_or_default(),
+            bytes: match self.binary {
+                BinaryArg::Binary => BytesAs::Binary,
+                BinaryArg::Text => BytesAs::Text,
+                BinaryArg::Hex => BytesAs::Hex,
+            },
             nulls,
         })
     }
@@ -165,6 +197,7 @@ impl IngestArgs {
         Ok(IngestSpec {
             max_rejects: self.max_rejects,
             append: self.append,
+            widen: self.widen,
             replicas: self.replicas.replicas,
             clean: self.clean.as_deref().map(rules).transpose()?,
             dedup: if self.dedup { Some(self.dedup_options.options()?) } else { None },

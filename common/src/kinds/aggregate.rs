@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Kind, reads, writes};
 use crate::name::{DatasetName, DatasetRef};
 use crate::phase::phases;
-use crate::schema::{DataType, Field, Schema};
+use crate::schema::{DataType, Field, MAX_DIGITS, Schema};
 use crate::shared::Shared;
 use crate::task::Task;
 use crate::unfit::{OwnUnfit, Role, Unfit};
@@ -64,16 +64,17 @@ impl Function {
             Function::Sum => match of {
                 DataType::Boolean | DataType::Int64 => Some(DataType::Int64),
                 DataType::Float64 => Some(DataType::Float64),
+                DataType::Decimal { scale, .. } => Some(DataType::Decimal { precision: MAX_DIGITS, scale }),
+                DataType::Duration => Some(DataType::Duration),
                 _ => None,
             },
             Function::Mean => match of {
-                DataType::Boolean | DataType::Int64 | DataType::Float64 => Some(DataType::Float64),
+                DataType::Boolean => Some(DataType::Float64),
+                of if of.is_numeric() => Some(DataType::Float64),
                 _ => None,
             },
-            Function::Variance | Function::StdDev | Function::Quantile(_) => match of {
-                DataType::Int64 | DataType::Float64 => Some(DataType::Float64),
-                _ => None,
-            },
+            Function::Variance | Function::StdDev | Function::Quantile(_) if of.is_numeric() => Some(DataType::Float64),
+            Function::Variance | Function::StdDev | Function::Quantile(_) => None,
         }
     }
 }

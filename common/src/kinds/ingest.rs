@@ -70,6 +70,77 @@ impl Wanted {
     }
 }
 
+/// Whose columns' types the user fixed: a cell that does not fit rejects its row instead of widening the column.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "FixedForm", into = "FixedForm")]
+pub enum Fixed {
+    #[default]
+    None,
+    Only(Vec<String>),
+    /// The schema is all there is: a member of a JSON object that it does not name is passed over.
+    All,
+}
+
+/// How it is written: whether it is the schema, or the columns.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum FixedForm {
+    Schema(bool),
+    Columns(Vec<String>),
+}
+
+impl From<FixedForm> for Fixed {
+    fn from(form: FixedForm) -> Self {
+        match form {
+            FixedForm::Schema(false) => Fixed::None,
+            FixedForm::Schema(true) => Fixed::All,
+            FixedForm::Columns(names) => Fixed::Only(names),
+        }
+    }
+}
+
+impl From<Fixed> for FixedForm {
+    fn from(fixed: Fixed) -> Self {
+        match fixed {
+            Fixed::None => FixedForm::Schema(false),
+            Fixed::All => FixedForm::Schema(true),
+            Fixed::Only(names) => FixedForm::Columns(names),
+        }
+    }
+}
+
+impl Fixed {
+    pub const fn is_all(&self) -> bool {
+        matches!(self, Fixed::All)
+    }
+
+    pub fn has(&self, column: &str) -> bool {
+        match self {
+            Fixed::None => false,
+            Fixed::Only(names) => names.iter().any(|n| n == column),
+            Fixed::All => true,
+        }
+    }
+}
+
+/// What becomes of columns of bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BytesAs {
+    #[default]
+    Binary,
+    /// They are UTF-8.
+    Text,
+    /// Their hexadecimal digits.
+    Hex,
+}
+
+impl BytesAs {
+    pub const fn is_binary(&self) -> bool {
+        matches!(self, BytesAs::Binary)
+    }
+}
+
 /// One file (or standard input) that an ingest took.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
@@ -136,14 +207,19 @@ pub struct IngestSpec {
     pub chunks: Vec<Chunk>,
     /// Sampled, or given by the user.
     pub schema: Schema,
-    /// The user gave the schema: a cell that does not fit rejects its row instead of widening the column.
-    pub schema_is_fixed: bool,
+    #[serde(rename = "schema_is_fixed")]
+    pub fixed: Fixed,
+    #[serde(default, skip_serializing_if = "BytesAs::is_binary")]
+    pub bytes: BytesAs,
     /// Cells that mean null, besides the empty one.
     pub nulls: Vec<String>,
     #[serde(default, skip_serializing_if = "Wanted::is_all")]
     pub wanted: Wanted,
     pub max_rejects: RejectLimit,
     pub append: bool,
+    /// A column of the dataset may become text, in which its older values are written as exports write them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub widen: bool,
     /// Refused as a conflict if an earlier ingest into this name took one of the sources: who asks again after a crash cannot
     /// take them twice.
     #[serde(default)]
@@ -164,11 +240,13 @@ impl IngestSpec {
             sources: Vec::new(),
             chunks: Vec::new(),
             schema: Schema::default(),
-            schema_is_fixed: false,
+            fixed: Fixed::None,
+            bytes: BytesAs::Binary,
             nulls: Vec::new(),
             wanted: Wanted::All,
             max_rejects: RejectLimit::default(),
             append: false,
+            widen: false,
             refuse_taken: false,
             base: None,
             replicas: None,
@@ -208,7 +286,10 @@ pub struct ParseTask {
     pub source_name: String,
     pub format: Shared<SourceFormat>,
     pub schema: Shared<Schema>,
-    pub schema_is_fixed: bool,
+    #[serde(rename = "schema_is_fixed")]
+    pub fixed: Fixed,
+    #[serde(default, skip_serializing_if = "BytesAs::is_binary")]
+    pub bytes: BytesAs,
     pub nulls: Shared<Vec<String>>,
     /// Which columns of the source are read, if not all.
     #[serde(default, skip_serializing_if = "Option::is_none")]

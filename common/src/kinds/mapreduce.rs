@@ -191,12 +191,8 @@ fn check_table_name(name: &str) -> Result<(), MapReduceUnfit> {
 /// The keys, in types in which the rows of all these inputs can be compared.
 pub fn common_keys(keys: &[String], inputs: &[(&str, &Schema)]) -> Result<Vec<HashColumn>, MapReduceUnfit> {
     let comparable = |a: DataType, b: DataType| {
-        use DataType::{Date, Datetime, Float64, Int64, Null};
-        a == b
-            || matches!(
-                (a, b),
-                (Null, _) | (_, Null) | (Int64 | Float64, Int64 | Float64) | (Date | Datetime, Date | Datetime)
-            )
+        // What becomes text only when it is joined has nothing in common.
+        a == b || a == DataType::Null || b == DataType::Null || a.join(b) != DataType::String
     };
     let common = |key: &String| {
         let mut sum: Option<(&str, DataType)> = None;

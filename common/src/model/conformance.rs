@@ -165,8 +165,8 @@ pub fn cases() -> Vec<Case> {
         ),
         case(
             "points in time as categories",
-            T::Datetime,
-            one_hot(T::Datetime, &["2024-02-29 12:30:00.000000", "2024-02-29 12:30:00.500000"], Ignore, None),
+            T::DATETIME,
+            one_hot(T::DATETIME, &["2024-02-29 12:30:00.000000", "2024-02-29 12:30:00.500000"], Ignore, None),
             [
                 (Text("2024-02-29 12:30:00"), Some(&[1.0, 0.0][..])),
                 (Text("2024-02-29 12:30:00.500"), Some(&[0.0, 1.0])),

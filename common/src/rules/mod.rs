@@ -13,5 +13,5 @@ pub use columns::Columns;
 pub use error::{ColumnsError, FileFault, RuleError, RuleFault, RuleFileError, Unsuited, ValueError};
 pub use plan::{Shape, ShapeColumn, shape_after};
 pub use rule::{Case, Cast, CastError, CastTo, CheckError, Fill, NormalForm, NullsIn, Op, Rule, RuleSet, Side};
-pub use scalar::Scalar;
+pub use scalar::{Scalar, in_unit};
 pub use statistics::{Carried, ColumnStatistics, Quartiles, RuleStatistics, Statistic};

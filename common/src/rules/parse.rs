@@ -12,6 +12,7 @@ use super::rule::{
     Case, Cast, CastError, CastTo, CheckError, Fill, NormalForm, NullsIn, Op, Rule, RuleSet, Side, has_offset,
 };
 use super::scalar::Scalar;
+use crate::schema::DataType;
 
 /// Every operation, as it is written.
 const OPS: [&str; 20] = [
@@ -233,18 +234,19 @@ fn read_null_if(options: &Options<'_>) -> Result<Op, RuleFileError> {
 }
 
 fn read_cast(options: &Options<'_>) -> Result<Cast, RuleFileError> {
-    options.allow(&["columns", "to", "formats", "timezone", "thousands", "decimal", "on_error"])?;
-    let types = [
-        ("integer", CastTo::Integer),
-        ("float", CastTo::Float),
-        ("boolean", CastTo::Boolean),
-        ("date", CastTo::Date),
-        ("datetime", CastTo::Datetime),
-        ("string", CastTo::String),
-    ];
-    let to = options
-        .choice("to", &types)?
-        .ok_or_else(|| options.missing("`to`: integer, float, boolean, date, datetime or string"))?;
+    options.allow(&[
+        "columns",
+        "to",
+        "formats",
+        "timezone",
+        "thousands",
+        "decimal",
+        "currency",
+        "percent",
+        "accounting",
+        "on_error",
+    ])?;
+    let to = read_cast_to(options)?;
     let only = |name: &str, kinds: &[CastTo], what: &str| {
         if options.has(name) && !kinds.contains(&to) {
             Err(options.wrong(options.line_of(name), name, &format!("is for casts to {what} only")))
@@ -254,8 +256,12 @@ fn read_cast(options: &Options<'_>) -> Result<Cast, RuleFileError> {
     };
     only("formats", &[CastTo::Date, CastTo::Datetime, CastTo::String], "date, datetime or string")?;
     only("timezone", &[CastTo::Datetime], "datetime")?;
-    only("thousands", &[CastTo::Integer, CastTo::Float], "integer or float")?;
-    only("decimal", &[CastTo::Integer, CastTo::Float], "integer or float")?;
+    let number = matches!(to, CastTo::Integer | CastTo::Float | CastTo::Decimal { .. });
+    for name in ["thousands", "decimal", "currency", "percent", "accounting"] {
+        if options.has(name) && !number {
+            return Err(options.wrong(options.line_of(name), name, "is for casts to integer, float or decimal only"));
+        }
+    }
     let formats = options.strings("formats")?.unwrap_or_default();
     for format in &formats {
         check_format(options, format)?;
@@ -283,7 +289,39 @@ fn read_cast(options: &Options<'_>) -> Result<Cast, RuleFileError> {
     }
     let errors = [("null", CastError::Null), ("reject", CastError::Reject), ("fail", CastError::Fail)];
     let on_error = options.choice("on_error", &errors)?.unwrap_or(CastError::Fail);
-    Ok(Cast { to, formats, timezone, thousands, decimal, on_error })
+    let (currency, percent) = (options.boolean("currency")?, options.boolean("percent")?);
+    let accounting = options.boolean("accounting")?;
+    Ok(Cast { to, formats, timezone, thousands, decimal, currency, percent, accounting, on_error })
+}
+
+fn read_cast_to(options: &Options<'_>) -> Result<CastTo, RuleFileError> {
+    let types = [
+        ("integer", CastTo::Integer),
+        ("float", CastTo::Float),
+        ("boolean", CastTo::Boolean),
+        ("date", CastTo::Date),
+        ("datetime", CastTo::Datetime),
+        ("time", CastTo::Time),
+        ("duration", CastTo::Duration),
+        ("binary", CastTo::Binary),
+        ("string", CastTo::String),
+    ];
+    if let Some(text) = options.string("to")?
+        && text.starts_with("decimal")
+    {
+        return match text.parse() {
+            Ok(DataType::Decimal { precision, scale }) => Ok(CastTo::Decimal { precision, scale }),
+            _ => Err(options.wrong(
+                options.line_of("to"),
+                "to",
+                "must say how many digits there are, and how many of them behind the point: decimal(10,2)",
+            )),
+        };
+    }
+    options.choice("to", &types)?.ok_or_else(|| {
+        options
+            .missing("`to`: integer, float, decimal(10,2), boolean, date, datetime, time, duration, binary or string")
+    })
 }
 
 fn read_fill(options: &Options<'_>) -> Result<Fill, RuleFileError> {
@@ -321,16 +359,11 @@ fn read_bounds(options: &Options<'_>) -> Result<(Option<Scalar>, Option<Scalar>)
             &format!("must be a number, date or datetime, not {what}"),
         ));
     }
-    let number = |s: &Scalar| match s {
-        Scalar::Int(n) => Some(*n as f64),
-        Scalar::Float(x) => Some(*x),
-        _ => None,
-    };
     if min.is_none() && max.is_none() {
         return Err(options.missing("`min`, `max` or both"));
     }
     if let (Some(low), Some(high)) = (&min, &max)
-        && let (Some(a), Some(b)) = (number(low), number(high))
+        && let (Some(a), Some(b)) = (low.as_float(), high.as_float())
         && a > b
     {
         return Err(options.wrong(options.line_of("min"), "min", &format!("is {low}, above `max`, {high}")));

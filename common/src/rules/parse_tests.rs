@@ -76,7 +76,7 @@ fn mistakes_name_file_line_what_was_found_and_what_is_allowed() {
         ("[[rule]]\nop=3", &op_type),
         (
             "[[rule]]\nop='cast'\ncolumns=['a']\ntot='float'",
-            "rules.toml:4: unknown option `tot` for `cast` (did you mean `to`?); allowed: columns, to, formats, timezone, thousands, decimal, on_error",
+            "rules.toml:4: unknown option `tot` for `cast` (did you mean `to`?); allowed: columns, to, formats, timezone, thousands, decimal, currency, percent, accounting, on_error",
         ),
         ("[[rule]]\nop='trim'\nsql='x'", "rules.toml:3: unknown option `sql` for `trim`; allowed: columns, side"),
         (
@@ -85,11 +85,11 @@ fn mistakes_name_file_line_what_was_found_and_what_is_allowed() {
         ),
         (
             "[[rule]]\nop='cast'\ncolumns='a'",
-            "rules.toml:1: `cast` needs `to`: integer, float, boolean, date, datetime or string",
+            "rules.toml:1: `cast` needs `to`: integer, float, decimal(10,2), boolean, date, datetime, time, duration, binary or string",
         ),
         (
             "[[rule]]\nop='cast'\ncolumns='a'\nto='flot'",
-            "rules.toml:4: `to` of `cast` cannot be `flot` (did you mean `float`?); allowed: integer, float, boolean, date, datetime, string",
+            "rules.toml:4: `to` of `cast` cannot be `flot` (did you mean `float`?); allowed: integer, float, boolean, date, datetime, time, duration, binary, string",
         ),
         (
             "[[rule]]\nop='cast'\ncolumns='a'\nto='float'\non_error='drop'",

@@ -135,9 +135,10 @@ impl Rule {
 impl Op {
     /// The type that a column of `dtype` has after the operation, or why the operation does not apply to it.
     pub fn accepts(&self, dtype: DataType) -> Result<DataType, Unsuited> {
-        use DataType::{Date, Datetime, DatetimeUtc, Float64, String as Text};
+        use DataType::{Duration, Float64, String as Text, Time};
         let unsuited = |wanted| Unsuited::Type { dtype, op: self.name(), wanted };
-        let number = |after| if dtype.is_numeric() { Ok(after) } else { Err(unsuited("numbers (int64, float64)")) };
+        let number =
+            |after| if dtype.is_numeric() { Ok(after) } else { Err(unsuited("numbers (int64, decimal, float64)")) };
         match self {
             Op::Trim { .. }
             | Op::Collapse
@@ -165,8 +166,8 @@ impl Op {
             // The mean of whole numbers is seldom whole: the column becomes float64, as in pandas.
             Op::Fill { with: Fill::Mean | Fill::Median } | Op::Standardise => number(Float64),
             Op::Clip { min, max } | Op::Range { min, max, .. } => {
-                if !dtype.is_numeric() && !matches!(dtype, Date | Datetime | DatetimeUtc) {
-                    return Err(unsuited("numbers, dates and datetimes"));
+                if !dtype.is_numeric() && !dtype.is_calendar() && !matches!(dtype, Time | Duration) {
+                    return Err(unsuited("numbers, dates, times and durations"));
                 }
                 for bound in [min, max].into_iter().flatten() {
                     bound.fit(dtype)?;
@@ -187,12 +188,16 @@ impl Op {
 
 impl Cast {
     fn accepts(&self, from: DataType) -> Result<DataType, Unsuited> {
-        use DataType::{Boolean, Date, Datetime, DatetimeUtc, Float64, Int64, Null, String as Text};
+        use DataType::{
+            Binary, Boolean, Date, Datetime, DatetimeUtc, Decimal, Duration, Float64, Int64, Null, String as Text, Time,
+        };
         let to = self.result();
         let possible = match from {
             Null | Text => true,
-            Int64 | Float64 | Boolean => matches!(to, Int64 | Float64 | Boolean | Text),
-            Date | Datetime | DatetimeUtc => matches!(to, Date | Datetime | DatetimeUtc | Text),
+            Int64 | Decimal { .. } | Float64 | Boolean => to.is_numeric() || matches!(to, Boolean | Text),
+            Datetime(_) | DatetimeUtc(_) => to.is_calendar() || matches!(to, Time | Text),
+            Date => to.is_calendar() || to == Text,
+            Time | Duration | Binary => to == from || to == Text,
         };
         if possible { Ok(to) } else { Err(Unsuited::Cast { from, to }) }
     }
@@ -224,7 +229,8 @@ mod tests {
 
     fn after(text: &str) -> String {
         let shape = shape_after(&RuleSet::parse(text, "r").unwrap().rules, &schema()).unwrap();
-        let show = |c: &ShapeColumn| format!("{}:{}", c.name, c.dtype.map_or("?", DataType::name));
+        let show =
+            |c: &ShapeColumn| format!("{}:{}", c.name, c.dtype.map_or("?".to_owned(), |dtype| dtype.to_string()));
         shape.columns.iter().map(show).collect::<Vec<_>>().join(" ")
     }
 
@@ -282,7 +288,7 @@ mod tests {
             ),
             (
                 "[[rule]]\nop='zscore'\ncolumns=['name']",
-                "rules.toml:1: zscore: column `name`: its type is string; `zscore` works on numbers (int64, float64)",
+                "rules.toml:1: zscore: column `name`: its type is string; `zscore` works on numbers (int64, decimal, float64)",
             ),
             (
                 "[[rule]]\nop='cast'\ncolumns=['id']\nto='date'",

@@ -201,6 +201,15 @@ pub struct Cast {
     pub timezone: Option<String>,
     pub thousands: Option<char>,
     pub decimal: char,
+    /// A currency sign or code stands beside the number.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub currency: bool,
+    /// The number is in percent, and ends with the sign.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub percent: bool,
+    /// Negative numbers stand in brackets, or have their sign at the end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accounting: bool,
     pub on_error: CastError,
 }
 
@@ -210,12 +219,16 @@ impl Cast {
         match self.to {
             CastTo::Integer => DataType::Int64,
             CastTo::Float => DataType::Float64,
+            CastTo::Decimal { precision, scale } => DataType::Decimal { precision, scale },
             CastTo::Boolean => DataType::Boolean,
             CastTo::Date => DataType::Date,
             CastTo::Datetime if self.timezone.is_some() || self.formats.iter().any(|f| has_offset(f)) => {
-                DataType::DatetimeUtc
+                DataType::DATETIME_UTC
             }
-            CastTo::Datetime => DataType::Datetime,
+            CastTo::Datetime => DataType::DATETIME,
+            CastTo::Time => DataType::Time,
+            CastTo::Duration => DataType::Duration,
+            CastTo::Binary => DataType::Binary,
             CastTo::String => DataType::String,
         }
     }
@@ -241,9 +254,13 @@ pub(super) fn has_offset(format: &str) -> bool {
 pub enum CastTo {
     Integer,
     Float,
+    Decimal { precision: u8, scale: u8 },
     Boolean,
     Date,
     Datetime,
+    Time,
+    Duration,
+    Binary,
     String,
 }
 

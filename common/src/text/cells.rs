@@ -1,11 +1,13 @@
 //! What a cell's text means, type by type, without allocation. Each function accepts exactly what a column of its type
 //! may hold, so that text that would not come back the same (`007`, `+49`) stays text.
 
-use crate::schema::DataType;
+use super::bytes::parse_hex;
+use super::decimals::parse_decimal;
+use super::spans::{parse_duration, parse_time};
+use crate::schema::{DataType, Unit};
 
 /// Integers up to here are floats without loss.
 const MAX_EXACT: u64 = 1 << 53;
-const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Whether the cell is a value of the type, without loss. Text holds everything, null nothing.
@@ -14,10 +16,14 @@ pub fn fits(cell: &[u8], dtype: DataType) -> bool {
         DataType::Null => false,
         DataType::Boolean => parse_boolean(cell).is_some(),
         DataType::Int64 => parse_int64(cell).is_some(),
+        DataType::Decimal { precision, scale } => parse_decimal(cell, precision, scale).is_some(),
         DataType::Float64 => parse_float64_exact(cell).is_some(),
         DataType::Date => parse_date(cell).is_some(),
-        DataType::Datetime => parse_datetime(cell).is_some(),
-        DataType::DatetimeUtc => parse_datetime_utc(cell).is_some(),
+        DataType::Time => parse_time(cell).is_some(),
+        DataType::Datetime(unit) => parse_datetime(cell, unit).is_some(),
+        DataType::DatetimeUtc(unit) => parse_datetime_utc(cell, unit).is_some(),
+        DataType::Duration => parse_duration(cell).is_some(),
+        DataType::Binary => parse_hex(cell).is_some(),
         DataType::String => true,
     }
 }
@@ -153,24 +159,24 @@ pub fn parse_date(cell: &[u8]) -> Option<i32> {
     (1..=length).contains(&day).then(|| days_from_civil(year, i32::from(month), i32::from(day)))
 }
 
-/// `YYYY-MM-DD[T ]HH:MM[:SS[.f]]`, or a date alone (its midnight), as microseconds since 1970.
+/// `YYYY-MM-DD[T ]HH:MM[:SS[.f]]`, or a date alone (its midnight), in units since 1970.
 #[inline]
-pub fn parse_datetime(cell: &[u8]) -> Option<i64> {
+pub fn parse_datetime(cell: &[u8], unit: Unit) -> Option<i64> {
     if cell.len() == 10 {
-        return parse_date(cell).map(|days| i64::from(days) * SECONDS_PER_DAY * MICROS_PER_SECOND);
+        return i64::from(parse_date(cell)?).checked_mul(unit.per_day());
     }
     match split_datetime(cell)? {
-        (micros, []) => Some(micros),
+        (seconds, nanos, []) => ticks(seconds, nanos, unit),
         _ => None,
     }
 }
 
-/// A date and time with `Z`, `+hh`, `+hhmm` or `+hh:mm`, as microseconds since 1970 UTC.
+/// A date and time with `Z`, `+hh`, `+hhmm` or `+hh:mm`, in units since 1970 UTC.
 #[inline]
-pub fn parse_datetime_utc(cell: &[u8]) -> Option<i64> {
-    let (micros, zone) = split_datetime(cell)?;
+pub fn parse_datetime_utc(cell: &[u8], unit: Unit) -> Option<i64> {
+    let (seconds, nanos, zone) = split_datetime(cell)?;
     let (sign, hours, minutes) = match zone {
-        b"Z" | b"z" => return Some(micros),
+        b"Z" | b"z" => return ticks(seconds, nanos, unit),
         [sign, h1, h2] => (sign, two(*h1, *h2)?, 0),
         [sign, h1, h2, m1, m2] | [sign, h1, h2, b':', m1, m2] => (sign, two(*h1, *h2)?, two(*m1, *m2)?),
         _ => return None,
@@ -178,45 +184,64 @@ pub fn parse_datetime_utc(cell: &[u8]) -> Option<i64> {
     if hours > 23 || minutes > 59 {
         return None;
     }
-    let offset = (i64::from(hours) * 3600 + i64::from(minutes) * 60) * MICROS_PER_SECOND;
+    let offset = i64::from(hours) * 3600 + i64::from(minutes) * 60;
     match sign {
-        b'+' => Some(micros - offset),
-        b'-' => Some(micros + offset),
+        b'+' => ticks(seconds - offset, nanos, unit),
+        b'-' => ticks(seconds + offset, nanos, unit),
         _ => None,
     }
 }
 
-/// Microseconds by the clock on the wall, and what follows the time.
+/// Seconds and nanoseconds in units; nothing, where there are not enough of them or the unit is too coarse.
 #[inline]
-fn split_datetime(cell: &[u8]) -> Option<(i64, &[u8])> {
+fn ticks(seconds: i64, nanos: u32, unit: Unit) -> Option<i64> {
+    let part = match unit {
+        Unit::Micro if nanos % 1000 != 0 => return None,
+        Unit::Micro => nanos / 1000,
+        Unit::Nano => nanos,
+    };
+    seconds.checked_mul(unit.per_second())?.checked_add(i64::from(part))
+}
+
+/// Seconds since 1970 by the clock on the wall, nanoseconds, and what follows the time.
+#[inline]
+fn split_datetime(cell: &[u8]) -> Option<(i64, u32, &[u8])> {
     let (date, rest) = cell.split_at_checked(10)?;
-    let [b'T' | b' ', h1, h2, b':', m1, m2, rest @ ..] = rest else { return None };
+    let [b'T' | b' ', rest @ ..] = rest else { return None };
+    let (seconds, nanos, rest) = split_time(rest)?;
+    let days = i64::from(parse_date(date)?);
+    Some((days * SECONDS_PER_DAY + i64::from(seconds), nanos, rest))
+}
+
+/// `HH:MM[:SS[.f]]` as seconds since midnight and nanoseconds, and what follows.
+#[inline]
+pub(super) fn split_time(text: &[u8]) -> Option<(u32, u32, &[u8])> {
+    let [h1, h2, b':', m1, m2, rest @ ..] = text else { return None };
     let (hour, minute) = (two(*h1, *h2)?, two(*m1, *m2)?);
-    let (mut second, mut micros, mut rest) = (0, 0, rest);
+    let (mut second, mut nanos, mut rest) = (0, 0, rest);
     if let [b':', s1, s2, after @ ..] = rest {
         second = two(*s1, *s2)?;
         rest = after;
         if let [b'.', after @ ..] = rest {
-            (micros, rest) = fraction(after)?;
+            (nanos, rest) = fraction(after)?;
         }
     }
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let seconds = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
-    let days = i64::from(parse_date(date)?);
-    Some(((days * SECONDS_PER_DAY + seconds) * MICROS_PER_SECOND + micros, rest))
+    Some((u32::from(hour) * 3600 + u32::from(minute) * 60 + u32::from(second), nanos, rest))
 }
 
-/// The microseconds of a fraction's digits, and what follows them. Digits beyond the sixth must be zeros.
-fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
+/// The nanoseconds of a fraction's digits, and what follows them. Digits beyond the ninth must be zeros.
+#[inline]
+pub(super) fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
     let count = text.iter().take_while(|b| b.is_ascii_digit()).count();
     let (digits, rest) = text.split_at_checked(count)?;
-    if digits.is_empty() || digits.iter().skip(6).any(|b| *b != b'0') {
+    if digits.is_empty() || digits.iter().skip(9).any(|b| *b != b'0') {
         return None;
     }
-    let micros = (0..6).fold(0, |sum, i| sum * 10 + i64::from(digits.get(i).map_or(0, |b| b - b'0')));
-    Some((micros, rest))
+    let nanos = (0..9).fold(0, |sum, i| sum * 10 + u32::from(digits.get(i).map_or(0, |b| b - b'0')));
+    Some((nanos, rest))
 }
 
 #[inline]
@@ -324,11 +349,13 @@ mod tests {
         ] {
             assert_eq!(parse_date(no.as_bytes()), None, "{no}");
         }
+        let micro = |text: &str| parse_datetime(text.as_bytes(), Unit::Micro);
+        let utc = |text: &str| parse_datetime_utc(text.as_bytes(), Unit::Micro);
         let day = 86_400_000_000;
-        assert_eq!(parse_datetime(b"1970-01-02"), Some(day));
-        assert_eq!(parse_datetime(b"1970-01-01T00:01"), Some(60_000_000));
-        assert_eq!(parse_datetime(b"1970-01-01 00:00:01.5"), Some(1_500_000));
-        assert_eq!(parse_datetime(b"1969-12-31 23:59:59.999999000"), Some(-1));
+        assert_eq!(micro("1970-01-02"), Some(day));
+        assert_eq!(micro("1970-01-01T00:01"), Some(60_000_000));
+        assert_eq!(micro("1970-01-01 00:00:01.5"), Some(1_500_000));
+        assert_eq!(micro("1969-12-31 23:59:59.999999000"), Some(-1));
         for no in [
             "1970-01-01 00:00:00.1234567",
             "1970-01-01 24:00",
@@ -339,13 +366,13 @@ mod tests {
             "1970-01-01\0\0 \0\0:\0\0",
             "1970-01-01T\0\0:\0\0",
         ] {
-            assert_eq!(parse_datetime(no.as_bytes()), None, "{no}");
+            assert_eq!(micro(no), None, "{no}");
         }
         for zone in ["+01:00", "+0100", "+01"] {
-            assert_eq!(parse_datetime_utc(format!("1970-01-01T01:00:00{zone}").as_bytes()), Some(0), "{zone}");
+            assert_eq!(utc(&format!("1970-01-01T01:00:00{zone}")), Some(0), "{zone}");
         }
-        assert_eq!(parse_datetime_utc(b"1970-01-01T00:00:00.25Z"), Some(250_000));
-        assert_eq!(parse_datetime_utc(b"1970-01-01 00:00-02:30"), Some(9_000_000_000));
+        assert_eq!(utc("1970-01-01T00:00:00.25Z"), Some(250_000));
+        assert_eq!(utc("1970-01-01 00:00-02:30"), Some(9_000_000_000));
         for no in [
             "1970-01-01T00:00:00",
             "1970-01-01T00:00:00+1",
@@ -353,8 +380,17 @@ mod tests {
             "1970-01-01T00:00:00 Z",
             "1970-01-01Z",
         ] {
-            assert_eq!(parse_datetime_utc(no.as_bytes()), None, "{no}");
+            assert_eq!(utc(no), None, "{no}");
         }
+        let nano = |text: &str| parse_datetime(text.as_bytes(), Unit::Nano);
+        assert_eq!(nano("1970-01-01 00:00:00.123456789"), Some(123_456_789));
+        assert_eq!(nano("1970-01-01 00:00:00.1234567890"), Some(123_456_789));
+        assert_eq!(nano("1969-12-31"), Some(-86_400_000_000_000));
+        assert_eq!(
+            (nano("9999-12-31"), nano("2300-01-01 00:00"), nano("1970-01-01 00:00:00.1234567891")),
+            (None, None, None)
+        );
+        assert_eq!(parse_datetime_utc(b"1970-01-01 01:00:00.000000001+01", Unit::Nano), Some(1));
     }
 
     proptest! {
@@ -368,7 +404,7 @@ mod tests {
         #[test]
         fn every_instant_is_chronos(micros in -62_000_000_000_000_000i64..250_000_000_000_000_000) {
             let text = DateTime::from_timestamp_micros(micros).unwrap().format("%Y-%m-%dT%H:%M:%S%.6f").to_string();
-            prop_assert_eq!(parse_datetime(text.as_bytes()), Some(micros));
+            prop_assert_eq!(parse_datetime(text.as_bytes(), Unit::Micro), Some(micros));
         }
 
         #[test]
@@ -386,8 +422,11 @@ mod tests {
 
         #[test]
         fn garbage_is_refused_quietly(cell in proptest::collection::vec(any::<u8>(), 0..32)) {
-            for dtype in [DataType::Boolean, DataType::Int64, DataType::Float64, DataType::Date, DataType::Datetime, DataType::DatetimeUtc] {
-                fits(&cell, dtype);
+            for dtype in [
+                "boolean", "int64", "float64", "decimal(38,19)", "date", "time", "datetime", "datetime_ns", "datetime_utc", "duration",
+                "binary",
+            ] {
+                fits(&cell, dtype.parse().unwrap());
             }
         }
     }

@@ -1,21 +1,28 @@
 //! The types of columns, from the text of their cells.
 
 use super::cells::{fits, is_beyond_float, parse_int64};
+use super::decimals::{decimal_digits, decimal_float, parse_decimal};
 use super::json::{Kind, members, unescape_json};
 use super::nulls::Nulls;
 use super::numbers::Numbers;
 use super::scan::{DialectError, Grammar, MAX_RECORD_BYTES, next_record, split_record, unescape_quotes};
 use super::{Dialect, Encoding, Ragged, windows_1252_to_utf8};
-use crate::schema::{DataType, Field, Schema};
+use crate::schema::{DataType, Field, MAX_DIGITS, Schema, Unit};
 
 /// The narrowest type that holds the cell without loss; of the empty cell, null.
 pub fn classify(cell: &str) -> DataType {
     let cell = cell.as_bytes();
     let Some(first) = cell.first() else { return DataType::Null };
     let candidates: &[DataType] = match first {
-        b'0'..=b'9' if cell.len() >= 10 => {
-            &[DataType::Int64, DataType::Float64, DataType::Date, DataType::Datetime, DataType::DatetimeUtc]
-        }
+        b'0'..=b'9' if cell.len() >= 10 => &[
+            DataType::Int64,
+            DataType::Float64,
+            DataType::Date,
+            DataType::DATETIME,
+            DataType::DATETIME_UTC,
+            DataType::Datetime(Unit::Nano),
+            DataType::DatetimeUtc(Unit::Nano),
+        ],
         b'0'..=b'9' | b'-' | b'.' => &[DataType::Int64, DataType::Float64],
         b'+' => &[DataType::Float64],
         b't' | b'T' | b'f' | b'F' => &[DataType::Boolean],
@@ -40,7 +47,7 @@ impl Default for ColumnState {
 }
 
 impl ColumnState {
-    /// A column that holds values of `dtype`, none of which is an integer beyond a float's reach.
+    /// A column that holds values of `dtype`, none of which has more digits than a float tells apart.
     pub const fn of(dtype: DataType) -> Self {
         Self { dtype, beyond_float: false }
     }
@@ -56,6 +63,15 @@ impl ColumnState {
             // Most cells are of the type of those before; only integers have more to tell.
             t if t != DataType::Int64 && fits(cell.as_bytes(), t) => return,
             _ => {}
+        }
+        if matches!(self.dtype, DataType::Decimal { .. })
+            && let Some((whole, scale)) = decimal_digits(cell.as_bytes())
+        {
+            // More digits, and still a decimal.
+            let dtype = DataType::Decimal { precision: (whole + scale).max(1), scale };
+            let loses = |v| !decimal_float(v, scale).1;
+            let beyond_float = parse_decimal(cell.as_bytes(), MAX_DIGITS, scale).is_some_and(loses);
+            return self.join(ColumnState { dtype, beyond_float });
         }
         let dtype = classify(cell);
         let beyond = dtype == DataType::Int64 && parse_int64(cell.as_bytes()).is_some_and(is_beyond_float);
@@ -74,14 +90,16 @@ impl ColumnState {
     /// Takes note of a JSON string: times are recognised in it, numbers and booleans are not.
     pub fn observe_json_string(&mut self, cell: &str) {
         let dtype = match classify(cell) {
-            t @ (DataType::Null | DataType::Date | DataType::Datetime | DataType::DatetimeUtc) => t,
+            t if t.is_calendar() || t == DataType::Null => t,
             _ => DataType::String,
         };
         self.join(ColumnState::of(dtype));
     }
 
-    pub fn observe_int(&mut self, value: i64) {
-        self.join(ColumnState { dtype: DataType::Int64, beyond_float: is_beyond_float(value) });
+    /// Takes note of a value, of the type that it is of, that has more digits than a float tells apart.
+    pub fn observe_beyond_float(&mut self) {
+        self.beyond_float = true;
+        self.join(*self);
     }
 
     pub fn join(&mut self, other: ColumnState) {
@@ -253,11 +271,15 @@ mod tests {
             ("2024-02-30", "string"),
             ("2024-02-29 10:00", "datetime"),
             ("2024-02-29T10:00:00Z", "datetime_utc"),
+            ("2024-02-29 10:00:00.123456789", "datetime_ns"),
+            ("2024-02-29T10:00:00.123456789Z", "datetime_utc_ns"),
+            ("9999-02-28 10:00:00.123456789", "string"),
+            ("10:00", "string"),
             ("no", "string"),
             ("+1", "string"),
             (" 1", "string"),
         ] {
-            assert_eq!(classify(cell).name(), name, "{cell}");
+            assert_eq!(classify(cell).to_string(), name, "{cell}");
         }
     }
 
@@ -273,10 +295,25 @@ mod tests {
         assert_eq!(state(&["1.5", "9007199254740993"]), DataType::String);
         assert_eq!(state(&["9007199254740992", "1.5"]), DataType::Float64);
         assert_eq!(state(&["1", "1.5", "x"]), DataType::String);
-        assert_eq!(state(&["2024-01-01", "2024-01-01 00:00"]), DataType::Datetime);
+        assert_eq!(state(&["2024-01-01", "2024-01-01 00:00"]), DataType::DATETIME);
         assert_eq!(state(&["true", "1"]), DataType::String);
         assert_eq!(state(&["1", "2024-01-01"]), DataType::String);
-        assert_eq!(state(&["2024-01-01 00:00", "2024-01-01"]), DataType::Datetime);
+        assert_eq!(state(&["2024-01-01 00:00", "2024-01-01"]), DataType::DATETIME);
+    }
+
+    #[test]
+    fn decimals_take_in_more_digits_and_floats_only_without_loss() {
+        let state = |cells: &[&str]| {
+            let mut state = ColumnState::of(DataType::Decimal { precision: 4, scale: 2 });
+            cells.iter().for_each(|c| state.observe(c));
+            state.dtype().to_string()
+        };
+        assert_eq!(state(&["1.5", "-12.34"]), "decimal(4,2)");
+        assert_eq!(state(&["100", "1.125"]), "decimal(6,3)");
+        assert_eq!(state(&["1e3"]), "float64");
+        assert_eq!(state(&["12345678901234567.5", "1e3"]), "string");
+        assert_eq!(state(&["9".repeat(40).as_str()]), "string");
+        assert_eq!(state(&["word"]), "string");
     }
 
     #[test]

@@ -46,7 +46,7 @@ fn table(path: &str) -> Result<(Schema, RecordBatch), Box<dyn Error>> {
     let stored = |dtype: &DataType| match dtype {
         DataType::Boolean => Stored::Boolean,
         DataType::Date32 => Stored::Date,
-        DataType::Timestamp(_, None) => Stored::Datetime,
+        DataType::Timestamp(_, None) => Stored::DATETIME,
         dtype if dtype.is_integer() => Stored::Int64,
         dtype if dtype.is_floating() => Stored::Float64,
         _ => Stored::String,

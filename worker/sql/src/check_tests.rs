@@ -12,7 +12,7 @@ fn input() -> Schema {
 }
 
 fn other() -> Schema {
-    schema(&[("k", DataType::String), ("at", DataType::Datetime)])
+    schema(&[("k", DataType::String), ("at", DataType::DATETIME)])
 }
 
 fn look(statement: &str) -> Result<Statement, String> {

@@ -8,10 +8,14 @@ use arrow::datatypes::{
     DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, SchemaRef, TimeUnit, TimestampNanosecondType,
 };
 use arrow::error::ArrowError;
-use shardmill_common::schema::{DataType, Schema};
+use shardmill_common::schema::{DataType, MAX_DIGITS, Schema, Unit};
 
-/// Decimals of more digits are not all told apart by a float.
-const EXACT_DIGITS: u8 = 15;
+const fn time_unit(unit: Unit) -> TimeUnit {
+    match unit {
+        Unit::Micro => TimeUnit::Microsecond,
+        Unit::Nano => TimeUnit::Nanosecond,
+    }
+}
 
 /// The engine's type for one of ours.
 pub fn arrow_type(dtype: DataType) -> ArrowType {
@@ -21,8 +25,14 @@ pub fn arrow_type(dtype: DataType) -> ArrowType {
         DataType::Int64 => ArrowType::Int64,
         DataType::Float64 => ArrowType::Float64,
         DataType::Date => ArrowType::Date32,
-        DataType::Datetime => ArrowType::Timestamp(TimeUnit::Microsecond, None),
-        DataType::DatetimeUtc => ArrowType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        DataType::Decimal { precision, scale } => {
+            ArrowType::Decimal128(precision, i8::try_from(scale).unwrap_or(i8::MAX))
+        }
+        DataType::Time => ArrowType::Time64(TimeUnit::Nanosecond),
+        DataType::Datetime(unit) => ArrowType::Timestamp(time_unit(unit), None),
+        DataType::DatetimeUtc(unit) => ArrowType::Timestamp(time_unit(unit), Some("UTC".into())),
+        DataType::Duration => ArrowType::Duration(TimeUnit::Nanosecond),
+        DataType::Binary => ArrowType::BinaryView,
         DataType::String => ArrowType::Utf8View,
     }
 }
@@ -40,11 +50,24 @@ pub fn stored_type(dtype: &ArrowType) -> Option<DataType> {
         ArrowType::Boolean => DataType::Boolean,
         dtype if dtype.is_integer() => DataType::Int64,
         ArrowType::Float16 | ArrowType::Float32 | ArrowType::Float64 => DataType::Float64,
-        ArrowType::Decimal128(_, 0) => DataType::Int64,
-        ArrowType::Decimal128(digits, _) if *digits <= EXACT_DIGITS => DataType::Float64,
+        ArrowType::Decimal32(precision, scale)
+        | ArrowType::Decimal64(precision, scale)
+        | ArrowType::Decimal128(precision, scale)
+        | ArrowType::Decimal256(precision, scale)
+            if (0..=MAX_DIGITS as i8).contains(scale) =>
+        {
+            DataType::Decimal { precision: (*precision).min(MAX_DIGITS), scale: *scale as u8 }
+        }
         ArrowType::Date32 | ArrowType::Date64 => DataType::Date,
-        ArrowType::Timestamp(_, None) => DataType::Datetime,
-        ArrowType::Timestamp(_, Some(_)) => DataType::DatetimeUtc,
+        ArrowType::Timestamp(TimeUnit::Nanosecond, None) => DataType::Datetime(Unit::Nano),
+        ArrowType::Timestamp(TimeUnit::Nanosecond, Some(_)) => DataType::DatetimeUtc(Unit::Nano),
+        ArrowType::Timestamp(_, None) => DataType::DATETIME,
+        ArrowType::Timestamp(_, Some(_)) => DataType::DATETIME_UTC,
+        ArrowType::Time32(_) | ArrowType::Time64(_) => DataType::Time,
+        ArrowType::Duration(_) => DataType::Duration,
+        ArrowType::Binary | ArrowType::LargeBinary | ArrowType::BinaryView | ArrowType::FixedSizeBinary(_) => {
+            DataType::Binary
+        }
         ArrowType::Dictionary(_, values) => stored_type(values)?,
         _ => return None,
     })

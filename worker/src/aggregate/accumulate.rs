@@ -2,7 +2,7 @@
 
 use datasketches::hll::{HllSketch, HllType, HllUnion};
 use polars::prelude::{
-    BinaryChunked, Column, DataFrame, DataType as PolarsType, Int64Chunked, IntoColumn, NamedFrom, NewChunkedArray,
+    BinaryChunked, Column, DataFrame, Int64Chunked, Int128Chunked, IntoColumn, IntoSeries, NamedFrom, NewChunkedArray,
     Series, StringChunked,
 };
 use shardmill_common::failure::Failure;
@@ -10,8 +10,8 @@ use shardmill_common::kinds::aggregate::Function;
 use shardmill_common::schema::DataType;
 
 use super::cells::Cells;
-use super::sums::{Moments, halves, whole};
-use crate::frame::polars_type;
+use super::sums::{Moments, WideSum, halves, whole};
+use crate::frame::of_physical;
 
 /// 2^13 registers: a relative standard error of 1.04 / sqrt(2^13), 1.2 %.
 const LG_K: u8 = 13;
@@ -36,17 +36,24 @@ pub enum Accumulator {
         most: bool,
         best: Vec<Option<f64>>,
     },
-    TextExtreme {
+    /// Exact sums of decimals of a scale, with how many they are.
+    Decimals(Vec<(WideSum, i64)>, u8),
+    DecimalExtreme {
         most: bool,
-        best: Vec<Option<String>>,
+        best: Vec<Option<i128>>,
+    },
+    /// Of text, by its bytes, and of bytes.
+    BytesExtreme {
+        most: bool,
+        best: Vec<Option<Vec<u8>>>,
     },
     Sketch(Vec<HllSketch>),
 }
 
-/// Why a column of the result cannot be made.
+/// Why a column of the result cannot be made: the sum, where it can be told, has no room in its type.
 pub struct Overflow {
     pub group: usize,
-    pub sum: i128,
+    pub sum: Option<i128>,
 }
 
 fn sketch() -> Result<HllSketch, Failure> {
@@ -59,6 +66,9 @@ impl Accumulator {
         Some(match (function, dtype) {
             (Function::Count, _) => Accumulator::Present(Vec::new()),
             (Function::Sum | Function::Mean, DataType::Float64) => Accumulator::Floats(Vec::new()),
+            (Function::Sum | Function::Mean, DataType::Decimal { scale, .. }) => {
+                Accumulator::Decimals(Vec::new(), scale)
+            }
             (Function::Sum | Function::Mean, _) => Accumulator::Ints(Vec::new()),
             (Function::Variance | Function::StdDev, _) => Accumulator::Moments(Vec::new()),
             (Function::Quantile(_), _) => Accumulator::Tally(Vec::new()),
@@ -67,7 +77,8 @@ impl Accumulator {
                 let most = function == Function::Max;
                 match dtype {
                     DataType::Float64 => Accumulator::FloatExtreme { most, best: Vec::new() },
-                    DataType::String => Accumulator::TextExtreme { most, best: Vec::new() },
+                    DataType::Decimal { .. } => Accumulator::DecimalExtreme { most, best: Vec::new() },
+                    DataType::String | DataType::Binary => Accumulator::BytesExtreme { most, best: Vec::new() },
                     _ => Accumulator::IntExtreme { most, best: Vec::new() },
                 }
             }
@@ -85,7 +96,9 @@ impl Accumulator {
             Accumulator::Tally(counts) => counts.resize(groups, (0, 0)),
             Accumulator::IntExtreme { best, .. } => best.resize(groups, None),
             Accumulator::FloatExtreme { best, .. } => best.resize(groups, None),
-            Accumulator::TextExtreme { best, .. } => best.resize(groups, None),
+            Accumulator::Decimals(sums, _) => sums.resize(groups, (WideSum::default(), 0)),
+            Accumulator::DecimalExtreme { best, .. } => best.resize(groups, None),
+            Accumulator::BytesExtreme { best, .. } => best.resize(groups, None),
             Accumulator::Sketch(sketches) => {
                 let empty = sketch()?;
                 sketches.resize(groups, empty);
@@ -128,9 +141,21 @@ impl Accumulator {
                     }
                 });
             }
-            Accumulator::TextExtreme { most, best } => {
+            Accumulator::Decimals(sums, _) => cells.each_decimal(ids, |id, x| {
+                sums[id].0.add(x);
+                sums[id].1 += 1;
+            }),
+            Accumulator::DecimalExtreme { most, best } => {
                 let most = *most;
-                cells.each_text(ids, |id, x| {
+                cells.each_decimal(ids, |id, x| {
+                    if best[id].is_none_or(|b| if most { x > b } else { x < b }) {
+                        best[id] = Some(x);
+                    }
+                });
+            }
+            Accumulator::BytesExtreme { most, best } => {
+                let most = *most;
+                cells.each_bytes(ids, |id, x| {
                     if best[id].as_deref().is_none_or(|b| if most { x > b } else { x < b }) {
                         best[id] = Some(x.to_owned());
                     }
@@ -168,9 +193,19 @@ impl Accumulator {
             Accumulator::Tally(counts) => {
                 vec![ints("n", counts.iter().map(|c| c.0).collect()), ints("nan", counts.iter().map(|c| c.1).collect())]
             }
-            Accumulator::IntExtreme { .. } | Accumulator::FloatExtreme { .. } | Accumulator::TextExtreme { .. } => {
-                vec![self.extreme(&format!("{name}best"), dtype)?]
+            Accumulator::Decimals(sums, _) => {
+                let third = |n: usize| sums.iter().map(|s| s.0.thirds()[n]).collect();
+                vec![
+                    ints("high", third(0)),
+                    ints("middle", third(1)),
+                    ints("low", third(2)),
+                    ints("n", sums.iter().map(|s| s.1).collect()),
+                ]
             }
+            Accumulator::IntExtreme { .. }
+            | Accumulator::FloatExtreme { .. }
+            | Accumulator::DecimalExtreme { .. }
+            | Accumulator::BytesExtreme { .. } => vec![self.extreme(&format!("{name}best"), dtype)?],
             Accumulator::Sketch(sketches) => {
                 let bytes = sketches.iter().map(HllSketch::serialize);
                 vec![BinaryChunked::from_iter_values(format!("{name}sketch").into(), bytes).into_column()]
@@ -216,7 +251,17 @@ impl Accumulator {
                     counts[id].1 += nan;
                 }
             }
-            Accumulator::IntExtreme { .. } | Accumulator::FloatExtreme { .. } | Accumulator::TextExtreme { .. } => {
+            Accumulator::Decimals(sums, _) => {
+                let parts = ints("high")?.into_iter().zip(ints("middle")?).zip(ints("low")?).zip(ints("n")?);
+                for (id, (((high, middle), low), n)) in ids().zip(parts) {
+                    sums[id].0.merge(WideSum::of_thirds([high, middle, low]));
+                    sums[id].1 += n;
+                }
+            }
+            Accumulator::IntExtreme { .. }
+            | Accumulator::FloatExtreme { .. }
+            | Accumulator::DecimalExtreme { .. }
+            | Accumulator::BytesExtreme { .. } => {
                 let ids: Vec<u32> = ids().map(|id| id as u32).collect();
                 self.add(&Cells::of(column("best")?)?, &ids);
             }
@@ -236,9 +281,7 @@ impl Accumulator {
 
     fn extreme(&self, name: &str, dtype: DataType) -> Result<Column, Failure> {
         let typed = |series: Series| -> Result<Column, Failure> {
-            // Days are counted in 32 bits, and only those are taken for a date as they are.
-            let series = if dtype == DataType::Date { series.cast(&PolarsType::Int32) } else { Ok(series) };
-            series.and_then(|s| s.cast(&polars_type(dtype))).map(IntoColumn::into_column).map_err(Failure::internal)
+            of_physical(&series, dtype).map(IntoColumn::into_column).map_err(Failure::internal)
         };
         match self {
             Accumulator::IntExtreme { best, .. } if dtype == DataType::Boolean => {
@@ -247,8 +290,17 @@ impl Accumulator {
             }
             Accumulator::IntExtreme { best, .. } => typed(Series::new(name.into(), best)),
             Accumulator::FloatExtreme { best, .. } => Ok(Series::new(name.into(), best).into_column()),
-            Accumulator::TextExtreme { best, .. } => {
-                let values = StringChunked::from_iter_options(name.into(), best.iter().map(Option::as_deref));
+            Accumulator::DecimalExtreme { best, .. } => {
+                typed(Int128Chunked::from_iter_options(name.into(), best.iter().copied()).into_series())
+            }
+            Accumulator::BytesExtreme { best, .. } if dtype == DataType::Binary => {
+                let values = BinaryChunked::from_iter_options(name.into(), best.iter().map(Option::as_deref));
+                Ok(values.into_column())
+            }
+            Accumulator::BytesExtreme { best, .. } => {
+                // The bytes of a text, as they came.
+                let text = |bytes: &Option<Vec<u8>>| Some(String::from_utf8_lossy(bytes.as_deref()?).into_owned());
+                let values = StringChunked::from_iter_options(name.into(), best.iter().map(text));
                 Ok(values.into_column())
             }
             _ => Err(Failure::internal("this is no extreme")),
@@ -263,7 +315,7 @@ impl Accumulator {
             Accumulator::Ints(sums) if function == Function::Sum => {
                 let mut values = Vec::with_capacity(sums.len());
                 for (group, (sum, n)) in sums.iter().enumerate() {
-                    let Ok(short) = i64::try_from(*sum) else { return Ok(Err(Overflow { group, sum: *sum })) };
+                    let Ok(short) = i64::try_from(*sum) else { return Ok(Err(Overflow { group, sum: Some(*sum) })) };
                     values.push((*n > 0).then_some(short));
                 }
                 Int64Chunked::from_iter_options(name.into(), values.into_iter()).into_column()
@@ -281,9 +333,23 @@ impl Accumulator {
                 let of = |m: &Moments| m.variance().map(|v| if function == Function::StdDev { v.sqrt() } else { v });
                 floats(moments.iter().map(of).collect())
             }
-            Accumulator::IntExtreme { .. } | Accumulator::FloatExtreme { .. } | Accumulator::TextExtreme { .. } => {
-                self.extreme(name, dtype)?
+            Accumulator::Decimals(sums, _) if function == Function::Sum => {
+                let mut values = Vec::with_capacity(sums.len());
+                for (group, (sum, n)) in sums.iter().enumerate() {
+                    let Some(units) = sum.units() else { return Ok(Err(Overflow { group, sum: None })) };
+                    values.push((*n > 0).then_some(units));
+                }
+                let units = Int128Chunked::from_iter_options(name.into(), values.into_iter()).into_series();
+                of_physical(&units, dtype).map_err(Failure::internal)?.into_column()
             }
+            Accumulator::Decimals(sums, scale) => {
+                let unit = 10_f64.powi(i32::from(*scale));
+                floats(sums.iter().map(|(sum, n)| (*n > 0).then(|| sum.as_float() / *n as f64 / unit)).collect())
+            }
+            Accumulator::IntExtreme { .. }
+            | Accumulator::FloatExtreme { .. }
+            | Accumulator::DecimalExtreme { .. }
+            | Accumulator::BytesExtreme { .. } => self.extreme(name, dtype)?,
             Accumulator::Sketch(sketches) => {
                 // This estimate depends on the registers alone, not on the order in which they were filled.
                 let values: Vec<i64> = sketches.iter().map(|s| s.composite_estimate().round() as i64).collect();

@@ -92,8 +92,9 @@ fn target_name(cast: &Cast) -> String {
         CastTo::Date => "a date",
         CastTo::Datetime => "a datetime",
         CastTo::String => "a string",
+        CastTo::Decimal { .. } | CastTo::Time | CastTo::Duration | CastTo::Binary => "",
     };
-    let mut name = name.to_owned();
+    let mut name = if name.is_empty() { cast.result().with_article() } else { name.to_owned() };
     if !cast.formats.is_empty() {
         name.push_str(&format!(" ({})", cast.formats.join(" or ")));
     }

@@ -200,7 +200,7 @@ fn apply_fill(
         state.flush(column)?;
         let mut series = state.series(column);
         let mut dtype = column_type(state, column)?;
-        if matches!(with, Fill::Mean | Fill::Median) && dtype == DataType::Int64 {
+        if matches!(with, Fill::Mean | Fill::Median) && dtype != DataType::Float64 {
             series = as_floats(&series).map_err(internal)?;
             dtype = DataType::Float64;
             state.set(column, series.clone())?;

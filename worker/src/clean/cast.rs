@@ -2,8 +2,9 @@
 
 use chrono::DateTime;
 use polars::prelude::{PolarsResult, Series};
-use shardmill_common::rules::{Cast, Rule, RuleError, Scalar};
-use shardmill_common::schema::DataType;
+use shardmill_common::rules::{Cast, Rule, RuleError, Scalar, in_unit};
+use shardmill_common::schema::{DataType, Unit};
+use shardmill_common::text::parse_decimal;
 
 use super::cells::{build, scalar_at};
 use super::parse::Zone;
@@ -36,7 +37,7 @@ fn cast_cells(series: &Series, from: DataType, cast: &Cast, zone: Option<Zone>) 
         (DataType::Null, _)
             | (DataType::Int64 | DataType::Boolean, DataType::Float64)
             | (DataType::Boolean, DataType::Int64)
-            | (DataType::Date, DataType::Datetime)
+            | (DataType::Date, DataType::Datetime(Unit::Micro))
     );
     if from == to || is_exact {
         return Ok(CastColumn { series: series.cast(&polars_type(to))?, nulled: 0, wrong: Vec::new() });
@@ -74,37 +75,49 @@ fn convert(value: &Scalar, to: DataType, cast: &Cast, zone: Option<Zone>) -> Opt
     // 2^63 as a float is the first that is too large.
     let whole = |x: f64| x.fract() == 0.0 && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&x);
     match (value, to) {
-        (Scalar::Float(x), DataType::Int64) => whole(*x).then_some(Scalar::Int(*x as i64)),
-        (Scalar::Float(x), DataType::Boolean) => truth(*x),
-        (Scalar::Int(n), DataType::Boolean) => truth(*n as f64),
         (_, DataType::String) => text(value, cast.formats.first().map(String::as_str)).map(Scalar::Text),
-        (Scalar::Date(days), DataType::DatetimeUtc) => utc(i64::from(*days) * MICROS_PER_DAY, zone),
-        (Scalar::Datetime(us), DataType::DatetimeUtc) => utc(*us, zone),
-        (Scalar::DatetimeUtc(us), DataType::Datetime) => Some(Scalar::Datetime(*us)),
-        (Scalar::Datetime(us) | Scalar::DatetimeUtc(us), DataType::Date) => {
-            i32::try_from(us.div_euclid(MICROS_PER_DAY)).ok().map(Scalar::Date)
+        (Scalar::Float(x), DataType::Int64) => whole(*x).then_some(Scalar::Int(*x as i64)),
+        // A float has no digits of its own: it is rounded to those that are asked for.
+        (Scalar::Float(x), DataType::Decimal { precision, scale }) => {
+            let rounded = format!("{x:.*}", usize::from(scale));
+            parse_decimal(rounded.as_bytes(), precision, scale).map(|units| Scalar::Decimal { units, scale })
         }
-        _ => None,
+        (Scalar::Boolean(b), DataType::Decimal { .. }) => Scalar::Int(i64::from(*b)).fit(to).ok(),
+        (number, DataType::Boolean) => number.as_float().and_then(truth),
+        (Scalar::Date(days), DataType::DatetimeUtc(_)) => utc(i64::from(*days) * MICROS_PER_DAY, zone),
+        (Scalar::Datetime(n, unit), DataType::DatetimeUtc(_)) => utc(in_unit(*n, *unit, Unit::Micro)?, zone),
+        (Scalar::DatetimeUtc(n, unit), DataType::Datetime(to)) => {
+            in_unit(*n, *unit, to).map(|n| Scalar::Datetime(n, to))
+        }
+        (Scalar::Datetime(n, unit) | Scalar::DatetimeUtc(n, unit), DataType::Date) => {
+            i32::try_from(n.div_euclid(unit.per_day())).ok().map(Scalar::Date)
+        }
+        (Scalar::Datetime(n, unit) | Scalar::DatetimeUtc(n, unit), DataType::Time) => {
+            Some(Scalar::Time(n.rem_euclid(unit.per_day()) * (Unit::Nano.per_second() / unit.per_second())))
+        }
+        _ => value.fit(to).ok(),
     }
 }
 
 fn utc(local: i64, zone: Option<Zone>) -> Option<Scalar> {
-    zone.map_or(Some(local), |zone| zone.to_utc(local)).map(Scalar::DatetimeUtc)
+    zone.map_or(Some(local), |zone| zone.to_utc(local)).map(|us| Scalar::DatetimeUtc(us, Unit::Micro))
 }
 
 /// The value as text; times by `format`, or as ISO 8601 has it.
 fn text(value: &Scalar, format: Option<&str>) -> Option<String> {
     use std::fmt::Write;
-    let (micros, iso) = match value {
-        Scalar::Text(text) => return Some(text.clone()),
-        Scalar::Float(x) => return Some(format!("{x:?}")),
-        Scalar::Date(days) => (i64::from(*days) * MICROS_PER_DAY, "%Y-%m-%d"),
-        Scalar::Datetime(us) => (*us, "%Y-%m-%d %H:%M:%S%.f"),
-        Scalar::DatetimeUtc(us) => (*us, "%Y-%m-%dT%H:%M:%S%.fZ"),
-        other => return Some(other.to_string()),
+    let instant = |ticks: i64, unit: Unit| match unit {
+        Unit::Micro => DateTime::from_timestamp_micros(ticks),
+        Unit::Nano => Some(DateTime::from_timestamp_nanos(ticks)),
+    };
+    let (moment, iso) = match value {
+        Scalar::Date(days) => (instant(i64::from(*days) * MICROS_PER_DAY, Unit::Micro), "%Y-%m-%d"),
+        Scalar::Datetime(n, unit) => (instant(*n, *unit), "%Y-%m-%d %H:%M:%S%.f"),
+        Scalar::DatetimeUtc(n, unit) => (instant(*n, *unit), "%Y-%m-%dT%H:%M:%S%.fZ"),
+        other => return Some(other.text()),
     };
     let mut out = String::new();
     // Writing fails where a directive has no meaning for the value, as an offset has none for a local time.
-    write!(out, "{}", DateTime::from_timestamp_micros(micros)?.format(format.unwrap_or(iso))).ok()?;
+    write!(out, "{}", moment?.format(format.unwrap_or(iso))).ok()?;
     Some(out)
 }

@@ -1,15 +1,17 @@
 //! Cells of a column of any stored type: read, mapped, filled, clipped, made null, and built again.
 
 use polars::prelude::{
-    BooleanChunked, ChunkedArray, DataType as PolarsType, Float64Chunked, Int32Chunked, Int64Chunked, IntoSeries,
-    NewChunkedArray, PolarsNumericType, PolarsResult, Series, StringChunked, polars_bail,
+    BinaryChunked, BooleanChunked, ChunkedArray, DataType as PolarsType, Float64Chunked, Int32Chunked, Int64Chunked,
+    Int128Chunked, IntoSeries, NewChunkedArray, PolarsNumericType, PolarsResult, Series, StringChunked, polars_bail,
 };
 use polars_arrow::array::Array;
 use polars_arrow::bitmap::BitmapBuilder;
 use shardmill_common::rules::Scalar;
 use shardmill_common::schema::DataType;
+use shardmill_common::text::decimal_float;
 
-use crate::frame::polars_type;
+use crate::frame::{of_physical, unit_of};
+use crate::hash::scale_of;
 
 /// The value at `row`; NaN counts as no value.
 pub fn scalar_at(series: &Series, row: usize) -> PolarsResult<Option<Scalar>> {
@@ -19,8 +21,17 @@ pub fn scalar_at(series: &Series, row: usize) -> PolarsResult<Option<Scalar>> {
         PolarsType::Float64 => series.f64()?.get(row).filter(|x| !x.is_nan()).map(Scalar::Float),
         PolarsType::String => series.str()?.get(row).map(|s| Scalar::Text(s.to_owned())),
         PolarsType::Date => series.date()?.physical().get(row).map(Scalar::Date),
-        PolarsType::Datetime(_, None) => series.datetime()?.physical().get(row).map(Scalar::Datetime),
-        PolarsType::Datetime(_, Some(_)) => series.datetime()?.physical().get(row).map(Scalar::DatetimeUtc),
+        PolarsType::Time => series.to_physical_repr().i64()?.get(row).map(Scalar::Time),
+        PolarsType::Duration(_) => series.to_physical_repr().i64()?.get(row).map(Scalar::Duration),
+        PolarsType::Datetime(unit, zone) => {
+            let (ticks, unit) = (series.datetime()?.physical().get(row), unit_of(*unit));
+            ticks.map(|n| if zone.is_some() { Scalar::DatetimeUtc(n, unit) } else { Scalar::Datetime(n, unit) })
+        }
+        PolarsType::Decimal(_, scale) => {
+            let scale = scale_of(*scale);
+            series.decimal()?.physical().get(row).map(|units| Scalar::Decimal { units, scale })
+        }
+        PolarsType::Binary => series.binary()?.get(row).map(|bytes| Scalar::Binary(bytes.to_vec())),
         PolarsType::Null => None,
         other => polars_bail!(ComputeError: "column `{}` has the type {other}", series.name()),
     })
@@ -29,10 +40,6 @@ pub fn scalar_at(series: &Series, row: usize) -> PolarsResult<Option<Scalar>> {
 /// A column of `dtype` from its values.
 pub fn build(like: &Series, dtype: DataType, cells: &[Option<Scalar>]) -> PolarsResult<Series> {
     let name = like.name().clone();
-    let long = |cell: &Option<Scalar>| match cell {
-        Some(Scalar::Int(n) | Scalar::Datetime(n) | Scalar::DatetimeUtc(n)) => Some(*n),
-        _ => None,
-    };
     let series = match dtype {
         DataType::Boolean => {
             let value = |c: &Option<Scalar>| if let Some(Scalar::Boolean(b)) = c { Some(*b) } else { None };
@@ -50,12 +57,22 @@ pub fn build(like: &Series, dtype: DataType, cells: &[Option<Scalar>]) -> Polars
             let value = |c: &'_ Option<Scalar>| if let Some(Scalar::Text(t)) = c { Some(t.clone()) } else { None };
             StringChunked::from_iter_options(name, cells.iter().map(value)).into_series()
         }
-        DataType::Int64 | DataType::Datetime | DataType::DatetimeUtc => {
-            Int64Chunked::from_iter_options(name, cells.iter().map(long)).into_series()
+        DataType::Decimal { .. } => {
+            let value =
+                |c: &Option<Scalar>| if let Some(Scalar::Decimal { units, .. }) = c { Some(*units) } else { None };
+            Int128Chunked::from_iter_options(name, cells.iter().map(value)).into_series()
+        }
+        DataType::Binary => {
+            let value = |c: &Option<Scalar>| if let Some(Scalar::Binary(b)) = c { Some(b.clone()) } else { None };
+            BinaryChunked::from_iter_options(name, cells.iter().map(value)).into_series()
+        }
+        DataType::Int64 | DataType::Time | DataType::Datetime(_) | DataType::DatetimeUtc(_) | DataType::Duration => {
+            Int64Chunked::from_iter_options(name, cells.iter().map(|c| c.as_ref().and_then(Scalar::ticks)))
+                .into_series()
         }
     };
-    // Dates and datetimes are built as the integers that they are.
-    series.cast(&polars_type(if dtype == DataType::Null { DataType::String } else { dtype }))
+    // Decimals, dates and times are built as the integers that they are.
+    of_physical(&series, if dtype == DataType::Null { DataType::String } else { dtype })
 }
 
 fn map_numbers<T: PolarsNumericType>(
@@ -72,10 +89,15 @@ fn map_numbers<T: PolarsNumericType>(
     ChunkedArray::from_vec_validity(column.name().clone(), values, validity.into_opt_validity())
 }
 
-/// Maps the cells of a column whose type is kept as 64-bit integers (int64, datetimes).
+/// Maps the cells of a column whose type is kept as 64-bit integers (int64, times, durations).
 fn map_i64(series: &Series, f: impl FnMut(Option<i64>) -> Option<i64>) -> PolarsResult<Series> {
     let physical = series.to_physical_repr();
     map_numbers(physical.i64()?, f).into_series().cast(series.dtype())
+}
+
+fn map_decimal(series: &Series, f: impl FnMut(Option<i128>) -> Option<i128>) -> PolarsResult<Series> {
+    let decimals = series.decimal()?;
+    Ok(map_numbers(decimals.physical(), f).into_decimal(decimals.precision(), decimals.scale())?.into_series())
 }
 
 fn map_date(series: &Series, f: impl FnMut(Option<i32>) -> Option<i32>) -> PolarsResult<Series> {
@@ -86,9 +108,17 @@ pub fn map_f64(series: &Series, f: impl FnMut(Option<f64>) -> Option<f64>) -> Po
     Ok(map_numbers(series.f64()?, f).into_series())
 }
 
-/// A number of an int64 or float64 column as a float; NaN is no number.
+/// The numbers of a column as floats; NaN is no number.
 pub fn as_floats(series: &Series) -> PolarsResult<Series> {
-    if matches!(series.dtype(), PolarsType::Float64) { Ok(series.clone()) } else { series.cast(&PolarsType::Float64) }
+    match series.dtype() {
+        PolarsType::Float64 => Ok(series.clone()),
+        PolarsType::Decimal(_, scale) => {
+            let scale = scale_of(*scale);
+            let floats = series.decimal()?.physical().iter().map(|n| n.map(|units| decimal_float(units, scale).0));
+            Ok(Float64Chunked::from_iter_options(series.name().clone(), floats).into_series())
+        }
+        _ => series.cast(&PolarsType::Float64),
+    }
 }
 
 /// Fills with one value, or forward: then `value` is what lies above the first row, and each value is carried on.
@@ -121,11 +151,18 @@ pub fn fill(series: &Series, value: Option<&Scalar>, forward: bool) -> PolarsRes
             let mut above = if let Some(Scalar::Date(d)) = value { Some(*d) } else { None };
             map_date(series, |cell| step(cell, &mut above, forward, &mut filled))?
         }
-        (PolarsType::Int64 | PolarsType::Datetime(..), _) => {
-            let mut above = match value {
-                Some(Scalar::Int(n) | Scalar::Datetime(n) | Scalar::DatetimeUtc(n)) => Some(*n),
-                _ => None,
-            };
+        (PolarsType::Decimal(..), _) => {
+            let mut above = value.and_then(units);
+            map_decimal(series, |cell| step(cell, &mut above, forward, &mut filled))?
+        }
+        (PolarsType::Binary, _) => {
+            let mut above = if let Some(Scalar::Binary(b)) = value { Some(b.as_slice()) } else { None };
+            let column = series.binary()?;
+            let cells = column.iter().map(|cell| step(cell, &mut above, forward, &mut filled));
+            BinaryChunked::from_iter_options(series.name().clone(), cells).into_series()
+        }
+        (PolarsType::Int64 | PolarsType::Datetime(..) | PolarsType::Time | PolarsType::Duration(_), _) => {
+            let mut above = value.and_then(Scalar::ticks);
             map_i64(series, |cell| step(cell, &mut above, forward, &mut filled))?
         }
         (PolarsType::Boolean, _) => {
@@ -155,32 +192,29 @@ pub fn clip(series: &Series, min: Option<&Scalar>, max: Option<&Scalar>) -> Pola
     }
     let series = match series.dtype() {
         PolarsType::Float64 => {
-            let (low, high) = (min.and_then(float), max.and_then(float));
+            let (low, high) = (min.and_then(Scalar::as_float), max.and_then(Scalar::as_float));
             map_f64(series, |cell| step(cell, low, high, &mut clipped))?
         }
         PolarsType::Date => {
             let (low, high) = (min.and_then(day), max.and_then(day));
             map_date(series, |cell| step(cell, low, high, &mut clipped))?
         }
+        PolarsType::Decimal(..) => {
+            let (low, high) = (min.and_then(units), max.and_then(units));
+            map_decimal(series, |cell| step(cell, low, high, &mut clipped))?
+        }
         _ => {
-            let (low, high) = (min.and_then(long), max.and_then(long));
+            let (low, high) = (min.and_then(Scalar::ticks), max.and_then(Scalar::ticks));
             map_i64(series, |cell| step(cell, low, high, &mut clipped))?
         }
     };
     Ok((series, clipped))
 }
 
-pub fn float(value: &Scalar) -> Option<f64> {
+/// Of a decimal that was brought to the column's scale.
+pub const fn units(value: &Scalar) -> Option<i128> {
     match value {
-        Scalar::Float(x) => Some(*x),
-        Scalar::Int(n) => Some(*n as f64),
-        _ => None,
-    }
-}
-
-pub fn long(value: &Scalar) -> Option<i64> {
-    match value {
-        Scalar::Int(n) | Scalar::Datetime(n) | Scalar::DatetimeUtc(n) => Some(*n),
+        Scalar::Decimal { units, .. } => Some(*units),
         _ => None,
     }
 }

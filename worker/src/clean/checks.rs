@@ -4,7 +4,7 @@ use polars::prelude::{DataType as PolarsType, PolarsResult, Series};
 use regex::Regex;
 use shardmill_common::rules::{Op, Rule, RuleError, Scalar, Statistic};
 
-use super::cells::{as_floats, day, float, long};
+use super::cells::{as_floats, day, units};
 use super::text::{compile_regex, whole_cell};
 
 /// A check of one column, ready to run.
@@ -78,15 +78,20 @@ impl Check {
             }
             Check::Range { min, max } => match series.dtype() {
                 PolarsType::Float64 => {
-                    let (low, high) = (min.as_ref().and_then(float), max.as_ref().and_then(float));
+                    let (low, high) =
+                        (min.as_ref().and_then(Scalar::as_float), max.as_ref().and_then(Scalar::as_float));
                     series.f64()?.iter().map(|cell| outside(cell, &low, &high)).collect()
                 }
                 PolarsType::Date => {
                     let (low, high) = (min.as_ref().and_then(day), max.as_ref().and_then(day));
                     series.date()?.physical().iter().map(|cell| outside(cell, &low, &high)).collect()
                 }
+                PolarsType::Decimal(..) => {
+                    let (low, high) = (min.as_ref().and_then(units), max.as_ref().and_then(units));
+                    series.decimal()?.physical().iter().map(|cell| outside(cell, &low, &high)).collect()
+                }
                 _ => {
-                    let (low, high) = (min.as_ref().and_then(long), max.as_ref().and_then(long));
+                    let (low, high) = (min.as_ref().and_then(Scalar::ticks), max.as_ref().and_then(Scalar::ticks));
                     series.to_physical_repr().i64()?.iter().map(|cell| outside(cell, &low, &high)).collect()
                 }
             },

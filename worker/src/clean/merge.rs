@@ -127,12 +127,10 @@ impl Ord for Key {
             (Scalar::Text(a), Scalar::Text(b)) => a.cmp(b),
             (Scalar::Boolean(a), Scalar::Boolean(b)) => a.cmp(b),
             (Scalar::Date(a), Scalar::Date(b)) => a.cmp(b),
-            (
-                Scalar::Int(a) | Scalar::Datetime(a) | Scalar::DatetimeUtc(a),
-                Scalar::Int(b) | Scalar::Datetime(b) | Scalar::DatetimeUtc(b),
-            ) => a.cmp(b),
+            (Scalar::Decimal { units: a, .. }, Scalar::Decimal { units: b, .. }) => a.cmp(b),
+            (Scalar::Binary(a), Scalar::Binary(b)) => a.cmp(b),
             // Shards agree on the type of a column.
-            _ => Ordering::Equal,
+            (a, b) => a.ticks().cmp(&b.ticks()),
         }
     }
 }
@@ -208,11 +206,7 @@ fn quantiles(runs: Runs, count: u64, quarters: &[u64]) -> Result<Vec<f64>, Failu
     let mut found = vec![(0.0f64, 0.0f64); places.len()];
     let mut before = 0u64;
     each_value(runs, |key, n| {
-        let value = match key.0 {
-            Scalar::Float(x) => x,
-            Scalar::Int(i) => i as f64,
-            _ => f64::NAN,
-        };
+        let value = key.0.as_float().unwrap_or(f64::NAN);
         let here = before..before + n;
         for ((place, _), found) in places.iter().zip(&mut found) {
             if here.contains(place) {

@@ -240,11 +240,8 @@ mod tests {
         assert!(run("a >").unwrap_err().starts_with("rules.toml:2: filter: this is not a SQL expression"));
         assert!(run("t = 'x").unwrap_err().contains("unterminated string literal (line 1, column 5)"));
         assert!(run("a + t = 1").unwrap_err().contains("cannot be computed"), "{:?}", run("a + t = 1"));
-        let error = run("CAST(a AS DECIMAL(30, 2))").unwrap_err();
-        assert!(error.contains("CAST it to DOUBLE"), "{error}");
-        let error = run("TIMESTAMP '2024-01-01 00:00:00' - TIMESTAMP '2023-01-02 00:00:00'").unwrap_err();
+        let error = run("INTERVAL '1 month'").unwrap_err();
         assert!(error.contains("which is not stored; take a number out of it"), "{error}");
-        assert!(run("CAST(a AS TIME)").unwrap_err().starts_with("rules.toml:2: filter: "));
         let error = run("a * 9223372036854775807").unwrap_err();
         assert!(error.contains("2 * 9223372036854775807 goes beyond 64 bits"), "{error}");
         assert!(run("CAST(t AS BIGINT)").unwrap_err().contains("`x` is no whole number"));

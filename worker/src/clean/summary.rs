@@ -10,6 +10,7 @@ use shardmill_common::schema::DataType;
 use super::cells::{as_floats, build, missing, scalar_at};
 use super::state::internal;
 use crate::frame::{our_type, schema_of};
+use crate::hash::scale_of;
 
 /// What one shard contributes.
 #[derive(Debug)]
@@ -149,6 +150,17 @@ fn sorted_run(series: &Series) -> PolarsResult<DataFrame> {
             let mut values: Vec<i32> = series.date()?.physical().iter().flatten().collect();
             values.sort_unstable();
             lengths(values, |d| Some(Scalar::Date(d)))
+        }
+        PolarsType::Decimal(_, scale) => {
+            let scale = scale_of(*scale);
+            let mut values: Vec<i128> = series.decimal()?.physical().iter().flatten().collect();
+            values.sort_unstable();
+            lengths(values, |units| Some(Scalar::Decimal { units, scale }))
+        }
+        PolarsType::Binary => {
+            let mut values: Vec<Vec<u8>> = series.binary()?.iter().flatten().map(<[u8]>::to_vec).collect();
+            values.sort_unstable();
+            lengths(values, |bytes| Some(Scalar::Binary(bytes)))
         }
         _ => {
             let physical = series.to_physical_repr();

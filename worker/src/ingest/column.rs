@@ -3,28 +3,29 @@
 use std::collections::BTreeMap;
 
 use polars::prelude::{
-    BooleanChunked, Column, DataType as PolarsType, Float64Chunked, Int32Chunked, Int64Chunked, IntoColumn, IntoSeries,
-    PlSmallStr, TimeUnit, TimeZone,
+    BinaryChunked, BooleanChunked, Column, DataType as PolarsType, Float64Chunked, Int32Chunked, Int64Chunked,
+    Int128Chunked, IntoColumn, IntoSeries, PlSmallStr,
 };
 use polars_arrow::array::BooleanArray;
 use polars_arrow::bitmap::{Bitmap, BitmapBuilder};
 use polars_arrow::datatypes::ArrowDataType;
-use shardmill_common::schema::DataType;
+use shardmill_common::failure::Failure;
+use shardmill_common::schema::{DataType, Unit};
 use shardmill_common::text::{
-    ColumnState, Nulls, Numbers, is_beyond_float, parse_boolean, parse_date, parse_datetime, parse_datetime_utc,
-    parse_float64, parse_float64_exact, parse_int64, unescape_json, unescape_quotes,
+    ColumnState, Nulls, Numbers, decimal_float, is_beyond_float, parse_boolean, parse_date, parse_datetime,
+    parse_datetime_utc, parse_decimal, parse_duration, parse_float64, parse_float64_exact, parse_hex, parse_int64,
+    parse_time, unescape_json, unescape_quotes,
 };
 
 use super::batch::{Batch, Cell};
 use super::origin::{SourceText, bounded};
 use super::strings::Strings;
+use crate::frame::of_physical;
 
 /// What the cells of all columns share.
 pub(super) struct Context<'a> {
     pub(super) source: &'a SourceText,
     pub(super) nulls: &'a Nulls,
-    /// A cell that does not fit rejects its row.
-    pub(super) fixed: bool,
     pub(super) notation: Notation,
 }
 
@@ -53,6 +54,8 @@ pub(super) type BadRows = BTreeMap<usize, String>;
 pub(super) struct TypedColumn {
     name: String,
     dtype: DataType,
+    /// A cell that does not fit rejects its row.
+    fixed: bool,
     values: Values,
     validity: Validity,
     /// The batch cells under way, unescaped.
@@ -63,8 +66,11 @@ enum Values {
     Boolean(Vec<bool>),
     Int64(Vec<i64>),
     Float64(Vec<f64>),
+    Decimal(Vec<i128>),
     Days(Vec<i32>),
-    Micros(Vec<i64>),
+    /// Times and durations.
+    Ticks(Vec<i64>),
+    Bytes(Vec<Vec<u8>>),
     String(Strings),
     /// No values are kept: the column's type must be found first.
     Unknown(ColumnState),
@@ -102,17 +108,21 @@ impl Validity {
 }
 
 impl TypedColumn {
-    pub(super) fn new(name: String, dtype: DataType) -> Self {
+    pub(super) fn new(name: String, dtype: DataType, fixed: bool) -> Self {
         let values = match dtype {
             DataType::Null => Values::Unknown(ColumnState::default()),
             DataType::Boolean => Values::Boolean(Vec::new()),
             DataType::Int64 => Values::Int64(Vec::new()),
             DataType::Float64 => Values::Float64(Vec::new()),
             DataType::Date => Values::Days(Vec::new()),
-            DataType::Datetime | DataType::DatetimeUtc => Values::Micros(Vec::new()),
+            DataType::Decimal { .. } => Values::Decimal(Vec::new()),
+            DataType::Time | DataType::Datetime(_) | DataType::DatetimeUtc(_) | DataType::Duration => {
+                Values::Ticks(Vec::new())
+            }
+            DataType::Binary => Values::Bytes(Vec::new()),
             DataType::String => Values::String(Strings::default()),
         };
-        Self { name, dtype, values, validity: Validity::default(), scratch: Vec::new() }
+        Self { name, dtype, fixed, values, validity: Validity::default(), scratch: Vec::new() }
     }
 
     /// Takes the cells of column `index` of the batch, whose first row is row `first_row` of the chunk.
@@ -126,9 +136,17 @@ impl TypedColumn {
         bad: &mut BadRows,
     ) {
         let cells = || batch.cells.iter().copied().skip(index).step_by(width.max(1));
-        let mut feed = Feed { cx, name: &self.name, dtype: self.dtype, first_row, bad, scratch: &mut self.scratch };
+        let mut feed = Feed {
+            cx,
+            name: &self.name,
+            dtype: self.dtype,
+            fixed: self.fixed,
+            first_row,
+            bad,
+            scratch: &mut self.scratch,
+        };
         let validity = &mut self.validity;
-        let exact = !cx.fixed;
+        let exact = !self.fixed;
         // At the first cell that does not fit, the column's values so far are reduced to the type they need.
         let numbers = cx.notation.numbers();
         let misfit = match &mut self.values {
@@ -154,12 +172,29 @@ impl TypedColumn {
             }
             Values::Float64(v) => feed.typed(cells(), v, validity, parse_float64).map(|row| (row, self.dtype, false)),
             Values::Days(v) => feed.typed(cells(), v, validity, parse_date).map(|row| (row, self.dtype, false)),
-            Values::Micros(v) if self.dtype == DataType::Datetime => {
-                feed.typed(cells(), v, validity, parse_datetime).map(|row| (row, self.dtype, false))
+            Values::Decimal(v) => {
+                let (precision, scale) = digits(self.dtype);
+                let parse = |cell: &[u8]| match numbers {
+                    Some(numbers) => parse_decimal(usual(numbers, cell)?.as_bytes(), precision, scale),
+                    None => parse_decimal(cell, precision, scale),
+                };
+                let beyond = |v: &[i128]| v.iter().any(|units| !decimal_float(*units, scale).1);
+                feed.typed(cells(), v, validity, parse).map(|row| (row, self.dtype, beyond(v)))
             }
-            Values::Micros(v) => {
-                feed.typed(cells(), v, validity, parse_datetime_utc).map(|row| (row, self.dtype, false))
+            Values::Ticks(v) => {
+                // One loop for each way of reading: the common ones must not ask which it is.
+                match self.dtype {
+                    DataType::Datetime(Unit::Micro) => {
+                        feed.typed(cells(), v, validity, |cell| parse_datetime(cell, Unit::Micro))
+                    }
+                    DataType::DatetimeUtc(Unit::Micro) => {
+                        feed.typed(cells(), v, validity, |cell| parse_datetime_utc(cell, Unit::Micro))
+                    }
+                    other => feed.typed(cells(), v, validity, |cell| ticks(other, cell)),
+                }
+                .map(|row| (row, self.dtype, false))
             }
+            Values::Bytes(v) => feed.typed(cells(), v, validity, parse_hex).map(|row| (row, self.dtype, false)),
             Values::String(v) => {
                 feed.strings(cells(), v, validity);
                 None
@@ -172,7 +207,7 @@ impl TypedColumn {
         if let Some((row, dtype, beyond_float)) = misfit {
             let mut state = ColumnState::of(dtype);
             if beyond_float {
-                state.observe_int(i64::MAX);
+                state.observe_beyond_float();
             }
             feed.observe(cells().skip(row), &mut state);
             self.values = Values::Unknown(state);
@@ -180,16 +215,16 @@ impl TypedColumn {
         }
     }
 
-    pub(super) fn finish(self, source: &SourceText, rows: usize) -> Finished {
+    pub(super) fn finish(self, source: &SourceText, rows: usize) -> Result<Finished, Failure> {
         let name = PlSmallStr::from_string(self.name);
         let validity = self.validity.finish();
-        Finished::Column(match self.values {
+        Ok(Finished::Column(match self.values {
             Values::Unknown(state) if state.dtype() == DataType::Null => {
                 Column::full_null(name, rows, &PolarsType::Null)
             }
             // A type that failed once is not tried again: text always fits.
-            Values::Unknown(state) if state.dtype() == self.dtype => return Finished::Widened(DataType::String),
-            Values::Unknown(state) => return Finished::Widened(state.dtype()),
+            Values::Unknown(state) if state.dtype() == self.dtype => return Ok(Finished::Widened(DataType::String)),
+            Values::Unknown(state) => return Ok(Finished::Widened(state.dtype())),
             Values::Boolean(v) => {
                 BooleanChunked::with_chunk(name, BooleanArray::new(ArrowDataType::Boolean, Bitmap::from(v), validity))
                     .into_column()
@@ -199,13 +234,40 @@ impl TypedColumn {
             Values::Days(v) => {
                 Int32Chunked::from_vec_validity(name, v, validity).into_series().into_date().into_column()
             }
-            Values::Micros(v) => {
-                let zone = (self.dtype == DataType::DatetimeUtc).then_some(TimeZone::UTC);
-                let series = Int64Chunked::from_vec_validity(name, v, validity).into_series();
-                series.into_datetime(TimeUnit::Microseconds, zone).into_column()
+            Values::Decimal(v) => {
+                let units = Int128Chunked::from_vec_validity(name, v, validity).into_series();
+                of_physical(&units, self.dtype).map_err(Failure::internal)?.into_column()
+            }
+            Values::Ticks(v) => {
+                let ticks = Int64Chunked::from_vec_validity(name, v, validity).into_series();
+                of_physical(&ticks, self.dtype).map_err(Failure::internal)?.into_column()
+            }
+            Values::Bytes(v) => {
+                let valid = |row: usize| validity.as_ref().is_none_or(|bits| bits.get_bit(row));
+                let cells = v.into_iter().enumerate().map(|(row, bytes)| valid(row).then_some(bytes));
+                cells.collect::<BinaryChunked>().with_name(name).into_column()
             }
             Values::String(v) => v.finish(name, source.array(), validity),
-        })
+        }))
+    }
+}
+
+/// The digits of a decimal, and how many are behind its point.
+const fn digits(dtype: DataType) -> (u8, u8) {
+    match dtype {
+        DataType::Decimal { precision, scale } => (precision, scale),
+        _ => (0, 0),
+    }
+}
+
+/// A cell of a type of times.
+fn ticks(dtype: DataType, cell: &[u8]) -> Option<i64> {
+    match dtype {
+        DataType::Time => parse_time(cell),
+        DataType::Duration => parse_duration(cell),
+        DataType::Datetime(unit) => parse_datetime(cell, unit),
+        DataType::DatetimeUtc(unit) => parse_datetime_utc(cell, unit),
+        _ => None,
     }
 }
 
@@ -214,6 +276,7 @@ struct Feed<'a, 'b> {
     cx: &'a Context<'b>,
     name: &'a str,
     dtype: DataType,
+    fixed: bool,
     first_row: usize,
     bad: &'a mut BadRows,
     scratch: &'a mut Vec<u8>,
@@ -222,7 +285,7 @@ struct Feed<'a, 'b> {
 impl Feed<'_, '_> {
     /// Appends the values of cells; the row in the batch of the first cell that does not fit, unless the schema is fixed.
     #[inline(always)]
-    fn typed<T: Copy + Default>(
+    fn typed<T: Default>(
         &mut self,
         cells: impl Iterator<Item = Cell>,
         values: &mut Vec<T>,
@@ -231,7 +294,9 @@ impl Feed<'_, '_> {
     ) -> Option<usize> {
         let data = self.cx.source.bytes();
         let strings_are_values = self.cx.notation != Notation::Json
-            || matches!(self.dtype, DataType::Date | DataType::Datetime | DataType::DatetimeUtc);
+            || self.dtype.is_calendar()
+            // JSON has no way to write these but as strings.
+            || matches!(self.dtype, DataType::Time | DataType::Duration | DataType::Binary);
         for (row, cell) in cells.enumerate() {
             let mut text = cell.text(data);
             if cell.escaped() {
@@ -246,7 +311,7 @@ impl Feed<'_, '_> {
                     validity.valid();
                     continue;
                 }
-                if !self.cx.fixed {
+                if !self.fixed {
                     return Some(row);
                 }
                 let reason = misfit_reason(self.name, text, self.dtype);
@@ -327,6 +392,5 @@ fn unescape(notation: Notation, text: &[u8], out: &mut Vec<u8>) {
 /// `` column `age`: `abc` is not an int64 ``.
 #[cold]
 pub(super) fn misfit_reason(name: &str, text: &[u8], dtype: DataType) -> String {
-    let article = if dtype == DataType::Int64 { "an" } else { "a" };
-    format!("column `{name}`: `{}` is not {article} {dtype}", bounded(text))
+    format!("column `{name}`: `{}` is not {}", bounded(text), dtype.with_article())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchReader, new_empty_array};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchReader, new_empty_array};
 use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::{FileReader, StreamReader};
@@ -16,14 +16,13 @@ use parquet::errors::ParquetError;
 use polars::prelude::{Column, DataFrame, PlSmallStr};
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::ingest::ParseTask;
-use shardmill_common::schema::{DataType, Schema};
+use shardmill_common::schema::{DataType, Field, Schema};
 
-use super::fit::{Fitted, fit, joined};
-use super::origin::{Origins, row_text, value_text};
+use super::origin::{Origins, row_text};
 use super::parsed::{Parsed, Rejected};
-use super::stored::{is_stored, not_stored, stored};
+use super::stored::{Incoming, is_stored, not_stored};
 use super::text::keep_rows;
-use crate::frame::polars_type;
+use crate::frame::{Fitted, fit, loses_digits, our_type, polars_type, value_text};
 use crate::sql::to_column;
 
 pub(super) fn parse_parquet(bytes: Vec<u8>, task: &ParseTask) -> Result<Parsed, Failure> {
@@ -113,21 +112,20 @@ fn stored_rows(
 ) -> Result<DataFrame, Failure> {
     let mut columns = Vec::with_capacity(schema.fields().len());
     for (at, field) in schema.fields().iter().enumerate() {
-        let wanted = task.schema.get(field.name()).filter(|_| task.schema_is_fixed).map(|f| f.dtype);
+        let incoming = Incoming { field, source: &task.source_name, bytes: task.bytes };
+        let mut pieces: Vec<ArrayRef> = batches.iter().filter_map(|batch| batch.columns().get(at).cloned()).collect();
+        if pieces.is_empty() {
+            pieces.push(new_empty_array(field.data_type()));
+        }
         let mut column: Option<Column> = None;
-        for batch in batches {
-            let Some(array) = batch.columns().get(at) else { continue };
-            let piece = to_column(field.name(), &stored(array, field.name(), &task.source_name, wanted)?)?;
+        for piece in incoming.stored(pieces)? {
+            let piece = to_column(field.name(), &piece)?;
             match &mut column {
                 None => column = Some(piece),
                 Some(column) => drop(column.append(&piece).map_err(Failure::internal)?),
             }
         }
-        let empty = || {
-            let nothing = new_empty_array(field.data_type());
-            to_column(field.name(), &stored(&nothing, field.name(), &task.source_name, wanted)?)
-        };
-        columns.push(column.map_or_else(empty, Ok)?);
+        columns.extend(column);
     }
     let mut frame = DataFrame::new(rows, columns).map_err(Failure::internal)?;
     frame.rechunk_mut_par();
@@ -160,25 +158,16 @@ fn wanted_columns(schema: &ArrowSchema, task: &ParseTask) -> Result<Vec<usize>, 
         if task.wanted.as_ref().is_some_and(|wanted| !wanted.takes(field.name())) {
             continue;
         }
-        let Some(wanted) = task.schema.get(field.name()) else {
+        if task.schema.get(field.name()).is_none() {
             let (column, source) = (field.name(), &task.source_name);
             return Err(Failure::internal(format!("column `{column}` of {source} is not in the schema")));
-        };
-        if !is_stored(field.data_type(), task.schema_is_fixed.then_some(wanted.dtype)) {
-            return Err(not_stored(&task.source_name, field.name(), &type_name(field.data_type())));
+        }
+        if !is_stored(field.data_type()) {
+            return Err(not_stored(&task.source_name, field.name(), &field.data_type().to_string().to_lowercase()));
         }
         chosen.push(at);
     }
     Ok(chosen)
-}
-
-fn type_name(dtype: &ArrowType) -> String {
-    match dtype {
-        dtype if dtype.is_list() => "list".to_owned(),
-        ArrowType::Struct(_) => "struct".to_owned(),
-        ArrowType::Map(..) => "map".to_owned(),
-        other => other.to_string().to_lowercase(),
-    }
 }
 
 /// Maps the file's columns onto the schema's.
@@ -192,11 +181,18 @@ fn finish(frame: DataFrame, first_row: u64, task: &ParseTask) -> Result<Parsed, 
             columns.push(Column::full_null(PlSmallStr::from_str(&field.name), rows, &polars_type(field.dtype)));
             continue;
         };
-        let fixed = task.schema_is_fixed && field.dtype != DataType::Null;
+        let fixed = task.fixed.has(&field.name) && field.dtype != DataType::Null;
         if !fixed {
-            field.dtype = joined(found, field.dtype);
+            let dtype = our_type(found.dtype()).unwrap_or(DataType::String);
+            field.join(&Field { beyond_float: loses_digits(found), ..Field::new(field.name.as_str(), dtype) });
         }
-        let Some(Fitted { column, misfits }) = fit(found, field.dtype)? else {
+        let mut made = fit(found, field.dtype, fixed)?;
+        if !fixed && made.as_ref().is_some_and(|made| !made.misfits.is_empty()) {
+            // A value that the wider type does not hold either, such as a day far from ours among nanoseconds.
+            field.dtype = DataType::String;
+            made = fit(found, field.dtype, false)?;
+        }
+        let Some(Fitted { column, misfits }) = made else {
             return Err(Failure::bad_input(format!(
                 "{}: column `{}` has the type {}, and the schema says {}",
                 task.source_name,
@@ -208,7 +204,7 @@ fn finish(frame: DataFrame, first_row: u64, task: &ParseTask) -> Result<Parsed, 
         columns.push(column);
         for row in misfits {
             bad.entry(row).or_insert_with(|| {
-                let cell = found.get(row).map(|v| value_text(&v)).unwrap_or_default();
+                let cell = value_text(found, row);
                 super::column::misfit_reason(&field.name, cell.as_bytes(), field.dtype)
             });
         }

@@ -8,14 +8,13 @@ use polars::prelude::{
 };
 use polars_arrow::io::ipc::write::default_ipc_fields;
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::ingest::ParseTask;
-use shardmill_common::kinds::ingest::SourceFormat;
+use shardmill_common::kinds::ingest::{BytesAs, Fixed, ParseTask, SourceFormat};
 use shardmill_common::schema::DataType;
 
 use super::tests::{cells, rejected, task, types};
 use super::{Parsed, parse};
 
-use DataType::{Boolean, Date, Datetime, DatetimeUtc, Float64, Int64, Null, String as Text};
+use DataType::{Boolean, Date, Float64, Int64, Null, String as Text};
 
 fn column<T, P: ?Sized>(name: &str, values: T, dtype: &PolarsType) -> Column
 where
@@ -47,9 +46,9 @@ const SCHEMA: [(&str, DataType); 11] = [
     ("u64", Int64),
     ("f32", Float64),
     ("b", Boolean),
-    ("d", Datetime),
-    ("ns", Datetime),
-    ("ms", DatetimeUtc),
+    ("d", DataType::DATETIME),
+    ("ns", DataType::DATETIME),
+    ("ms", DataType::DATETIME_UTC),
     ("c", Null),
     ("s", Null),
     ("missing", Int64),
@@ -132,7 +131,9 @@ fn floats_made_text_keep_their_digits() {
 
 fn one(column: Column, dtype: DataType, fixed: bool) -> Result<Parsed, Failure> {
     let mut task = task(SourceFormat::Parquet, &[("x", dtype)]);
-    task.schema_is_fixed = fixed;
+    if fixed {
+        task.fixed = Fixed::All;
+    }
     parse(parquet(&mut DataFrame::new_infer_height(vec![column]).unwrap()), &task)
 }
 
@@ -161,7 +162,7 @@ fn a_fixed_schema_rejects_rows_that_do_not_fit() {
     let why = message(one(column("x", [true], &PolarsType::Boolean), Date, true));
     assert_eq!(why, "people: column `x` has the type bool, and the schema says date");
     let parsed = one(column("x", [vec![0x61u8]], &PolarsType::Binary), Text, true);
-    assert_eq!(cells(&parsed.unwrap(), "x"), ["a"]);
+    assert_eq!(cells(&parsed.unwrap(), "x"), ["61"]);
 }
 
 #[test]
@@ -177,18 +178,38 @@ fn without_a_fixed_schema_columns_widen() {
 }
 
 #[test]
-fn what_cannot_be_stored_is_named() {
-    let nanos = column("x", [1_001i64], &PolarsType::Datetime(TimeUnit::Nanoseconds, None));
-    assert!(message(one(nanos, Datetime, false)).contains("column `x` has times with nanoseconds"));
-    let big = Column::from(Series::new("x".into(), [u64::MAX]));
-    assert!(message(one(big, Int64, false)).contains("column `x` has a value beyond the range of int64"));
-    let list = Column::from(Series::new("x".into(), [Series::new("".into(), [1i64])]));
-    assert!(
-        message(one(list, Text, false))
-            .starts_with("people: column `x` has the type list, which Shardmill does not store")
-    );
-    let bytes = column("x", [vec![0x61u8]], &PolarsType::Binary);
-    assert!(message(one(bytes, Text, false)).contains("has the type"));
+fn values_decide_where_the_type_does_not() {
+    let shown = |parsed: &Parsed| (cells(parsed, "x"), types(parsed).concat());
+    let nanos = |ticks: [i64; 2]| column("x", ticks, &PolarsType::Datetime(TimeUnit::Nanoseconds, None));
+    let parsed = one(nanos([1_001, 0]), DataType::DATETIME, false).unwrap();
+    assert_eq!(types(&parsed), ["x:datetime_ns"]);
+    assert_eq!(types(&one(nanos([1_000, 0]), DataType::DATETIME, false).unwrap()), ["x:datetime"]);
+    assert_eq!(rejected(&one(nanos([1_001, 0]), DataType::DATETIME, true).unwrap()).len(), 1);
+    let big = |most| Column::from(Series::new("x".into(), [u64::MAX, most]));
+    let parsed = one(big(1), Int64, false).unwrap();
+    assert_eq!(shown(&parsed), (vec!["18446744073709551615".into(), "1".into()], "x:decimal(20,0)".into()));
+    assert!(parsed.observed.fields[0].beyond_float);
+    // What is far from our days has no room among nanoseconds.
+    let far = column("x", [253_402_300_799_000_000i64], &PolarsType::Datetime(TimeUnit::Microseconds, None));
+    let parsed = one(far, DataType::Datetime(shardmill_common::schema::Unit::Nano), false).unwrap();
+    assert_eq!(shown(&parsed), (vec!["9999-12-31 23:59:59".into()], "x:string".into()));
+    let list = Column::from(Series::new("x".into(), [Series::new("".into(), [1i64, 2])]));
+    assert_eq!(shown(&one(list, Text, false).unwrap()), (vec!["[1,2]".into()], "x:string".into()));
+}
+
+#[test]
+fn bytes_become_what_was_asked_for() {
+    let read = |bytes: &[u8], as_what| {
+        let mut task = task(SourceFormat::Parquet, &[("x", DataType::Null)]);
+        task.bytes = as_what;
+        let column = column("x", [bytes.to_vec()], &PolarsType::Binary);
+        parse(parquet(&mut DataFrame::new_infer_height(vec![column]).unwrap()), &task)
+    };
+    assert_eq!(types(&read(b"a", BytesAs::Binary).unwrap()), ["x:binary"]);
+    assert_eq!(cells(&read(b"a", BytesAs::Text).unwrap(), "x"), ["a"]);
+    assert_eq!(cells(&read(b"\x00\xff", BytesAs::Hex).unwrap(), "x"), ["00ff"]);
+    let why = message(read(b"\xff", BytesAs::Text));
+    assert!(why.contains("column `x` has bytes that are no UTF-8 text; --binary hex"), "{why}");
 }
 
 #[test]

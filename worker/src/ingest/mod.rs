@@ -2,16 +2,16 @@
 //!
 //! Text goes through three layers: `csv` and `jsonl` find cells, `text` drives them in batches that fit the cache, and
 //! `column` turns one column's cells into values; `plain` takes lines as they are.
-//! `columnar` reads Parquet and Arrow, and `fit` casts what they hold.
+//! `columnar` reads Parquet and Arrow; `stored` and `nested` bring what they hold to stored types.
 
 mod batch;
 mod column;
 mod columnar;
 mod csv;
-mod fit;
 mod jsonl;
 mod line_fault;
 mod marks;
+mod nested;
 mod origin;
 mod parsed;
 mod plain;

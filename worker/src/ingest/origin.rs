@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, OnceLock};
 
-use polars::prelude::{AnyValue, DataFrame};
+use polars::prelude::DataFrame;
 use polars_arrow::array::PrimitiveArray;
 use shardmill_common::text::{Grammar, MAX_RECORD_BYTES, next_record};
+
+use crate::frame::value_text;
 
 /// Raw text beyond this is cut off.
 const MAX_RAW: usize = 4 << 10;
@@ -108,20 +110,8 @@ pub(super) fn bounded(raw: &[u8]) -> String {
 
 /// `a=1, b=x`: a row that never was text.
 pub(super) fn row_text(frame: &DataFrame, row: usize) -> String {
-    let cells = frame.columns().iter().map(|c| match c.get(row) {
-        Ok(AnyValue::Null) | Err(_) => format!("{}=", c.name()),
-        Ok(value) => format!("{}={}", c.name(), value_text(&value)),
-    });
+    let cells = frame.columns().iter().map(|c| format!("{}={}", c.name(), value_text(c, row)));
     bounded(cells.collect::<Vec<_>>().join(", ").as_bytes())
-}
-
-/// All digits of a value; the engine's own text of a float is for tables.
-pub(super) fn value_text(value: &AnyValue<'_>) -> String {
-    match value {
-        AnyValue::Float64(x) => format!("{x:?}"),
-        AnyValue::Float32(x) => format!("{x:?}"),
-        other => other.str_value().into_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use shardmill_common::kinds::ingest::{Constant, Odd, ParseTask, SourceFormat};
 use shardmill_common::schema::Schema;
 use shardmill_common::text::Encoding;
 
-use super::fit::{Fitted, fit};
 use super::origin::Origins;
 use super::{columnar, plain, text};
+use crate::frame::{Fitted, fit};
 
 /// A parsed chunk.
 #[derive(Debug)]
@@ -57,10 +57,13 @@ fn set_constant(frame: &mut DataFrame, constant: &Constant, task: &ParseTask) ->
     let Some(value) = &constant.value else { return Ok(()) };
     let Some(field) = task.schema.get(&constant.column) else { return Ok(()) };
     let one = Column::new(PlSmallStr::from_str(&constant.column), [value.as_str()]);
-    let fitted = fit(&one, field.dtype)?.filter(|fitted| fitted.misfits.is_empty());
+    let fitted = fit(&one, field.dtype, true)?.filter(|fitted| fitted.misfits.is_empty());
     let Some(Fitted { column, .. }) = fitted else {
         let (path, name, dtype) = (&task.source_name, &constant.column, field.dtype);
-        return Err(Failure::bad_input(format!("{path}: `{name}` is `{value}` in the path, which is no {dtype}")));
+        return Err(Failure::bad_input(format!(
+            "{path}: `{name}` is `{value}` in the path, which is not {}",
+            dtype.with_article()
+        )));
     };
     let rows = frame.height();
     frame.with_column(column.new_from_index(0, rows)).map_err(Failure::internal)?;

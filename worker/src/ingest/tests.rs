@@ -2,14 +2,13 @@
 
 use polars::prelude::{AnyValue, DataType as PolarsType};
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::ingest::ParseTask;
-use shardmill_common::kinds::ingest::{Chunk, ChunkPlace, Constant, SourceFormat};
+use shardmill_common::kinds::ingest::{BytesAs, Chunk, ChunkPlace, Constant, Fixed, ParseTask, SourceFormat};
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::text::{Dialect, Encoding, Numbers, Ragged};
 
 use super::{Parsed, parse};
 
-use DataType::{Boolean, Date, Datetime, DatetimeUtc, Float64, Int64, Null, String as Text};
+use DataType::{Boolean, Date, Float64, Int64, Null, String as Text};
 
 pub(super) fn task(format: SourceFormat, schema: &[(&str, DataType)]) -> ParseTask {
     ParseTask {
@@ -23,7 +22,8 @@ pub(super) fn task(format: SourceFormat, schema: &[(&str, DataType)]) -> ParseTa
         source_name: "people".to_owned(),
         format: format.into(),
         schema: Schema::new(schema.iter().map(|(name, dtype)| Field::new(*name, *dtype)).collect()).into(),
-        schema_is_fixed: false,
+        fixed: Fixed::None,
+        bytes: BytesAs::Binary,
         nulls: vec!["NA".to_owned()].into(),
         wanted: None,
         constants: None,
@@ -45,7 +45,7 @@ fn json(schema: &[(&str, DataType)]) -> ParseTask {
 }
 
 fn fixed(mut task: ParseTask) -> ParseTask {
-    task.schema_is_fixed = true;
+    task.fixed = Fixed::All;
     task
 }
 
@@ -77,8 +77,8 @@ fn every_type_is_read() {
         ("i", Int64),
         ("f", Float64),
         ("d", Date),
-        ("t", Datetime),
-        ("u", DatetimeUtc),
+        ("t", DataType::DATETIME),
+        ("u", DataType::DATETIME_UTC),
         ("s", Text),
         ("n", Null),
     ];
@@ -261,7 +261,7 @@ fn columns_of_the_path_have_one_value() {
     );
     assert_eq!(cells(&parsed, "none"), ["~", "~"]);
     task.constants = Some(vec![constant("year", Some("x"))].into());
-    assert!(parse(b"1\n".to_vec(), &task).unwrap_err().to_string().contains("no int64"));
+    assert!(parse(b"1\n".to_vec(), &task).unwrap_err().to_string().contains("is not an int64"));
 }
 
 #[test]

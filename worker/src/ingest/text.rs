@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use polars::prelude::{BooleanChunked, Column, DataFrame, NewChunkedArray, PlSmallStr};
 use shardmill_common::failure::Failure;
-use shardmill_common::kinds::ingest::{Odd, ParseTask};
+use shardmill_common::kinds::ingest::{Fixed, Odd, ParseTask};
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::text::{Dialect, Encoding, Grammar, Nulls, windows_1252_to_utf8};
 
@@ -15,7 +15,7 @@ use super::csv::{Columns, CsvRecords};
 use super::jsonl::{JsonRecords, MAX_NEW_COLUMNS};
 use super::origin::{Origins, SourceText};
 use super::parsed::{Parsed, Rejected};
-use crate::frame::polars_type;
+use crate::frame::{loses_digits, polars_type};
 
 /// Cells in a batch: 8 bytes each, and the text they point to, stay in the second-level cache.
 const BATCH_CELLS: usize = 16 << 10;
@@ -53,7 +53,7 @@ pub(super) fn parse_json_lines(bytes: Vec<u8>, task: &ParseTask, encoding: Encod
     let source = source_text(bytes, encoding, Grammar::lines(), task)?;
     parse_text(&source, task, Notation::Json, task.schema.fields.clone(), |fields| {
         let names = fields.iter().map(|f| f.name.clone()).collect();
-        JsonRecords::new(source.bytes(), names, task.schema_is_fixed, task.wanted.as_deref())
+        JsonRecords::new(source.bytes(), names, task.fixed.is_all(), task.wanted.as_deref())
     })
 }
 
@@ -86,10 +86,10 @@ pub(super) fn parse_text<R: Records>(
     records: impl Fn(&[Field]) -> R,
 ) -> Result<Parsed, Failure> {
     let nulls = Nulls::new(&task.nulls);
-    let cx = Context { source, nulls: &nulls, fixed: task.schema_is_fixed, notation };
+    let cx = Context { source, nulls: &nulls, notation };
     // Types only ever widen and new columns come once, so this ends; three rounds are the most there can be.
     for _ in 0..8 {
-        let round = run(&cx, &fields, records(&fields));
+        let round = run(&cx, &fields, &task.fixed, records(&fields));
         if round.new_columns.len() > MAX_NEW_COLUMNS {
             return Err(Failure::bad_input(format!(
                 "{}: the objects have more than {MAX_NEW_COLUMNS} different keys; nest those that are data inside one key",
@@ -99,7 +99,7 @@ pub(super) fn parse_text<R: Records>(
         let mut again = !round.new_columns.is_empty();
         let mut columns = Vec::with_capacity(fields.len());
         for (column, field) in round.columns.into_iter().zip(&mut fields) {
-            match column.finish(source, round.starts.len()) {
+            match column.finish(source, round.starts.len())? {
                 Finished::Column(column) => columns.push(column),
                 Finished::Widened(dtype) => {
                     field.dtype = dtype;
@@ -126,8 +126,9 @@ struct Round {
     odd: Oddities,
 }
 
-fn run(cx: &Context<'_>, fields: &[Field], mut records: impl Records) -> Round {
-    let mut columns: Vec<TypedColumn> = fields.iter().map(|f| TypedColumn::new(f.name.clone(), f.dtype)).collect();
+fn run(cx: &Context<'_>, fields: &[Field], fixed: &Fixed, mut records: impl Records) -> Round {
+    let column = |f: &Field| TypedColumn::new(f.name.clone(), f.dtype, fixed.has(&f.name));
+    let mut columns: Vec<TypedColumn> = fields.iter().map(column).collect();
     let width = records.width();
     let places: Vec<usize> = (0..columns.len()).map(|index| records.place(index)).collect();
     let rows = (BATCH_CELLS / width.max(1)).clamp(16, 4096);
@@ -168,6 +169,11 @@ pub(super) fn assemble(
         match observed.fields.iter_mut().find(|f| f.name == field.name) {
             Some(known) => known.dtype = field.dtype,
             None => observed.fields.push(field.clone()),
+        }
+    }
+    for column in &columns {
+        if let Some(field) = observed.fields.iter_mut().find(|f| f.name == column.name().as_str()) {
+            field.beyond_float = loses_digits(column);
         }
     }
     let ordered = observed.fields.iter().map(|field| {

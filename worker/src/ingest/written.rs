@@ -3,7 +3,7 @@
 
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::ingest::ParseTask;
-use shardmill_common::kinds::ingest::{Chunk, ChunkPlace, SourceFormat};
+use shardmill_common::kinds::ingest::{BytesAs, Chunk, ChunkPlace, Fixed, SourceFormat};
 use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::text::{Encoding, Grammar};
 
@@ -46,7 +46,8 @@ pub fn parse_written(bytes: Vec<u8>, written: &Written<'_>) -> Result<Parsed, Fa
         source_name: written.what.to_owned(),
         format: format.into(),
         schema: Schema::new(columns.to_vec()).into(),
-        schema_is_fixed: fixed,
+        fixed: if fixed { Fixed::All } else { Fixed::None },
+        bytes: BytesAs::Binary,
         nulls: Vec::new().into(),
         wanted: None,
         constants: None,

@@ -1,14 +1,19 @@
 //! Raw columns to the numbers a model computes with.
 
+use std::borrow::Cow;
+
 use hashbrown::HashMap;
 use polars::prelude::{Column, DataFrame};
 use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::Failure;
 use shardmill_common::model::{Encoder, Encoding, Feature, Filling, Scaling, Unknown};
+use shardmill_common::rules::Scalar;
 use shardmill_common::schema::DataType;
 use shardmill_serving::model::{Codes, Matrix, NO_CODE, Reason, Unusable};
 
-use crate::frame::{float_text, our_type};
+use shardmill_common::text::float_text;
+
+use crate::frame::our_type;
 use crate::train::{Distinct, MISSING, Numbers, gather, has_special};
 
 /// Rows that are written at a time: they fit a near cache while every column adds its numbers to them.
@@ -97,7 +102,8 @@ impl Columns {
         categories: &[String],
         unknown: Unknown,
     ) -> Result<(), Failure> {
-        let known: HashMap<&str, u32> = categories.iter().enumerate().map(|(n, c)| (c.as_str(), n as u32)).collect();
+        let known: HashMap<Cow<'_, str>, u32> =
+            categories.iter().zip(0u32..).map(|(c, n)| (as_written(c, feature.dtype), n)).collect();
         let fill = match &feature.fill {
             Some(Filling::Text(text)) => Some(text.clone()),
             Some(Filling::Number(x)) if feature.dtype == DataType::Int64 => Some((*x as i64).to_string()),
@@ -143,6 +149,14 @@ impl Columns {
         }
         Ok(())
     }
+}
+
+/// A point in time as columns write it, however the model has it.
+fn as_written(category: &str, dtype: DataType) -> Cow<'_, str> {
+    if !dtype.is_calendar() {
+        return category.into();
+    }
+    Scalar::Text(category.to_owned()).fit(dtype).map_or(category.into(), |moment| moment.text().into())
 }
 
 /// Encodes a frame that has the encoder's columns, whatever their order.

@@ -251,8 +251,8 @@ fn column(stored: DataType, values: impl Iterator<Item = Raw>) -> Column {
             let days = values.iter().map(|v| text(v).and_then(|t| cells::parse_date(t.as_bytes())));
             Series::new(name, days.collect::<Vec<_>>()).cast(&polars_type(stored)).unwrap()
         }
-        DataType::Datetime => {
-            let moments = values.iter().map(|v| text(v).and_then(|t| cells::parse_datetime(t.as_bytes())));
+        DataType::Datetime(unit) => {
+            let moments = values.iter().map(|v| text(v).and_then(|t| cells::parse_datetime(t.as_bytes(), unit)));
             Series::new(name, moments.collect::<Vec<_>>()).cast(&polars_type(stored)).unwrap()
         }
         _ => Series::new(name, values.iter().map(text).collect::<Vec<_>>()),

@@ -9,9 +9,9 @@ use polars_arrow::io::ipc::write::{StreamWriter, WriteOptions};
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::mapreduce::step::Format;
 use shardmill_common::schema::DataType;
-use shardmill_common::text::{Kind, members, unescape_json};
+use shardmill_common::text::{Kind, float_text, members, unescape_json};
 
-use crate::frame::{float_text, our_type, widen};
+use crate::frame::{our_type, texts_of};
 
 /// Rows that are encoded at a time; their bytes are sent on once there are enough.
 const ROWS: usize = 4096;
@@ -216,13 +216,14 @@ impl Write for Written {
     }
 }
 
-/// Columns whose cells have a text that is written in one way everywhere: times become text.
-fn texts(part: &DataFrame) -> Result<Vec<(Column, bool)>, Failure> {
+/// Columns whose cells have a text that is written in one way everywhere; what is neither text nor a plain number becomes text.
+fn texts(part: &DataFrame) -> Result<Vec<(Column, As)>, Failure> {
     let as_text = |column: &Column| match our_type(column.dtype()) {
-        Some(DataType::String) => Ok((column.clone(), false)),
-        Some(DataType::Boolean | DataType::Int64 | DataType::Float64) => Ok((column.clone(), false)),
-        Some(DataType::Date | DataType::Datetime | DataType::DatetimeUtc | DataType::Null) => {
-            widen(column, DataType::String).map(|c| (c, true))
+        Some(DataType::String) => Ok((column.clone(), As::Text)),
+        Some(DataType::Boolean | DataType::Int64 | DataType::Float64) => Ok((column.clone(), As::Number)),
+        Some(dtype) => {
+            let how = if dtype.is_numeric() { As::Number } else { As::Signs };
+            texts_of(column).map(|c| (c, how)).map_err(Failure::internal)
         }
         None => Err(Failure::internal(format!("column `{}` has the type {}", column.name(), column.dtype()))),
     };
@@ -234,17 +235,28 @@ enum Cells<'a> {
     Boolean(Box<dyn Iterator<Item = Option<bool>> + 'a>),
     Int(Box<dyn Iterator<Item = Option<i64>> + 'a>),
     Float(Box<dyn Iterator<Item = Option<f64>> + 'a>),
-    Text { cells: Box<dyn Iterator<Item = Option<&'a str>> + 'a>, is_time: bool },
+    Text { cells: Box<dyn Iterator<Item = Option<&'a str>> + 'a>, how: As },
+}
+
+/// What the text of a column's cells is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum As {
+    /// Anything.
+    Text,
+    /// Digits and signs of a time and the like.
+    Signs,
+    /// A number.
+    Number,
 }
 
 impl<'a> Cells<'a> {
-    fn of((column, is_time): &'a (Column, bool)) -> Result<Self, Failure> {
+    fn of((column, how): &'a (Column, As)) -> Result<Self, Failure> {
         let series = column.as_materialized_series();
         let found = match our_type(column.dtype()) {
             Some(DataType::Boolean) => series.bool().map(|c| Cells::Boolean(Box::new(c.iter()))),
             Some(DataType::Int64) => series.i64().map(|c| Cells::Int(Box::new(c.iter()))),
             Some(DataType::Float64) => series.f64().map(|c| Cells::Float(Box::new(c.iter()))),
-            _ => series.str().map(|c| Cells::Text { cells: Box::new(c.iter()), is_time: *is_time }),
+            _ => series.str().map(|c| Cells::Text { cells: Box::new(c.iter()), how: *how }),
         };
         found.map_err(Failure::internal)
     }
@@ -256,10 +268,10 @@ impl<'a> Cells<'a> {
             Cells::Boolean(cells) => cells.next().flatten().map(|b| write!(out, "{b}")),
             Cells::Int(cells) => cells.next().flatten().map(|n| write!(out, "{n}")),
             Cells::Float(cells) => cells.next().flatten().map(|x| out.write_all(float_text(x).as_bytes())),
-            Cells::Text { cells, is_time } => {
+            Cells::Text { cells, how } => {
                 let text = cells.next().flatten()?;
                 out.extend_from_slice(text.as_bytes());
-                return (!*is_time).then_some(text.as_bytes());
+                return (*how == As::Text).then_some(text.as_bytes());
             }
         };
         None
@@ -269,7 +281,7 @@ impl<'a> Cells<'a> {
     fn append_json(&mut self, out: &mut Vec<u8>) -> Result<(), Failure> {
         let start = out.len();
         match self {
-            Cells::Boolean(_) | Cells::Int(_) => {
+            Cells::Boolean(_) | Cells::Int(_) | Cells::Text { how: As::Number, .. } => {
                 self.append(out);
             }
             Cells::Float(cells) => {

@@ -7,7 +7,7 @@ use shardmill_common::schema::DataType;
 use super::testing::{Bench, declared, numbers, program, shell, shown, texts};
 use super::{Role, produced_schema};
 
-use DataType::{Boolean, Date, Datetime, Float64, Int64, String as Text};
+use DataType::{Boolean, Date, Float64, Int64, String as Text};
 
 /// Two rows, the second all null, of every type.
 fn every_type() -> DataFrame {
@@ -31,8 +31,15 @@ fn every_type() -> DataFrame {
 #[test]
 fn cells_come_and_go_between_tabs() {
     let bench = Bench::new();
-    let columns =
-        [("b", Boolean), ("i", Int64), ("f", Float64), ("d", Date), ("t", Datetime), ("u", Text), ("s", Text)];
+    let columns = [
+        ("b", Boolean),
+        ("i", Int64),
+        ("f", Float64),
+        ("d", Date),
+        ("t", DataType::DATETIME),
+        ("u", Text),
+        ("s", Text),
+    ];
     let cat = declared(program(Format::Tsv, "cat"), &columns);
     let rows = bench.rows(&cat, &[every_type()]).unwrap();
     assert_eq!(rows[0], "b:boolean i:int64 f:float64 d:date t:datetime u:string s:string");

@@ -1,7 +1,7 @@
 //! Sort keys as bytes: rows compare as their keys do, byte by byte, and no key is the beginning of another.
 //!
 //! A cell is a tag and, unless it is null, its value: booleans as one byte, numbers and instants big-endian with the sign
-//! turned so that they compare as unsigned numbers, text as UTF-8 with an end mark. -0.0 is 0.0; every NaN is one, and more
+//! turned so that they compare as unsigned numbers, text (UTF-8) and bytes with an end mark. -0.0 is 0.0; every NaN is one, and more
 //! than any number. A descending column has its values' bits turned over, but not the tag: nulls stay where they were asked.
 
 use polars::prelude::{Column, DataFrame, DataType as PolarsType};
@@ -83,8 +83,10 @@ enum Values {
     Boolean(BooleanArray),
     Int64(PrimitiveArray<i64>),
     Float64(PrimitiveArray<f64>),
+    Decimal(PrimitiveArray<i128>),
     Date(PrimitiveArray<i32>),
     String(BinaryViewArrayGeneric<str>),
+    Binary(BinaryViewArrayGeneric<[u8]>),
 }
 
 struct KeyColumn {
@@ -126,15 +128,15 @@ impl KeyColumns {
 
     /// About what the keys of so many rows take: growing by doubling would touch much memory.
     fn size_of(&self, rows: usize) -> usize {
+        let share = |bytes: usize, of: usize| (bytes as f64 * rows as f64 / of.max(1) as f64) as usize;
         let of = |column: &KeyColumn| match &column.values {
             Values::Null => rows,
             Values::Boolean(_) => 2 * rows,
             Values::Int64(_) | Values::Float64(_) => 9 * rows,
+            Values::Decimal(_) => 17 * rows,
             Values::Date(_) => 5 * rows,
-            Values::String(a) => {
-                let share = rows as f64 / a.len().max(1) as f64;
-                2 * rows + (a.total_bytes_len() as f64 * share) as usize
-            }
+            Values::String(a) => 2 * rows + share(a.total_bytes_len(), a.len()),
+            Values::Binary(a) => 2 * rows + share(a.total_bytes_len(), a.len()),
         };
         self.0.iter().map(of).sum()
     }
@@ -156,10 +158,14 @@ fn values(column: &Column) -> Result<Values, Failure> {
     Ok(match series.dtype() {
         PolarsType::Null => Values::Null,
         PolarsType::Boolean => Values::Boolean(one_array(series)?),
-        PolarsType::Int64 | PolarsType::Datetime(..) => Values::Int64(one_array(series)?),
+        PolarsType::Int64 | PolarsType::Datetime(..) | PolarsType::Time | PolarsType::Duration(_) => {
+            Values::Int64(one_array(series)?)
+        }
+        PolarsType::Decimal(..) => Values::Decimal(one_array(series)?),
         PolarsType::Float64 => Values::Float64(one_array(series)?),
         PolarsType::Date => Values::Date(one_array(series)?),
         PolarsType::String => Values::String(one_array(series)?),
+        PolarsType::Binary => Values::Binary(one_array(series)?),
         other => {
             return Err(Failure::internal(format!("column `{}` of type {other} cannot be sorted by", series.name())));
         }
@@ -187,17 +193,31 @@ impl KeyColumn {
                 }
                 None => out.push(null),
             },
-            Values::String(a) => match a.get(row) {
-                Some(text) => {
+            Values::Decimal(a) => match a.get(row) {
+                Some(units) => {
+                    let bits = (units as u128) ^ (1 << 127);
                     out.push(VALUE);
-                    let from = out.len();
-                    put_text(text.as_bytes(), out);
-                    if self.descending {
-                        out[from..].iter_mut().for_each(|byte| *byte = !*byte);
-                    }
+                    out.extend_from_slice(&if self.descending { !bits } else { bits }.to_be_bytes());
                 }
                 None => out.push(null),
             },
+            Values::String(a) => self.put_bytes(a.get(row).map(str::as_bytes), out),
+            Values::Binary(a) => self.put_bytes(a.get(row), out),
+        }
+    }
+
+    #[inline]
+    fn put_bytes(&self, value: Option<&[u8]>, out: &mut Vec<u8>) {
+        match value {
+            Some(bytes) => {
+                out.push(VALUE);
+                let from = out.len();
+                put_text(bytes, out);
+                if self.descending {
+                    out[from..].iter_mut().for_each(|byte| *byte = !*byte);
+                }
+            }
+            None => out.push(self.null),
         }
     }
 

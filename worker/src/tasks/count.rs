@@ -6,11 +6,10 @@ use hashbrown::HashMap;
 use polars::prelude::{Column, DataFrame, DataType as PolarsType};
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::split::{CountTask, Counts};
-use shardmill_common::schema::DataType;
 use shardmill_common::task::TaskOutput;
 
 use super::Context;
-use crate::frame::widen;
+use crate::frame::texts_of;
 
 pub fn run(context: &Context, task: &CountTask) -> Result<TaskOutput, Failure> {
     let frame = context.open_columns(&task.input, &task.schema, Some(std::slice::from_ref(&task.column)))?;
@@ -23,7 +22,7 @@ pub fn texts<'a>(frame: &'a DataFrame, name: &str) -> Result<Cow<'a, Column>, Fa
     let column = frame.column(name).map_err(Failure::internal)?;
     Ok(match column.dtype() {
         PolarsType::String => Cow::Borrowed(column),
-        _ => Cow::Owned(widen(column, DataType::String)?),
+        _ => Cow::Owned(texts_of(column).map_err(Failure::internal)?),
     })
 }
 

@@ -7,7 +7,6 @@ use polars::prelude::{BooleanChunked, ChunkCompareEq, Column, DataFrame, IdxCa, 
 use shardmill_common::counters::Counter;
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::compare::EmitTask;
-use shardmill_common::schema::DataType;
 use shardmill_common::task::TaskOutput;
 
 use super::deliver::{GROUP, delivered_name};
@@ -15,7 +14,7 @@ use super::delivered::{Delivered, Sizes, of_groups};
 use super::hash::{u32s, u64s};
 use super::merged::{MergedRows, NONE, named, null, take};
 use super::{Context, ShardSink};
-use crate::frame::widen;
+use crate::frame::texts_of;
 
 /// A row of the driving shard that stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -238,7 +237,7 @@ fn changes(
         let before = found.len();
         found.extend((0u32..).zip(differs.iter()).filter(|(_, d)| *d == Some(true)).map(|(row, _)| (row, n)));
         output.counters.add(Counter::Changed(merged.name.clone()), (found.len() - before) as u64);
-        let text = |column: &Column| widen(column, DataType::String);
+        let text = |column: &Column| texts_of(column).map_err(Failure::internal);
         texts.push([text(&mine)?, text(&theirs)?]);
     }
     if found.is_empty() {

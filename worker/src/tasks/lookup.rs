@@ -64,7 +64,11 @@ pub fn run(context: &Context, task: &LookupTask) -> Result<TaskOutput, Failure> 
 /// What the small side takes, from what is known without reading it.
 fn size_in_memory(task: &LookupTask, others: &[ShardEntry]) -> u64 {
     let wanted = payload(task);
-    let width = |dtype| if dtype == DataType::String { 24 } else { 8 };
+    let width = |dtype| match dtype {
+        DataType::String | DataType::Binary => 24,
+        DataType::Decimal { .. } => 16,
+        _ => 8,
+    };
     let fields = task.other_schema.fields.iter().filter(|f| wanted.contains(&f.name));
     let row: u64 = fields.map(|f| width(f.dtype)).sum::<u64>() + ROW_OF_TABLE;
     others

@@ -235,10 +235,12 @@ fn too_large(overflow: &Overflow, column: &str, keys: &[Column], source: &str) -
         Ok(keys) if keys.width() > 0 => format!("the group {}", row_as_json(&keys, overflow.group)),
         _ => "all rows".to_owned(),
     };
+    let what = match overflow.sum {
+        Some(sum) => format!("is {sum}, which int64 cannot hold"),
+        None => "has more than 38 digits".to_owned(),
+    };
     Failure::bad_input(format!(
-        "{source}: the sum of column `{column}` over {group} is {}, which int64 cannot hold: cast the column to float64 first \
-         (shardmill clean, rule `cast`)",
-        overflow.sum
+        "{source}: the sum of column `{column}` over {group} {what}: cast the column to float64 first (shardmill clean, rule `cast`)"
     ))
 }
 

@@ -43,7 +43,7 @@ pub fn run(context: &Context, task: &ParseTask) -> Result<TaskOutput, Failure> {
     let first_reject = rejects.first().map(|r| format!("{}:{}: {}", task.source_name, r.line, r.reason));
     let valueless: Vec<String> =
         parsed.observed.fields.iter().filter(|f| f.dtype == DataType::Null).map(|f| f.name.clone()).collect();
-    let observed = Some(std::mem::take(&mut parsed.observed)).filter(|observed| *observed != *task.schema);
+    let observed = Some(std::mem::take(&mut parsed.observed)).filter(|observed| !observed.is_identical(&task.schema));
     let [filled, cut, swallowing] = std::mem::take(&mut parsed.odd);
     counters.add(Counter::RowsFilled, filled.records);
     counters.add(Counter::RowsCut, cut.records);

@@ -6,7 +6,9 @@ use shardmill_common::failure::Failure;
 use shardmill_common::model::ClassValue;
 use shardmill_common::schema::DataType;
 
-use crate::frame::{float_text, our_type, widen};
+use shardmill_common::text::float_text;
+
+use crate::frame::{of_physical, our_type, texts_of, widen};
 
 /// A row without a value.
 pub const MISSING: u32 = u32::MAX;
@@ -58,6 +60,14 @@ impl<K: std::hash::Hash + Eq> Numbering<K> {
 impl Distinct {
     /// `None`: there are more than `limit` values.
     pub fn of(column: &Column, limit: usize) -> Result<Option<Self>, Failure> {
+        let texts;
+        // Decimals and bytes are categories by their text.
+        let column = if matches!(column.dtype(), PolarsType::Decimal(..) | PolarsType::Binary) {
+            texts = texts_of(column).map_err(Failure::internal)?;
+            &texts
+        } else {
+            column
+        };
         let series = column.as_materialized_series().rechunk();
         let physical = series.to_physical_repr();
         let dtype = series.dtype().clone();
@@ -148,20 +158,19 @@ impl Distinct {
                     values.into_iter().map(|b| (if b == 0 { "false" } else { "true" }).to_owned()).collect()
                 }
                 Some(DataType::Int64) => values.into_iter().map(integer).collect(),
-                // Dates and datetimes: the text that exports write, from the same code.
-                _ => {
+                // Dates and times: the text that exports write, from the same code.
+                Some(found) => {
                     let failed = Failure::internal;
                     let physical = Series::new("category".into(), values);
-                    let physical =
-                        if dtype == PolarsType::Date { physical.cast(&PolarsType::Int32) } else { Ok(physical) };
-                    let mut column = physical.and_then(|s| s.cast(&dtype)).map_err(failed)?.into_column();
-                    if dtype == PolarsType::Date && trained == Some(DataType::Datetime) {
-                        column = widen(&column, DataType::Datetime)?;
+                    let mut column = of_physical(&physical, found).map_err(failed)?.into_column();
+                    if let (DataType::Date, Some(trained @ DataType::Datetime(_))) = (found, trained) {
+                        column = widen(&column, trained)?;
                     }
-                    let texts = widen(&column, DataType::String)?;
+                    let texts = texts_of(&column).map_err(failed)?;
                     let texts = texts.str().map_err(failed)?;
                     texts.iter().map(|t| t.unwrap_or_default().to_owned()).collect()
                 }
+                None => return Err(Failure::internal(format!("a category of type {dtype}"))),
             },
         })
     }

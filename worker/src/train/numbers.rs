@@ -3,6 +3,9 @@
 use polars::prelude::{Column, DataType as PolarsType, Series};
 use polars_arrow::array::{Array, PrimitiveArray};
 use shardmill_common::failure::Failure;
+use shardmill_common::text::decimal_float;
+
+use crate::hash::scale_of;
 
 /// The values of a column; shared with the frame where they lie there as they are.
 #[derive(Clone, Debug)]
@@ -12,7 +15,7 @@ pub enum Numbers {
 }
 
 impl Numbers {
-    /// Integers and floats as they are, booleans as 0 and 1. `None`: the column is of another type (and has a value).
+    /// Integers, decimals and floats as they are, booleans as 0 and 1. `None`: the column is of another type (and has a value).
     pub fn of(column: &Column) -> Result<Option<Self>, Failure> {
         let series = column.as_materialized_series().rechunk();
         if series.null_count() == series.len() {
@@ -29,6 +32,12 @@ impl Numbers {
                     blank_nulls(chunk, &mut values);
                 }
                 Some(Numbers::Owned(values))
+            }
+            PolarsType::Decimal(_, scale) => {
+                let scale = scale_of(*scale);
+                let array = series.decimal().map_err(Failure::internal)?;
+                let number = |n: Option<i128>| n.map_or(f64::NAN, |units| decimal_float(units, scale).0);
+                Some(Numbers::Owned(array.physical().iter().map(number).collect()))
             }
             PolarsType::Boolean => {
                 let array = series.bool().map_err(Failure::internal)?;

@@ -32,7 +32,7 @@ pub fn numbers(frame: &DataFrame, name: &str, role: &str) -> Result<Numbers, Fai
     let column = column(frame, name)?;
     Numbers::of(column)?.ok_or_else(|| {
         Failure::bad_input(format!(
-            "{role} `{name}` has the type {}; it must be int64, float64 or boolean: cast it with a cleaning rule",
+            "{role} `{name}` has the type {}; it must be int64, decimal, float64 or boolean: cast it with a cleaning rule",
             type_name(column)
         ))
     })

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use shardmill_client::{Client, ClientError};
 use shardmill_common::counters::Counter;
 use shardmill_common::failure::Refusal;
-use shardmill_common::kinds::ingest::IngestSpec;
+use shardmill_common::kinds::ingest::{BytesAs, Fixed, IngestSpec};
 use shardmill_common::kinds::{JobSpec, Submission};
 use shardmill_common::layout::CaptureLayout;
 use shardmill_common::name::DatasetName;
@@ -116,7 +116,9 @@ fn ingest(dataset: &DatasetName, prepared: Prepared, known: &Schema) -> IngestSp
         chunks: prepared.chunks,
         schema: schema(known, &prepared.schema),
         // A value that does not fit widens its column: nothing that was served is turned away.
-        schema_is_fixed: false,
+        fixed: Fixed::None,
+        bytes: BytesAs::Binary,
+        widen: true,
         max_rejects: RejectLimit::Percent(100.0),
         append: true,
         refuse_taken: true,

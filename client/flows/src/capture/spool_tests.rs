@@ -40,7 +40,7 @@ async fn rows_are_in_a_complete_file_once_it_is_sealed() {
     assert_eq!(text, expected);
     let schema = files::read_schema(&layout, &name(), file.id);
     assert_eq!(schema.get("x").map(|f| f.dtype), Some(DataType::Float64));
-    assert_eq!(schema.get("_time").map(|f| f.dtype), Some(DataType::DatetimeUtc));
+    assert_eq!(schema.get("_time").map(|f| f.dtype), Some(DataType::DATETIME_UTC));
     let shared = spool.shared();
     assert_eq!(
         (shared.waiting.load(Ordering::Acquire), shared.on_disk.load(Ordering::Acquire)),

@@ -3,22 +3,37 @@
 use std::io::Write;
 
 use arrow::array::{
-    Array, AsArray, BooleanArray, Date32Array, Float64Array, Int64Array, LargeStringArray, TimestampMicrosecondArray,
+    Array, AsArray, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array, DurationNanosecondArray, Float64Array,
+    Int64Array, LargeStringArray, Time64NanosecondArray, TimestampMicrosecondArray, TimestampNanosecondArray,
 };
-use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
-
-const DAY: i64 = 86_400_000_000;
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, DurationNanosecondType, Float64Type, Int64Type, Time64NanosecondType,
+    TimeUnit, TimestampMicrosecondType, TimestampNanosecondType,
+};
+use shardmill_common::schema::Unit;
+use shardmill_common::text::{write_date, write_datetime, write_decimal, write_duration, write_hex, write_time};
 
 /// One column of a batch that was brought to the types of `read::arrow_schema`.
 pub enum Cells<'a> {
     Boolean(&'a BooleanArray),
     Int(&'a Int64Array),
     Float(&'a Float64Array),
+    Decimal {
+        array: &'a Decimal128Array,
+        scale: u8,
+    },
     Date(&'a Date32Array),
-    Datetime {
+    Time(&'a Time64NanosecondArray),
+    Micros {
         array: &'a TimestampMicrosecondArray,
         utc: bool,
     },
+    Nanos {
+        array: &'a TimestampNanosecondArray,
+        utc: bool,
+    },
+    Duration(&'a DurationNanosecondArray),
+    Bytes(&'a BinaryViewArray),
     Text(&'a LargeStringArray),
     /// A type that no reader here hands out; shown as nulls.
     Unknown,
@@ -31,11 +46,28 @@ impl<'a> Cells<'a> {
             DataType::Int64 => array.as_primitive_opt::<Int64Type>().map_or(Cells::Unknown, Cells::Int),
             DataType::Float64 => array.as_primitive_opt::<Float64Type>().map_or(Cells::Unknown, Cells::Float),
             DataType::Date32 => array.as_primitive_opt::<Date32Type>().map_or(Cells::Unknown, Cells::Date),
+            DataType::Decimal128(_, scale) => {
+                let scale = u8::try_from(*scale).unwrap_or(0);
+                let found = array.as_primitive_opt::<Decimal128Type>();
+                found.map_or(Cells::Unknown, |array| Cells::Decimal { array, scale })
+            }
+            DataType::Time64(TimeUnit::Nanosecond) => {
+                array.as_primitive_opt::<Time64NanosecondType>().map_or(Cells::Unknown, Cells::Time)
+            }
+            DataType::Duration(TimeUnit::Nanosecond) => {
+                array.as_primitive_opt::<DurationNanosecondType>().map_or(Cells::Unknown, Cells::Duration)
+            }
+            DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
+                let utc = zone.is_some();
+                let found = array.as_primitive_opt::<TimestampNanosecondType>();
+                found.map_or(Cells::Unknown, |array| Cells::Nanos { array, utc })
+            }
             DataType::Timestamp(_, zone) => {
                 let utc = zone.is_some();
                 let found = array.as_primitive_opt::<TimestampMicrosecondType>();
-                found.map_or(Cells::Unknown, |array| Cells::Datetime { array, utc })
+                found.map_or(Cells::Unknown, |array| Cells::Micros { array, utc })
             }
+            DataType::BinaryView => array.as_binary_view_opt().map_or(Cells::Unknown, Cells::Bytes),
             DataType::LargeUtf8 => array.as_string_opt::<i64>().map_or(Cells::Unknown, Cells::Text),
             _ => Cells::Unknown,
         }
@@ -47,7 +79,12 @@ impl<'a> Cells<'a> {
             Cells::Int(a) => a.is_null(row),
             Cells::Float(a) => a.is_null(row),
             Cells::Date(a) => a.is_null(row),
-            Cells::Datetime { array, .. } => array.is_null(row),
+            Cells::Decimal { array, .. } => array.is_null(row),
+            Cells::Time(a) => a.is_null(row),
+            Cells::Micros { array, .. } => array.is_null(row),
+            Cells::Nanos { array, .. } => array.is_null(row),
+            Cells::Duration(a) => a.is_null(row),
+            Cells::Bytes(a) => a.is_null(row),
             Cells::Text(a) => a.is_null(row),
             Cells::Unknown => true,
         }
@@ -56,22 +93,21 @@ impl<'a> Cells<'a> {
     /// Appends the value of a cell that is not null.
     pub fn write(&self, row: usize, out: &mut Vec<u8>) {
         // Writing to a Vec cannot fail.
-        let _ = match self {
-            Cells::Boolean(a) => write!(out, "{}", a.value(row)),
-            Cells::Int(a) => write!(out, "{}", a.value(row)),
+        match self {
+            Cells::Boolean(a) => drop(write!(out, "{}", a.value(row))),
+            Cells::Int(a) => drop(write!(out, "{}", a.value(row))),
             // Debug is the shortest text that reads back as the same number, and keeps `1.0` a float.
-            Cells::Float(a) => write!(out, "{:?}", a.value(row)),
-            Cells::Date(a) => {
-                date(i64::from(a.value(row)), out);
-                Ok(())
-            }
-            Cells::Datetime { array, utc } => {
-                datetime(array.value(row), *utc, out);
-                Ok(())
-            }
-            Cells::Text(a) => out.write_all(a.value(row).as_bytes()),
-            Cells::Unknown => Ok(()),
-        };
+            Cells::Float(a) => drop(write!(out, "{:?}", a.value(row))),
+            Cells::Decimal { array, scale } => write_decimal(array.value(row), *scale, out),
+            Cells::Date(a) => write_date(i64::from(a.value(row)), out),
+            Cells::Time(a) => write_time(a.value(row), out),
+            Cells::Micros { array, utc } => write_datetime(array.value(row), Unit::Micro, *utc, out),
+            Cells::Nanos { array, utc } => write_datetime(array.value(row), Unit::Nano, *utc, out),
+            Cells::Duration(a) => write_duration(a.value(row), out),
+            Cells::Bytes(a) => write_hex(a.value(row), out),
+            Cells::Text(a) => out.extend_from_slice(a.value(row).as_bytes()),
+            Cells::Unknown => {}
+        }
     }
 
     /// Appends the cell as a JSON value. JSON has no NaN and no infinity: they become null.
@@ -86,61 +122,20 @@ impl<'a> Cells<'a> {
                 // A string always serialises, and a Vec takes all of it.
                 let _ = serde_json::to_writer(out, a.value(row));
             }
-            Cells::Date(_) | Cells::Datetime { .. } => {
+            Cells::Boolean(_) | Cells::Int(_) | Cells::Float(_) | Cells::Decimal { .. } | Cells::Unknown => {
+                self.write(row, out);
+            }
+            Cells::Date(_)
+            | Cells::Time(_)
+            | Cells::Micros { .. }
+            | Cells::Nanos { .. }
+            | Cells::Duration(_)
+            | Cells::Bytes(_) => {
                 out.push(b'"');
                 self.write(row, out);
                 out.push(b'"');
             }
-            _ => self.write(row, out),
         }
-    }
-}
-
-/// `2024-01-31` from days since 1970.
-fn date(days: i64, out: &mut Vec<u8>) {
-    // The civil calendar in eras of 400 years (Howard Hinnant, "chrono-compatible low-level date algorithms").
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let doe = z.rem_euclid(146_097);
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let day = doy - (153 * mp + 2) / 5 + 1;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    let year = yoe + era * 400 + i64::from(month <= 2);
-    if (0..=9999).contains(&year) {
-        digits(year, 4, out);
-    } else {
-        let _ = write!(out, "{year:+05}");
-    }
-    out.push(b'-');
-    digits(month, 2, out);
-    out.push(b'-');
-    digits(day, 2, out);
-}
-
-/// `2024-01-31 12:00:00`, with microseconds where there are any, and `Z` for instants.
-fn datetime(micros: i64, utc: bool, out: &mut Vec<u8>) {
-    date(micros.div_euclid(DAY), out);
-    let of_day = micros.rem_euclid(DAY);
-    let (seconds, fraction) = (of_day / 1_000_000, of_day % 1_000_000);
-    for (mark, n) in [(b' ', seconds / 3600), (b':', seconds / 60 % 60), (b':', seconds % 60)] {
-        out.push(mark);
-        digits(n, 2, out);
-    }
-    if fraction > 0 {
-        out.push(b'.');
-        digits(fraction, 6, out);
-    }
-    if utc {
-        out.push(b'Z');
-    }
-}
-
-/// The last `width` decimal digits of `n`.
-fn digits(n: i64, width: u32, out: &mut Vec<u8>) {
-    for place in (0..width).rev() {
-        out.push(b'0' + (n / 10_i64.pow(place) % 10) as u8);
     }
 }
 
@@ -159,20 +154,29 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_civil() {
-        let days = Date32Array::from(vec![0, -1, 19_753, 11_016, -719_468 - 366, 2_932_897]);
-        assert_eq!(
-            shown(&days),
-            ["1970-01-01", "1969-12-31", "2024-01-31", "2000-02-29", "-0001-03-01", "+10000-01-01"]
-        );
-    }
-
-    #[test]
-    fn datetimes_show_what_is_there() {
-        let micros = vec![1_706_702_400_000_000, 1_706_702_400_000_001, -1];
-        let plain = TimestampMicrosecondArray::from(micros);
-        assert_eq!(shown(&plain), ["2024-01-31 12:00:00", "2024-01-31 12:00:00.000001", "1969-12-31 23:59:59.999999"]);
-        assert_eq!(shown(&plain.with_timezone("UTC"))[0], "2024-01-31 12:00:00Z");
+    fn every_type_is_written() {
+        let n = 1_500_000_i64;
+        let decimals = Decimal128Array::from(vec![-5]).with_precision_and_scale(10, 2).unwrap();
+        let arrays: [(&dyn Array, &str, &str); 8] = [
+            (&decimals, "-0.05", "-0.05"),
+            (&Date32Array::from(vec![19_753]), "2024-01-31", "\"2024-01-31\""),
+            (&Time64NanosecondArray::from(vec![n]), "00:00:00.001500", "\"00:00:00.001500\""),
+            (&TimestampMicrosecondArray::from(vec![n]), "1970-01-01 00:00:01.500000", "\"1970-01-01 00:00:01.500000\""),
+            (
+                &TimestampNanosecondArray::from(vec![1]).with_timezone("UTC"),
+                "1970-01-01 00:00:00.000000001Z",
+                "\"1970-01-01 00:00:00.000000001Z\"",
+            ),
+            (&DurationNanosecondArray::from(vec![-n]), "-PT0.001500S", "\"-PT0.001500S\""),
+            (&BinaryViewArray::from(vec![&b"\x00\xff"[..]]), "00ff", "\"00ff\""),
+            (&LargeStringArray::from(vec!["a\"b"]), "a\"b", "\"a\\\"b\""),
+        ];
+        for (array, text, json) in arrays {
+            assert_eq!(shown(array), [text]);
+            let mut out = Vec::new();
+            Cells::of(array).write_json(0, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), json);
+        }
     }
 
     #[test]

@@ -58,12 +58,17 @@ impl Column {
 
     fn of(feature: &Feature) -> Result<Self, Reason> {
         let input = match feature.dtype {
-            DataType::Float64 => Input::Number,
+            DataType::Float64 | DataType::Decimal { .. } => Input::Number,
             DataType::Int64 => Input::Integer,
             DataType::Boolean => Input::Boolean,
-            DataType::String | DataType::Date | DataType::Datetime | DataType::DatetimeUtc | DataType::Null => {
-                Input::Text
-            }
+            DataType::String
+            | DataType::Date
+            | DataType::Time
+            | DataType::Datetime(_)
+            | DataType::DatetimeUtc(_)
+            | DataType::Duration
+            | DataType::Binary
+            | DataType::Null => Input::Text,
         };
         let name = &feature.column;
         let kind = match &feature.encoding {

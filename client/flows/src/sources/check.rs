@@ -5,13 +5,30 @@ use shardmill_common::schema::{DataType, Field, Schema};
 
 use super::error::SourceError;
 use super::inspect::Inspected;
+use super::options::ReadOptions;
 
-/// The schema of the dataset: the user's, or all columns of all sources with the types that were seen.
-pub fn check(sources: &[Inspected], fixed: Option<&Schema>, wanted: &Wanted) -> Result<Schema, SourceError> {
-    check_wanted(sources, wanted)?;
-    match fixed {
+/// The schema of the dataset: the user's, or all columns of all sources with the types that were seen or said.
+pub fn check(sources: &[Inspected], options: &ReadOptions) -> Result<Schema, SourceError> {
+    check_wanted(sources, &options.wanted)?;
+    match &options.schema {
         Some(schema) => check_fixed(sources, schema).map(|()| schema.clone()),
-        None => joined(sources),
+        None => {
+            let mut schema = joined(sources)?;
+            let names: Vec<String> = options.types.names().map(str::to_owned).collect();
+            check_there(sources, "--types", &names)?;
+            typed(&mut schema, &options.types);
+            Ok(schema)
+        }
+    }
+}
+
+/// Gives columns the types that the user said; one that was not seen yet comes last.
+pub fn typed(schema: &mut Schema, types: &Schema) {
+    for field in &types.fields {
+        match schema.fields.iter_mut().find(|f| f.name == field.name) {
+            Some(known) => known.dtype = field.dtype,
+            None => schema.fields.push(field.clone()),
+        }
     }
 }
 
@@ -22,19 +39,29 @@ fn check_wanted(sources: &[Inspected], wanted: &Wanted) -> Result<(), SourceErro
         Wanted::Only(names) => ("--columns", names),
         Wanted::AllBut(names) => ("--drop", names),
     };
+    check_there(sources, option, names)?;
+    match sources.iter().find(|s| s.schema.is_empty() && !has_late_keys(sources)) {
+        Some(empty) => Err(SourceError::NothingWanted { name: empty.name.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// A key of JSON lines may come late, so its absence in a sample says nothing.
+fn has_late_keys(sources: &[Inspected]) -> bool {
+    sources.iter().any(|s| s.format == SourceFormat::JsonLines)
+}
+
+/// Whether all columns that an option names are somewhere.
+fn check_there(sources: &[Inspected], option: &'static str, names: &[String]) -> Result<(), SourceError> {
     let there = |s: &Inspected, name: &str| s.schema.get(name).is_some() || s.left_out.iter().any(|n| n == name);
-    // A key of JSON lines may come late, so its absence in a sample says nothing.
-    let late = sources.iter().any(|s| s.format == SourceFormat::JsonLines);
+    let late = has_late_keys(sources);
     if let Some(absent) = names.iter().find(|name| !late && !sources.iter().any(|s| there(s, name))) {
         let mut schema = sources.iter().fold(Schema::default(), |all, s| all.join(&s.schema));
         let left = sources.iter().flat_map(|s| &s.left_out).map(|n| Field::new(n, DataType::Null)).collect();
         schema = schema.join(&Schema::new(left));
         return Err(SourceError::NotThere { option, column: absent.clone(), schema });
     }
-    match sources.iter().find(|s| s.schema.is_empty() && !late) {
-        Some(empty) => Err(SourceError::NothingWanted { name: empty.name.clone() }),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn joined(sources: &[Inspected]) -> Result<Schema, SourceError> {
@@ -65,8 +92,7 @@ fn check_fixed(sources: &[Inspected], schema: &Schema) -> Result<(), SourceError
             });
         }
     }
-    // A key of JSON lines may come late, so its absence in a sample says nothing.
-    if sources.iter().any(|s| s.format == SourceFormat::JsonLines) {
+    if has_late_keys(sources) {
         return Ok(());
     }
     match schema.names().find(|n| sources.iter().all(|s| s.schema.get(n).is_none())) {
@@ -93,6 +119,10 @@ mod tests {
             inspect(Found::new((*name).to_owned(), Origin::File(path)), &options, &Pulse::default()).unwrap()
         };
         files.iter().map(one).collect()
+    }
+
+    fn check(sources: &[Inspected], fixed: Option<&Schema>, wanted: &Wanted) -> Result<Schema, SourceError> {
+        super::check(sources, &ReadOptions { schema: fixed.cloned(), wanted: wanted.clone(), ..ReadOptions::default() })
     }
 
     #[test]

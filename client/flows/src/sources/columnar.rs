@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use arrow::datatypes::{DataType as ArrowType, Schema as ArrowSchema};
+use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::{FileReader, StreamReader};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 use shardmill_common::damaged::unless_damaged;
-use shardmill_common::schema::{DataType, Field, Schema};
+use shardmill_common::kinds::ingest::BytesAs;
+use shardmill_common::schema::{DataType, Field, MAX_DIGITS, Schema};
 
 use super::error::SourceError;
 use super::options::ReadOptions;
@@ -18,10 +19,17 @@ use super::options::ReadOptions;
 /// What the footer says: columns, and the bytes of each row group or record batch.
 #[derive(Debug)]
 pub struct Footer {
-    pub schema: Schema,
-    /// Columns that are there and not wanted.
-    pub left_out: Vec<String>,
+    pub columns: Columns,
     pub groups: Vec<u64>,
+}
+
+/// The columns of a file.
+#[derive(Debug)]
+pub struct Columns {
+    pub schema: Schema,
+    /// Those that are there and not wanted.
+    pub left_out: Vec<String>,
+    pub notices: Vec<String>,
 }
 
 /// The footer of a Parquet file.
@@ -44,8 +52,7 @@ fn read_parquet(name: &str, path: &Path, options: &ReadOptions) -> Result<Footer
     let file = File::open(path).map_err(SourceError::unreadable(name))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
     let groups = builder.metadata().row_groups().iter().map(|g| g.compressed_size().max(0) as u64).collect();
-    let (schema, left_out) = stored_schema(name, builder.schema(), options)?;
-    Ok(Footer { schema, left_out, groups })
+    Ok(Footer { columns: stored_columns(name, builder.schema(), options)?, groups })
 }
 
 fn read_arrow(name: &str, path: &Path, options: &ReadOptions) -> Result<Footer, SourceError> {
@@ -55,15 +62,13 @@ fn read_arrow(name: &str, path: &Path, options: &ReadOptions) -> Result<Footer, 
     if !starts_as_file(path).map_err(SourceError::unreadable(name))? {
         // A stream has no footer: it is one piece, whatever its size.
         let reader = StreamReader::try_new(file, None).map_err(broken)?;
-        let (schema, left_out) = stored_schema(name, &reader.schema(), options)?;
-        return Ok(Footer { schema, left_out, groups: vec![size] });
+        return Ok(Footer { columns: stored_columns(name, &reader.schema(), options)?, groups: vec![size] });
     }
     let reader = FileReader::try_new(file, None).map_err(broken)?;
     let batches = reader.num_batches() as u64;
     // The footer does not tell the size of a batch cheaply; batches of one file are mostly alike.
     let groups = (0..batches).map(|_| size / batches).collect();
-    let (schema, left_out) = stored_schema(name, &reader.schema(), options)?;
-    Ok(Footer { schema, left_out, groups })
+    Ok(Footer { columns: stored_columns(name, &reader.schema(), options)?, groups })
 }
 
 fn starts_as_file(path: &Path) -> std::io::Result<bool> {
@@ -73,12 +78,8 @@ fn starts_as_file(path: &Path) -> std::io::Result<bool> {
 }
 
 /// The columns with the types they are stored in.
-fn stored_schema(
-    name: &str,
-    schema: &ArrowSchema,
-    options: &ReadOptions,
-) -> Result<(Schema, Vec<String>), SourceError> {
-    let (mut out, mut left_out) = (Schema::default(), Vec::new());
+fn stored_columns(name: &str, schema: &ArrowSchema, options: &ReadOptions) -> Result<Columns, SourceError> {
+    let (mut out, mut left_out, mut notices) = (Schema::default(), Vec::new(), Vec::new());
     for (at, field) in schema.fields().iter().enumerate() {
         let column = field.name();
         if !options.wanted.takes(column) {
@@ -91,7 +92,10 @@ fn stored_schema(
         if out.get(column).is_some() {
             return Err(SourceError::Repeated { name: name.to_owned(), column: column.clone() });
         }
-        let Some(dtype) = stored_type(field.data_type()) else {
+        if let Some(what) = nested(field.data_type()) {
+            notices.push(format!("`{column}` has {what}, which are kept as JSON"));
+        }
+        let Some(dtype) = stored_type(field, field.data_type(), options.bytes) else {
             if options.skip_unstored {
                 left_out.push(column.clone());
                 continue;
@@ -104,24 +108,60 @@ fn stored_schema(
     if out.is_empty() && left_out.is_empty() {
         return Err(SourceError::NoColumns { name: name.to_owned() });
     }
-    Ok((out, left_out))
+    Ok(Columns { schema: out, left_out, notices })
 }
 
-fn stored_type(dtype: &ArrowType) -> Option<DataType> {
+/// The type that the values of a column are stored in, as far as their own type tells: some values need another one, which whoever
+/// reads them finds out.
+fn stored_type(field: &ArrowField, dtype: &ArrowType, bytes: BytesAs) -> Option<DataType> {
     Some(match dtype {
         ArrowType::Null => DataType::Null,
         ArrowType::Boolean => DataType::Boolean,
         t if t.is_integer() => DataType::Int64,
         t if t.is_floating() => DataType::Float64,
+        ArrowType::Decimal32(precision, scale)
+        | ArrowType::Decimal64(precision, scale)
+        | ArrowType::Decimal128(precision, scale)
+        | ArrowType::Decimal256(precision, scale) => decimal(*precision, *scale),
         ArrowType::Date32 => DataType::Date,
-        // Milliseconds: the engine reads it as an instant, as it may hold one.
-        ArrowType::Date64 => DataType::Datetime,
-        ArrowType::Timestamp(_, None) => DataType::Datetime,
-        ArrowType::Timestamp(_, Some(_)) => DataType::DatetimeUtc,
+        // Milliseconds, which need not be whole days.
+        ArrowType::Date64 => DataType::DATETIME,
+        ArrowType::Timestamp(_, None) => DataType::DATETIME,
+        ArrowType::Timestamp(_, Some(_)) => DataType::DATETIME_UTC,
+        ArrowType::Time32(_) | ArrowType::Time64(_) => DataType::Time,
+        ArrowType::Duration(_) => DataType::Duration,
+        ArrowType::FixedSizeBinary(16) if field.extension_type_name() == Some("arrow.uuid") => DataType::String,
+        ArrowType::Binary | ArrowType::LargeBinary | ArrowType::BinaryView | ArrowType::FixedSizeBinary(_) => {
+            match bytes {
+                BytesAs::Binary => DataType::Binary,
+                BytesAs::Text | BytesAs::Hex => DataType::String,
+            }
+        }
         ArrowType::Utf8 | ArrowType::LargeUtf8 | ArrowType::Utf8View => DataType::String,
-        ArrowType::Dictionary(_, values) => return stored_type(values),
+        ArrowType::Dictionary(_, values) => return stored_type(field, values, bytes),
+        ArrowType::RunEndEncoded(_, values) => return stored_type(field, values.data_type(), bytes),
+        _ if nested(dtype).is_some() => DataType::String,
         _ => return None,
     })
+}
+
+/// What a type is called whose values are kept as JSON.
+fn nested(dtype: &ArrowType) -> Option<&'static str> {
+    match dtype {
+        ArrowType::Struct(_) => Some("structs"),
+        ArrowType::Map(..) => Some("maps"),
+        dtype => dtype.is_list().then_some("lists"),
+    }
+}
+
+/// Tens and hundreds are written out; of more digits than a decimal has, it is text if the values need them.
+fn decimal(precision: u8, scale: i8) -> DataType {
+    let whole = i16::from(precision) - i16::from(scale).min(0);
+    let precision = u8::try_from(whole).unwrap_or(u8::MAX).clamp(1, MAX_DIGITS);
+    match u8::try_from(scale.max(0)) {
+        Ok(scale) if scale <= precision => DataType::Decimal { precision, scale },
+        _ => DataType::String,
+    }
 }
 
 /// Groups in ranges of about `target` bytes each: `from..to` and the bytes.
@@ -164,7 +204,7 @@ mod tests {
         writer.write(&batch).unwrap();
         writer.close().unwrap();
         let footer = super::parquet("a", &path, &ReadOptions::default()).unwrap();
-        assert_eq!(footer.schema, Schema::new(vec![Field::new("n", DataType::Int64)]));
+        assert_eq!(footer.columns.schema, Schema::new(vec![Field::new("n", DataType::Int64)]));
         assert_eq!(footer.groups.len(), 1);
         let path = dir.path().join("a.arrow");
         let mut writer =

@@ -273,9 +273,9 @@ fn footer(
         Format::Arrow => (SourceFormat::Arrow, columnar::arrow(shown(name), path, options)?),
         _ => (SourceFormat::Parquet, columnar::parquet(shown(name), path, options)?),
     };
-    let columnar::Footer { schema, left_out, groups } = footer;
+    let columnar::Footer { columns: columnar::Columns { schema, left_out, notices }, groups } = footer;
     let body = Body::Columnar { place, groups };
-    Ok(Look { format, schema, left_out, body, read_as: None, remarkable: false, notices: Vec::new() })
+    Ok(Look { format, schema, left_out, body, read_as: None, remarkable: false, notices })
 }
 
 /// Copies a stream to disk, unpacked.

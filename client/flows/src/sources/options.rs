@@ -1,6 +1,6 @@
 //! How the user says that sources are to be read.
 
-use shardmill_common::kinds::ingest::Wanted;
+use shardmill_common::kinds::ingest::{BytesAs, Wanted};
 use shardmill_common::misread::Misread;
 use shardmill_common::schema::Schema;
 use shardmill_common::text::{Delimiter, Numbers, Ragged, Told};
@@ -28,6 +28,9 @@ pub struct ReadOptions {
     pub skip_unstored: bool,
     /// The schema as the user fixed it.
     pub schema: Option<Schema>,
+    /// The types of some columns, as the user fixed them.
+    pub types: Schema,
+    pub bytes: BytesAs,
     pub nulls: Vec<String>,
 }
 
@@ -45,6 +48,8 @@ impl Default for ReadOptions {
             wanted: Wanted::All,
             skip_unstored: false,
             schema: None,
+            types: Schema::default(),
+            bytes: BytesAs::Binary,
             nulls: Vec::new(),
         }
     }

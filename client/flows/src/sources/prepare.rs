@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use shardmill_common::kinds::ingest::{Chunk, ChunkPlace, Source};
 use shardmill_common::schema::Schema;
 
-use super::check::check;
+use super::check::{check, typed};
 use super::chunk_size::chunk_size;
 use super::error::{SourceError, TakeError, UploadError};
 use super::expand::{Expanded, expand};
@@ -34,7 +34,7 @@ pub struct Looked {
 pub fn look(arguments: &[String], options: &ReadOptions, pulse: &Pulse) -> Result<Looked, FlowError> {
     let Expanded { found, twice, passed_over } = expand(arguments)?;
     let sources = in_parallel(found, |_, f| inspect(f, options, pulse))?;
-    check(&sources, options.schema.as_ref(), &options.wanted)?;
+    check(&sources, options)?;
     Ok(Looked { sources, twice, passed_over })
 }
 
@@ -139,5 +139,6 @@ pub async fn assemble(passed: Vec<Passed>, plan: &Plan, found: usize) -> Result<
     if let Some(fixed) = &plan.options.schema {
         prepared.schema = fixed.clone();
     }
+    typed(&mut prepared.schema, &plan.options.types);
     Ok(prepared)
 }

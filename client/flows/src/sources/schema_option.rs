@@ -1,14 +1,14 @@
-//! `--schema`: columns and their types, as `a=int64,b=string`, or in a JSON or TOML file named `@file`.
+//! `--schema` and `--types`: columns and their types, as `a=int64,b=string`, or in a JSON or TOML file named `@file`.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use shardmill_common::misread::Misread;
-use shardmill_common::schema::{Field, Schema};
+use shardmill_common::schema::{DataType, Field, Schema};
 
 /// Why `--schema` cannot be taken.
 #[derive(Debug, thiserror::Error)]
-#[error("--schema: {}{fault}", .file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default())]
+#[error("{}{fault}", .file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default())]
 pub struct SchemaError {
     /// Where it was to be read from, if it is in a file.
     pub file: Option<String>,
@@ -65,6 +65,10 @@ fn build(pairs: Pairs) -> Result<Schema, SchemaFault> {
             return Err(SchemaFault::Repeated(name));
         }
         match dtype.parse() {
+            Ok(DataType::Null) => {
+                let wanted = "the type of columns without values, which nobody has to name";
+                return Err(SchemaFault::Type { column: name, misread: Misread::new(&dtype, wanted) });
+            }
             Ok(dtype) => schema.fields.push(Field::new(name, dtype)),
             Err(misread) => return Err(SchemaFault::Type { column: name, misread }),
         }
@@ -79,7 +83,25 @@ fn from_list(text: &str) -> Result<Pairs, SchemaFault> {
         let (name, dtype) = pair.ok_or_else(|| SchemaFault::NotAPair(part.trim().to_owned()))?;
         Ok((name.trim().to_owned(), dtype.trim().to_owned()))
     };
-    text.split(',').filter(|p| !p.trim().is_empty()).map(pair).collect()
+    parts(text).into_iter().filter(|p| !p.trim().is_empty()).map(pair).collect()
+}
+
+/// The parts between commas; those in brackets, as in `decimal(10,2)`, part nothing.
+fn parts(text: &str) -> Vec<&str> {
+    let (mut depth, mut from, mut parts) = (0_i32, 0, Vec::new());
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            ',' if depth <= 0 => {
+                parts.extend(text.get(from..at));
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.extend(text.get(from..));
+    parts
 }
 
 /// `{"a": "int64"}` in the order of the file, or `[{"name": "a", "type": "int64"}]`, as `dataset show --json` prints it.
@@ -96,6 +118,9 @@ fn from_json(text: &str) -> Result<Pairs, SchemaFault> {
         name: String,
         #[serde(rename = "type")]
         dtype: String,
+        /// What is known of the values of a dataset whose schema was shown.
+        #[serde(default, rename = "beyond_float")]
+        _beyond_float: bool,
     }
     if text.trim_start().starts_with('{') {
         return Ok(serde_json::from_str::<Ordered>(text)?.0);
@@ -149,7 +174,6 @@ impl<'de> Deserialize<'de> for Ordered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shardmill_common::schema::DataType;
 
     fn shown(schema: &Schema) -> String {
         schema.fields.iter().map(|f| format!("{}={}", f.name, f.dtype)).collect::<Vec<_>>().join(",")
@@ -160,6 +184,7 @@ mod tests {
         let expected = "z=int64,a=string,m=datetime_utc";
         assert_eq!(shown(&parse("z=int, a=text ,m=datetime_utc").unwrap()), expected);
         assert_eq!(parse("a=b=int64").unwrap().fields[0], Field::new("a=b", DataType::Int64));
+        assert_eq!(shown(&parse("p=decimal(10, 2),b=string").unwrap()), "p=decimal(10,2),b=string");
         let dir = tempfile::tempdir().unwrap();
         for (name, content) in [
             ("s.json", r#"{"z": "int64", "a": "string", "m": "datetime_utc"}"#),
@@ -180,6 +205,8 @@ mod tests {
         for (text, part) in [
             ("a", "not name=type"),
             ("a=number", "`number` is not a type"),
+            ("a=null", "`null` is the type of columns without values"),
+            ("a=decimal(40,2)", "not a decimal type"),
             ("a=int64,a=string", "named twice"),
             ("", "names no columns"),
             ("=int64", "no name"),

@@ -2,6 +2,7 @@
 
 use super::super::cells::{parse_boolean, parse_date, parse_datetime, parse_datetime_utc, parse_float64, parse_int64};
 use super::super::nulls::COMMON_NULLS;
+use crate::schema::Unit;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,7 +71,8 @@ fn is_mark(cell: &str) -> bool {
 
 fn is_time(cell: &str) -> bool {
     let bytes = cell.as_bytes();
-    if parse_date(bytes).is_some() || parse_datetime(bytes).is_some() || parse_datetime_utc(bytes).is_some() {
+    let of_unit = |unit| parse_datetime(bytes, unit).is_some() || parse_datetime_utc(bytes, unit).is_some();
+    if parse_date(bytes).is_some() || [Unit::Micro, Unit::Nano].into_iter().any(of_unit) {
         return true;
     }
     // 1/22/20, 01.02.2024, 10:00:01, 20240101T100000Z, 01/02/2024 10:00 AM: groups of digits, and nothing else but AM, PM, T, Z.

@@ -167,7 +167,9 @@ fn changed_columns(keys: &[HashColumn], left: &Manifest, right: &Manifest) -> Re
     }
     for field in left.schema.fields.iter().filter(|f| !keys.iter().any(|k| k.name == f.name)) {
         if let Some(theirs) = right.schema.get(&field.name) {
-            columns.push(both(&field.name, field.dtype.join(theirs.dtype)));
+            let mut joined = field.clone();
+            joined.join(theirs);
+            columns.push(both(&field.name, joined.dtype));
         }
     }
     if columns.len() == keys.len() {

@@ -7,12 +7,12 @@ use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::{Failure, Refusal};
 use shardmill_common::kinds::dedup::{DedupPhase, HashColumn, HashPlan};
 use shardmill_common::kinds::ingest::{
-    ChunkPlace, Constant, IngestPhase, IngestSpec, Odd, ParseResult, ParseTask, Source, SourceFormat,
+    ChunkPlace, Constant, Fixed, IngestPhase, IngestSpec, Odd, ParseResult, ParseTask, Source, SourceFormat,
 };
-use shardmill_common::manifest::ShardEntry;
+use shardmill_common::manifest::{Manifest, ShardEntry};
 use shardmill_common::name::DatasetRef;
 use shardmill_common::rules::{Rule, RuleStatistics};
-use shardmill_common::schema::Schema;
+use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::shared::Shared;
 use shardmill_common::task::{TaskKind, TaskOutput, TaskSpec};
 use shardmill_common::unfit::{OwnUnfit, Unfit};
@@ -88,7 +88,9 @@ impl Planner for IngestSpec {
         if find(stages, IngestPhase::Parse).is_none() {
             let schema = match &self.base {
                 // Text is read in the type the dataset already has, so that nothing is lost on the way to it.
-                Some(base) if rules.is_empty() && !self.schema_is_fixed => widened_by(&self.schema, &base.schema),
+                Some(base) if rules.is_empty() && !self.fixed.is_all() => {
+                    widened_by(&self.schema, &base.schema, &self.fixed)
+                }
                 _ => self.schema.clone(),
             };
             let (rules, hash) = if asks { (&[][..], None) } else { (rules, fused_hash(self)) };
@@ -201,7 +203,11 @@ fn finish(
     }
     let same = parsed.values().all(|p| p.schema() == Some(&schema));
     if let Some(base) = &spec.base {
-        schema = base.schema.join(&schema);
+        let joined = base.schema.join(&schema);
+        if !spec.widen {
+            check_widening(base, &schema, &joined).map_err(Failure::bad_input)?;
+        }
+        schema = joined;
     }
     let (known, schema) = (schema.clone(), schema.published());
     let mut all: Vec<ShardAt> = spec.base.iter().flat_map(|b| &b.shards).map(ShardAt::stored).collect();
@@ -286,14 +292,33 @@ fn notices(reports: &BTreeMap<u32, ParseResult>) -> Vec<String> {
 }
 
 /// The sampled columns, in the types that the base's columns of the same name join them to.
-fn widened_by(sampled: &Schema, base: &Schema) -> Schema {
+fn widened_by(sampled: &Schema, base: &Schema, fixed: &Fixed) -> Schema {
     let mut schema = sampled.clone();
     for field in &mut schema.fields {
-        if let Some(theirs) = base.get(&field.name) {
-            field.dtype = field.dtype.join(theirs.dtype);
+        if !fixed.has(&field.name)
+            && let Some(theirs) = base.get(&field.name)
+        {
+            field.join(theirs);
         }
     }
     schema
+}
+
+/// Whether the values that a dataset has come out as they were written, where a column of it becomes text.
+fn check_widening(base: &Manifest, added: &Schema, joined: &Schema) -> Result<(), String> {
+    let becomes_text = |field: &&Field| {
+        let now = joined.get(&field.name).map(|f| f.dtype);
+        now == Some(DataType::String) && !field.dtype.is_written_one_way()
+    };
+    let Some(field) = base.schema.fields.iter().find(becomes_text) else { return Ok(()) };
+    let (name, dtype) = (&field.name, field.dtype);
+    let new = added.get(name).map_or(DataType::String, |f| f.dtype);
+    Err(format!(
+        "column `{name}` of {} is {dtype}, and what is added to it is {new}: it would become text, and values that it has \
+         would be written anew (1.50 as 1.5, TRUE as true). --widen does that; --types '{name}={dtype}' sets rows that do not \
+         fit aside",
+        base.reference()
+    ))
 }
 
 /// How the parse tasks hash, if the hashes of a single pass will do.
@@ -341,7 +366,8 @@ fn parse_stage(
                 source_name: source.name.clone(),
                 format: formats.get(chunk.source as usize)?.clone(),
                 schema: schema.clone(),
-                schema_is_fixed: spec.schema_is_fixed,
+                fixed: spec.fixed.clone(),
+                bytes: spec.bytes,
                 nulls: nulls.clone(),
                 wanted: wanted.clone(),
                 constants: constants.get(chunk.source as usize)?.clone(),

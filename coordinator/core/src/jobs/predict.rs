@@ -119,7 +119,8 @@ pub fn check_features(model: &Model, input: &Manifest) -> Result<(), Unfit> {
 fn fits(feature: &Feature, here: DataType) -> bool {
     match (&feature.encoding, here) {
         (_, DataType::Null) => true,
-        (Encoding::Numeric { .. }, DataType::Boolean | DataType::Int64 | DataType::Float64) => true,
+        (Encoding::Numeric { .. }, DataType::Boolean) => true,
+        (Encoding::Numeric { .. }, here) if here.is_numeric() => true,
         (Encoding::Numeric { .. } | Encoding::OneHot { .. }, here) => here == feature.dtype,
     }
 }

@@ -62,7 +62,7 @@ impl Planner for SplitSpec {
         let Some(column) = &self.stratify else { return Ok(()) };
         match input.schema.get(column).map(|f| f.dtype) {
             None => Err(Unfit::no_column(input.reference(), &input.schema, column, Role::Value)),
-            Some(DataType::Float64) => Err(SplitUnfit::NoCategory(column.clone()).into()),
+            Some(DataType::Float64 | DataType::Decimal { .. }) => Err(SplitUnfit::NoCategory(column.clone()).into()),
             Some(_) => Ok(()),
         }
     }

@@ -98,7 +98,7 @@ pub fn merge(shards: &[Profile], types: &[DataType]) -> Result<Whole, Failure> {
 pub fn by_value(dtype: DataType, a: &str, b: &str) -> Ordering {
     match dtype {
         DataType::Int64 => a.parse::<i64>().ok().cmp(&b.parse::<i64>().ok()).then_with(|| a.cmp(b)),
-        DataType::Float64 => match (a.parse::<f64>(), b.parse::<f64>()) {
+        DataType::Float64 | DataType::Decimal { .. } => match (a.parse::<f64>(), b.parse::<f64>()) {
             (Ok(x), Ok(y)) => x.total_cmp(&y).then_with(|| a.cmp(b)),
             _ => a.cmp(b),
         },

@@ -59,7 +59,7 @@ pub enum TimeError {
 impl TimeReader {
     pub fn compile(cast: &Cast) -> Result<TimeReader, TimeError> {
         let zone = cast.timezone.as_deref().map(Zone::named).transpose()?;
-        let is_utc = cast.result() == DataType::DatetimeUtc;
+        let is_utc = cast.result() == DataType::DATETIME_UTC;
         let compile = |formats: &[&str]| formats.iter().map(|f| Format::compile(f)).collect::<Result<Vec<_>, _>>();
         let formats = if !cast.formats.is_empty() {
             cast.formats.iter().map(|f| Format::compile(f)).collect::<Result<_, _>>()?
@@ -121,6 +121,9 @@ mod tests {
             timezone: timezone.map(str::to_owned),
             thousands: None,
             decimal: '.',
+            currency: false,
+            percent: false,
+            accounting: false,
             on_error: CastError::Null,
         };
         TimeReader::compile(&cast).unwrap()

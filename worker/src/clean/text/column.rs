@@ -1,10 +1,14 @@
 //! Runs a program over a column of strings, into strings or straight into typed values.
 
 use polars::prelude::{DataType as PolarsType, IntoSeries, PlSmallStr, Series, StringChunked};
-use polars_arrow::array::{Array, BooleanArray, PrimitiveArray, Utf8ViewArray, View};
+use polars_arrow::array::{
+    Array, BinaryViewArray, BooleanArray, MutableBinaryViewArray, PrimitiveArray, Utf8ViewArray, View,
+};
 use polars_arrow::bitmap::{Bitmap, BitmapBuilder};
 use polars_arrow::datatypes::ArrowDataType;
 use polars_arrow::types::NativeType;
+
+use shardmill_common::text::{parse_duration, parse_hex, parse_time};
 
 use super::program::{Cell, Scratch, Step, run};
 use crate::clean::parse::{Parsed, Parser};
@@ -39,6 +43,12 @@ pub fn run_column(column: &StringChunked, steps: &[Step], parser: Option<&Parser
             Parser::Float(form) => typed.primitive(chunk, |text| form.float(text)),
             Parser::Date(reader) => typed.primitive(chunk, |text| reader.date(text)),
             Parser::Datetime(reader) => typed.primitive(chunk, |text| reader.datetime(text)),
+            Parser::Decimal(form, precision, scale) => {
+                typed.primitive(chunk, |text| form.decimal(text, *precision, *scale))
+            }
+            Parser::Time => typed.primitive(chunk, |text| Parsed::of(text, parse_time)),
+            Parser::Duration => typed.primitive(chunk, |text| Parsed::of(text, parse_duration)),
+            Parser::Binary => typed.binary(chunk),
             Parser::Boolean => typed.boolean(chunk),
         });
         typed.offset += chunk.len();
@@ -234,6 +244,12 @@ impl Typed<'_> {
             values.push(value.unwrap_or_default());
         });
         PrimitiveArray::new(T::PRIMITIVE.into(), values.into(), validity.into_opt_validity()).boxed()
+    }
+
+    fn binary(&mut self, input: &Utf8ViewArray) -> Box<dyn Array> {
+        let mut values = MutableBinaryViewArray::<[u8]>::with_capacity(input.len());
+        self.each(input, |text| Parsed::of(text, parse_hex), |value: Option<Vec<u8>>| values.push(value));
+        BinaryViewArray::from(values).boxed()
     }
 
     fn boolean(&mut self, input: &Utf8ViewArray) -> Box<dyn Array> {

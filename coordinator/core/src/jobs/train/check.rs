@@ -43,9 +43,14 @@ fn label(spec: &TrainSpec, schema: &Schema, what: &str) -> Result<(), Unfit> {
     let dtype = schema.get(name).ok_or_else(|| columns::no_column(name, schema, what))?.dtype;
     let fits = match dtype {
         DataType::Boolean | DataType::Int64 => true,
-        DataType::Float64 => !classes,
+        DataType::Float64 | DataType::Decimal { .. } => !classes,
         DataType::String | DataType::Null => classes,
-        DataType::Date | DataType::Datetime | DataType::DatetimeUtc => false,
+        DataType::Date
+        | DataType::Time
+        | DataType::Datetime(_)
+        | DataType::DatetimeUtc(_)
+        | DataType::Duration
+        | DataType::Binary => false,
     };
     if fits { Ok(()) } else { Err(TrainUnfit::LabelType { label: name.to_owned(), dtype, classes, title }.into()) }
 }
@@ -101,8 +106,7 @@ fn updated(spec: &TrainSpec, base: &Model, schema: &Schema, what: &str) -> Resul
             return Err(TrainUnfit::LabelIsFeature(name.clone()).into());
         }
         let numeric = matches!(feature.encoding, Encoding::Numeric { .. });
-        let fits = field.dtype == feature.dtype
-            || numeric && feature.dtype == DataType::Float64 && field.dtype == DataType::Int64;
+        let fits = field.dtype == feature.dtype || numeric && feature.dtype.is_numeric() && field.dtype.is_numeric();
         if !fits {
             let (base, column, of) = (reference, name.clone(), what.to_owned());
             let (trained, found) = (feature.dtype, field.dtype);

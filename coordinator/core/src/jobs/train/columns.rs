@@ -29,8 +29,9 @@ pub fn label_kind(spec: &TrainSpec) -> Option<LabelKind> {
     }
 }
 
+/// What has many values and is no number: neither is a model made of it as it is.
 fn is_time(dtype: DataType) -> bool {
-    matches!(dtype, DataType::Date | DataType::Datetime | DataType::DatetimeUtc)
+    dtype.is_calendar() || matches!(dtype, DataType::Time | DataType::Duration | DataType::Binary)
 }
 
 pub fn no_column(name: &str, schema: &Schema, what: &str) -> Unfit {

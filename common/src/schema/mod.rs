@@ -1,95 +1,51 @@
-//! Column types, schemas, and the lattice by which files of differing types are joined.
+//! Columns by name and type, and how schemas of differing types are joined.
 
-use std::fmt;
+mod dtype;
+
+use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use crate::misread::Misread;
-
-/// The type of a column. Every reader maps its source's types onto these seven; nothing else is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DataType {
-    /// No value was ever seen; joins with every type. Rows have such a column as text.
-    Null,
-    Boolean,
-    Int64,
-    Float64,
-    Date,
-    /// Microseconds since 1970 without a zone.
-    Datetime,
-    /// Microseconds since 1970 UTC, written with an offset or `Z`.
-    DatetimeUtc,
-    String,
-}
-
-impl DataType {
-    pub const fn name(self) -> &'static str {
-        match self {
-            DataType::Null => "null",
-            DataType::Boolean => "boolean",
-            DataType::Int64 => "int64",
-            DataType::Float64 => "float64",
-            DataType::Date => "date",
-            DataType::Datetime => "datetime",
-            DataType::DatetimeUtc => "datetime_utc",
-            DataType::String => "string",
-        }
-    }
-
-    /// The narrowest type that holds the values of both without loss; text holds everything.
-    pub fn join(self, other: DataType) -> DataType {
-        use DataType::{Date, Datetime, Float64, Int64, Null, String};
-        match (self, other) {
-            (a, b) if a == b => a,
-            (Null, t) | (t, Null) => t,
-            (Int64, Float64) | (Float64, Int64) => Float64,
-            (Date, Datetime) | (Datetime, Date) => Datetime,
-            _ => String,
-        }
-    }
-
-    pub const fn is_numeric(self) -> bool {
-        matches!(self, DataType::Int64 | DataType::Float64)
-    }
-}
-
-impl fmt::Display for DataType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl std::str::FromStr for DataType {
-    type Err = Misread;
-    fn from_str(text: &str) -> Result<Self, Misread> {
-        Ok(match text {
-            "boolean" | "bool" => DataType::Boolean,
-            "int64" | "int" | "integer" => DataType::Int64,
-            "float64" | "float" | "double" => DataType::Float64,
-            "date" => DataType::Date,
-            "datetime" | "timestamp" => DataType::Datetime,
-            "datetime_utc" => DataType::DatetimeUtc,
-            "string" | "text" => DataType::String,
-            _ => {
-                let wanted = "not a type: use boolean, int64, float64, date, datetime, datetime_utc or string";
-                return Err(Misread::new(text, wanted));
-            }
-        })
-    }
-}
+pub use dtype::{DataType, MAX_DIGITS, Unit};
 
 /// A named column.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Field {
     pub name: String,
     #[serde(rename = "type")]
     pub dtype: DataType,
+    /// Some whole number or decimal in it may have more digits than a float tells apart. Knowledge of the values, by which joined
+    /// columns become text rather than floats; columns that differ in it alone are equal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beyond_float: bool,
+}
+
+impl PartialEq for Field {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.dtype == other.dtype
+    }
+}
+
+impl Eq for Field {}
+
+impl Hash for Field {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.name, self.dtype).hash(state);
+    }
 }
 
 impl Field {
     pub fn new(name: impl Into<String>, dtype: DataType) -> Self {
-        Self { name: name.into(), dtype }
+        Self { name: name.into(), dtype, beyond_float: false }
+    }
+
+    /// Takes in the values of another column.
+    pub fn join(&mut self, other: &Field) {
+        self.beyond_float |= other.beyond_float;
+        self.dtype = self.dtype.join(other.dtype);
+        if self.dtype == DataType::Float64 && self.beyond_float {
+            self.dtype = DataType::String;
+        }
     }
 }
 
@@ -130,11 +86,16 @@ impl Schema {
         let mut fields = self.fields.clone();
         for field in &other.fields {
             match fields.iter_mut().find(|f| f.name == field.name) {
-                Some(mine) => mine.dtype = mine.dtype.join(field.dtype),
+                Some(mine) => mine.join(field),
                 None => fields.push(field.clone()),
             }
         }
         Schema { fields }
+    }
+
+    /// Whether the other one is equal, and nothing else is known of its values.
+    pub fn is_identical(&self, other: &Schema) -> bool {
+        self == other && self.fields.iter().zip(&other.fields).all(|(a, b)| a.beyond_float == b.beyond_float)
     }
 
     /// The schema as rows have it: a column in which no value was ever seen is a column of text.
@@ -178,17 +139,6 @@ impl Schema {
 mod tests {
     use super::*;
 
-    const ALL: [DataType; 8] = [
-        DataType::Null,
-        DataType::Boolean,
-        DataType::Int64,
-        DataType::Float64,
-        DataType::Date,
-        DataType::Datetime,
-        DataType::DatetimeUtc,
-        DataType::String,
-    ];
-
     #[test]
     fn what_has_no_value_yet_takes_the_type_that_others_have() {
         let schema = |fields: &[(&str, DataType)]| {
@@ -202,18 +152,22 @@ mod tests {
     }
 
     #[test]
-    fn join_is_a_semilattice() {
-        for a in ALL {
-            assert_eq!(a.join(a), a);
-            assert_eq!(a.join(DataType::String), DataType::String);
-            assert_eq!(a.join(DataType::Null), a);
-            for b in ALL {
-                assert_eq!(a.join(b), b.join(a));
-                for c in ALL {
-                    assert_eq!(a.join(b).join(c), a.join(b.join(c)), "{a} {b} {c}");
-                }
-            }
+    fn long_numbers_and_floats_make_text() {
+        let field = |dtype: DataType, beyond_float| Field { beyond_float, ..Field::new("x", dtype) };
+        let price = DataType::Decimal { precision: 20, scale: 2 };
+        let joined = |fields: &[Field]| {
+            let mut sum = Field::new("x", DataType::Null);
+            fields.iter().for_each(|f| sum.join(f));
+            sum.dtype
+        };
+        let (long, short, float) = (field(DataType::Int64, true), field(price, false), field(DataType::Float64, false));
+        for order in [[&long, &short, &float], [&float, &long, &short], [&short, &float, &long]] {
+            assert_eq!(joined(&order.map(Clone::clone)), DataType::String);
         }
+        assert_eq!(joined(&[short, float.clone()]), DataType::Float64);
+        assert_eq!(joined(&[field(DataType::Int64, false), float]), DataType::Float64);
+        assert_eq!(long, field(DataType::Int64, false));
+        assert_eq!(serde_json::to_string(&long).unwrap(), r#"{"name":"x","type":"int64","beyond_float":true}"#);
     }
 
     #[test]
