@@ -10,6 +10,7 @@ pub mod failure;
 pub mod ids;
 pub mod kinds;
 pub mod layout;
+pub mod lists;
 pub mod manifest;
 pub mod message;
 pub mod misread;

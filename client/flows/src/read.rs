@@ -57,6 +57,7 @@ pub fn arrow_schema(schema: &Schema) -> SchemaRef {
 fn arrow_type(dtype: DataType) -> ArrowType {
     match dtype {
         DataType::Null | DataType::String => ArrowType::LargeUtf8,
+        DataType::Binary => ArrowType::LargeBinary,
         other => shardmill_sql::arrow_type(other),
     }
 }

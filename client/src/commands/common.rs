@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use shardmill_common::ids::JobId;
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::dedup::{DedupOptions, Keep};
+use shardmill_common::lists;
 use shardmill_common::message::{Page, Paged};
 use shardmill_common::model::ModelName;
 use shardmill_common::name::{NameError, Named};
@@ -92,10 +93,10 @@ pub fn model_name(text: &str) -> Result<ModelName, NameError> {
     ModelName::of(Named::Model, text)
 }
 
-/// A list of columns as the user gave it: no blanks, no repeats.
+/// A list of columns as the user gave it: no blanks, no repeats. Given several times, or cut at every comma, it is one list.
 pub fn columns(option: &str, given: Option<&[String]>) -> Result<Option<Vec<String>>, CliError> {
     let Some(given) = given else { return Ok(None) };
-    let names: Vec<String> = given.iter().map(|n| n.trim().to_owned()).collect();
+    let names: Vec<String> = lists::parts(&given.join(",")).into_iter().map(lists::name).collect();
     for (at, name) in names.iter().enumerate() {
         if name.is_empty() {
             return Err(CliError::usage(format!("{option}: a column name is empty; write {option} a,b")));
@@ -225,6 +226,7 @@ mod tests {
         let list = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
         assert_eq!(columns("--on", None).unwrap(), None);
         assert_eq!(columns("--on", Some(&list(&["a", " b"]))).unwrap(), Some(list(&["a", "b"])));
+        assert_eq!(columns("--on", Some(&list(&["\"a", " b\""]))).unwrap(), Some(list(&["a, b"])));
         assert!(columns("--on", Some(&list(&["a", ""]))).is_err());
         assert!(columns("--on", Some(&list(&["a", "a"]))).is_err());
     }

@@ -16,7 +16,7 @@ use shardmill_flows::ingest::{self, Ingested, Reading, Way};
 use shardmill_flows::sources::{ReadOptions, parse_schema};
 use shardmill_flows::{Session, text};
 
-use super::common::{DedupOptionsArgs, ReplicasArg, rules};
+use super::common::{DedupOptionsArgs, ReplicasArg, columns, rules};
 use super::writing::WritingArgs;
 use crate::cli::Context;
 use crate::error::CliError;
@@ -155,10 +155,11 @@ impl IngestArgs {
                 )));
             }
         }
-        let wanted = match (self.columns.is_empty(), self.drop.is_empty()) {
-            (true, true) => Wanted::All,
-            (false, _) => Wanted::Only(self.columns.clone()),
-            (true, false) => Wanted::AllBut(self.drop.clone()),
+        let names = |option, given: &[String]| columns(option, (!given.is_empty()).then_some(given));
+        let wanted = match (names("--columns", &self.columns)?, names("--drop", &self.drop)?) {
+            (None, None) => Wanted::All,
+            (Some(names), _) => Wanted::Only(names),
+            (None, Some(names)) => Wanted::AllBut(names),
         };
         let mut nulls = Vec::new();
         for mark in &self.null {

@@ -4,6 +4,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::join::{JoinHow, JoinSpec};
+use shardmill_common::lists;
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::units::parse_bytes;
 
@@ -70,7 +71,7 @@ impl JoinArgs {
             left: self.left.clone(),
             right: self.right.clone(),
             output: self.output.clone(),
-            on: self.on.iter().map(|text| key(text)).collect::<Result<_, _>>()?,
+            on: lists::parts(&self.on.join(",")).into_iter().map(key).collect::<Result<_, _>>()?,
             how: match self.how {
                 HowArg::Inner => JoinHow::Inner,
                 HowArg::Left => JoinHow::Left,
@@ -90,14 +91,14 @@ impl JoinArgs {
 
 /// `a`, or `a=b` where the right side calls it `b`.
 pub(super) fn key(text: &str) -> Result<(String, String), CliError> {
-    let (left, right) = text.split_once('=').unwrap_or((text, text));
-    let (left, right) = (left.trim(), right.trim());
+    let (left, right) = lists::split_once(text, '=').unwrap_or((text, text));
+    let (left, right) = (lists::name(left), lists::name(right));
     if left.is_empty() || right.is_empty() {
         return Err(CliError::usage(format!(
             "--on: `{text}` is not a key; write a, or a=b where the right side calls it b"
         )));
     }
-    Ok((left.to_owned(), right.to_owned()))
+    Ok((left, right))
 }
 
 pub async fn run(context: &Context, args: JoinArgs) -> Result<(), CliError> {
@@ -115,6 +116,7 @@ mod tests {
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         assert_eq!(key("id").unwrap(), pair("id", "id"));
         assert_eq!(key(" a = b ").unwrap(), pair("a", "b"));
+        assert_eq!(key("\"a=b\"=c").unwrap(), pair("a=b", "c"));
         for bad in ["", "=b", "a=", "="] {
             assert_eq!(key(bad).unwrap_err().exit_status(), 2, "{bad}");
         }

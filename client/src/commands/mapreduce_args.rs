@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use shardmill_common::kinds::mapreduce::step::{Format, Limits, Program, ShippedFile, Step, Work};
 use shardmill_common::kinds::mapreduce::{MapInput, MapReduceSpec};
 use shardmill_common::kinds::sort::SortKey;
+use shardmill_common::lists;
 use shardmill_common::misread::Misread;
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::schema::{DataType, Field, Schema};
@@ -154,10 +155,7 @@ impl MapReduceArgs {
         }
         let keys = match self.key.as_deref().map(str::trim) {
             None | Some("") => Vec::new(),
-            Some(text) => {
-                let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
-                columns("--key", Some(&names))?.unwrap_or_default()
-            }
+            Some(text) => columns("--key", Some(&[text.to_owned()]))?.unwrap_or_default(),
         };
         Ok(MapReduceSpec {
             output: self.output.clone(),
@@ -199,7 +197,9 @@ impl MapReduceArgs {
     }
 
     fn then_by(&self) -> Result<Vec<SortKey>, CliError> {
-        let given = self.then_by.iter().flatten().map(|text| match text.trim() {
+        let Some(given) = &self.then_by else { return Ok(Vec::new()) };
+        let given = given.join(",");
+        let given = lists::parts(&given).into_iter().map(|text| match text.trim() {
             text if text.ends_with(":desc") => (text.trim_end_matches(":desc"), true),
             text => (text.trim_end_matches(":asc"), false),
         });
@@ -253,19 +253,24 @@ fn statement_of(option: &str, text: &str) -> Result<String, CliError> {
 fn typed_columns(option: &str, text: &str) -> Result<Schema, CliError> {
     let wrong = |e: String| CliError::usage(format!("{option}: {e}"));
     let mut schema = Schema::default();
-    for part in text.split(',') {
+    for part in lists::parts(text) {
         // The last sign parts them: a column's name may have one, a type has none.
-        let (name, dtype) = match part.rsplit_once([':', '=']) {
-            Some((name, dtype)) => (
-                name.trim(),
-                dtype.trim().parse().map_err(|e: Misread| wrong(format!("column `{}`: {e}", name.trim())))?,
-            ),
-            None => (part.trim(), DataType::String),
+        let typed = match part.rfind([':', '=']) {
+            Some(at) if part[at..].starts_with(':') => lists::rsplit_once(part, ':'),
+            _ => lists::rsplit_once(part, '='),
+        };
+        let (name, dtype) = match typed {
+            Some((name, dtype)) => {
+                let name = lists::name(name);
+                let dtype = dtype.trim().parse().map_err(|e: Misread| wrong(format!("column `{name}`: {e}")))?;
+                (name, dtype)
+            }
+            None => (lists::name(part), DataType::String),
         };
         if name.is_empty() {
             return Err(wrong("a column has no name; write them as a,b=int64".into()));
         }
-        if schema.get(name).is_some() {
+        if schema.get(&name).is_some() {
             return Err(wrong(format!("column `{name}` is named twice")));
         }
         schema.fields.push(Field::new(name, dtype));

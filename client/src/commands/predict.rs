@@ -106,7 +106,7 @@ impl FromStr for Keep {
         Ok(match text {
             "all" => Keep::All,
             "none" => Keep::None,
-            names => Keep::Columns(names.split(',').map(str::to_owned).collect()),
+            names => Keep::Columns(vec![names.to_owned()]),
         })
     }
 }

@@ -19,10 +19,26 @@ pub struct CarefulSum {
 }
 
 impl CarefulSum {
+    #[inline]
     pub fn add(&mut self, x: f64) {
         let next = self.sum + x;
         self.lost += if self.sum.abs() >= x.abs() { (self.sum - next) + x } else { (x - next) + self.sum };
         self.sum = next;
+    }
+
+    /// Takes in another sum.
+    pub fn merge(&mut self, other: Self) {
+        self.add(other.sum);
+        self.lost += other.lost;
+    }
+
+    /// The sum as it was rounded, and what that took from it.
+    pub const fn parts(self) -> (f64, f64) {
+        (self.sum, self.lost)
+    }
+
+    pub const fn of_parts(sum: f64, lost: f64) -> Self {
+        Self { sum, lost }
     }
 
     pub fn value(self) -> f64 {

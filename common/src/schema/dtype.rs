@@ -93,6 +93,16 @@ impl DataType {
         matches!(self, DataType::Int64 | DataType::Float64 | DataType::Decimal { .. })
     }
 
+    /// The type of the classes that a column of labels has: whole numbers may come as `1.0`. Nothing where it has none.
+    pub const fn of_classes(self) -> Option<DataType> {
+        match self {
+            DataType::Boolean | DataType::Int64 | DataType::String => Some(self),
+            DataType::Null => Some(DataType::String),
+            DataType::Float64 | DataType::Decimal { .. } => Some(DataType::Int64),
+            _ => None,
+        }
+    }
+
     /// A day, or a point in time.
     pub const fn is_calendar(self) -> bool {
         matches!(self, DataType::Date | DataType::Datetime(_) | DataType::DatetimeUtc(_))

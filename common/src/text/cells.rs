@@ -143,12 +143,29 @@ pub fn parse_boolean(cell: &[u8]) -> Option<bool> {
     }
 }
 
-/// `YYYY-MM-DD` as days since 1970.
+/// `YYYY-MM-DD` as days since 1970; with a sign, years of four to six digits.
 #[inline]
 pub fn parse_date(cell: &[u8]) -> Option<i32> {
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = cell else { return None };
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = cell else { return far_date(cell) };
     let year = i32::from(two(*y1, *y2)?) * 100 + i32::from(two(*y3, *y4)?);
-    let (month, day) = (two(*m1, *m2)?, two(*d1, *d2)?);
+    date_of(year, [*m1, *m2, *d1, *d2])
+}
+
+/// `-0044-03-15`, `+10000-01-01`: what is written of years that are not among 0000 to 9999.
+#[cold]
+fn far_date(cell: &[u8]) -> Option<i32> {
+    let [sign @ (b'-' | b'+'), rest @ ..] = cell else { return None };
+    let (years, [b'-', m1, m2, b'-', d1, d2]) = rest.split_last_chunk::<6>()? else { return None };
+    if !(4..=6).contains(&years.len()) || !years.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let year = years.iter().fold(0, |year, digit| year * 10 + i32::from(digit - b'0'));
+    date_of(if *sign == b'-' { -year } else { year }, [*m1, *m2, *d1, *d2])
+}
+
+#[inline]
+fn date_of(year: i32, [m1, m2, d1, d2]: [u8; 4]) -> Option<i32> {
+    let (month, day) = (two(m1, m2)?, two(d1, d2)?);
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = match month {
         4 | 6 | 9 | 11 => 30,
@@ -165,9 +182,10 @@ pub fn parse_datetime(cell: &[u8], unit: Unit) -> Option<i64> {
     if cell.len() == 10 {
         return i64::from(parse_date(cell)?).checked_mul(unit.per_day());
     }
-    match split_datetime(cell)? {
-        (seconds, nanos, []) => ticks(seconds, nanos, unit),
-        _ => None,
+    match split_datetime(cell) {
+        Some((seconds, nanos, [])) => ticks(seconds, nanos, unit),
+        Some(_) => None,
+        None => i64::from(far_date(cell)?).checked_mul(unit.per_day()),
     }
 }
 
@@ -200,13 +218,21 @@ fn ticks(seconds: i64, nanos: u32, unit: Unit) -> Option<i64> {
         Unit::Micro => nanos / 1000,
         Unit::Nano => nanos,
     };
+    if seconds < 0 {
+        // From the second after it: the one before may be out of range where the sum of both is not.
+        return (seconds + 1).checked_mul(unit.per_second())?.checked_add(i64::from(part) - unit.per_second());
+    }
     seconds.checked_mul(unit.per_second())?.checked_add(i64::from(part))
 }
 
 /// Seconds since 1970 by the clock on the wall, nanoseconds, and what follows the time.
 #[inline]
 fn split_datetime(cell: &[u8]) -> Option<(i64, u32, &[u8])> {
-    let (date, rest) = cell.split_at_checked(10)?;
+    let date = match cell {
+        [b'-' | b'+', ..] => memchr::memchr2(b'T', b' ', cell)?,
+        _ => 10,
+    };
+    let (date, rest) = cell.split_at_checked(date)?;
     let [b'T' | b' ', rest @ ..] = rest else { return None };
     let (seconds, nanos, rest) = split_time(rest)?;
     let days = i64::from(parse_date(date)?);
@@ -394,6 +420,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn far_days_come_back(days in -60_000_000_i32..60_000_000) {
+            let mut text = Vec::new();
+            super::super::written::write_date(i64::from(days), &mut text);
+            prop_assert_eq!(parse_date(&text), Some(days), "{}", String::from_utf8_lossy(&text));
+            let micros = i64::from(days) * 86_400_000_000 + 1;
+            text.clear();
+            super::super::written::write_datetime(micros, Unit::Micro, true, &mut text);
+            prop_assert_eq!(parse_datetime_utc(&text, Unit::Micro), Some(micros));
+        }
+
         #[test]
         fn every_date_is_chronos(days in -719_528i32..2_932_896) {
             let epoch = NaiveDate::from_ymd_opt(1970, 1, 1).unwrap();

@@ -7,6 +7,7 @@ use polars::prelude::{
 };
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::aggregate::Function;
+use shardmill_common::model::CarefulSum;
 use shardmill_common::schema::DataType;
 
 use super::cells::Cells;
@@ -24,7 +25,8 @@ pub enum Accumulator {
     Present(Vec<i64>),
     /// Exact sums of whole numbers, with how many they are.
     Ints(Vec<(i128, i64)>),
-    Floats(Vec<(f64, i64)>),
+    /// Sums with what rounding took from them (Neumaier 1974), and how many they are.
+    Floats(Vec<(CarefulSum, i64)>),
     Moments(Vec<Moments>),
     /// Numbers, and NaNs.
     Tally(Vec<(i64, i64)>),
@@ -91,7 +93,7 @@ impl Accumulator {
         match self {
             Accumulator::Rows(n) | Accumulator::Present(n) => n.resize(groups, 0),
             Accumulator::Ints(sums) => sums.resize(groups, (0, 0)),
-            Accumulator::Floats(sums) => sums.resize(groups, (0.0, 0)),
+            Accumulator::Floats(sums) => sums.resize(groups, (CarefulSum::default(), 0)),
             Accumulator::Moments(moments) => moments.resize(groups, Moments::default()),
             Accumulator::Tally(counts) => counts.resize(groups, (0, 0)),
             Accumulator::IntExtreme { best, .. } => best.resize(groups, None),
@@ -117,7 +119,7 @@ impl Accumulator {
                 sums[id].1 += 1;
             }),
             Accumulator::Floats(sums) => cells.each_float(ids, |id, x| {
-                sums[id].0 += x;
+                sums[id].0.add(x);
                 sums[id].1 += 1;
             }),
             Accumulator::Moments(moments) => cells.each_float(ids, |id, x| moments[id].add(x)),
@@ -182,9 +184,11 @@ impl Accumulator {
                 ints("low", sums.iter().map(|s| halves(s.0).1).collect()),
                 ints("n", sums.iter().map(|s| s.1).collect()),
             ],
-            Accumulator::Floats(sums) => {
-                vec![floats("sum", sums.iter().map(|s| s.0).collect()), ints("n", sums.iter().map(|s| s.1).collect())]
-            }
+            Accumulator::Floats(sums) => vec![
+                floats("sum", sums.iter().map(|s| s.0.parts().0).collect()),
+                floats("lost", sums.iter().map(|s| s.0.parts().1).collect()),
+                ints("n", sums.iter().map(|s| s.1).collect()),
+            ],
             Accumulator::Moments(moments) => vec![
                 ints("n", moments.iter().map(|m| m.n as i64).collect()),
                 floats("mean", moments.iter().map(|m| m.mean).collect()),
@@ -234,8 +238,9 @@ impl Accumulator {
                 }
             }
             Accumulator::Floats(sums) => {
-                for (id, (sum, n)) in ids().zip(floats("sum")?.into_iter().zip(ints("n")?)) {
-                    sums[id].0 += sum;
+                for (id, ((sum, lost), n)) in ids().zip(floats("sum")?.into_iter().zip(floats("lost")?).zip(ints("n")?))
+                {
+                    sums[id].0.merge(CarefulSum::of_parts(sum, lost));
                     sums[id].1 += n;
                 }
             }
@@ -324,10 +329,10 @@ impl Accumulator {
                 floats(sums.iter().map(|(sum, n)| (*n > 0).then(|| *sum as f64 / *n as f64)).collect())
             }
             Accumulator::Floats(sums) if function == Function::Sum => {
-                floats(sums.iter().map(|(sum, n)| (*n > 0).then_some(*sum)).collect())
+                floats(sums.iter().map(|(sum, n)| (*n > 0).then(|| sum.value())).collect())
             }
             Accumulator::Floats(sums) => {
-                floats(sums.iter().map(|(sum, n)| (*n > 0).then(|| sum / *n as f64)).collect())
+                floats(sums.iter().map(|(sum, n)| (*n > 0).then(|| sum.value() / *n as f64)).collect())
             }
             Accumulator::Moments(moments) => {
                 let of = |m: &Moments| m.variance().map(|v| if function == Function::StdDev { v.sqrt() } else { v });

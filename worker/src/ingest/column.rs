@@ -297,14 +297,16 @@ impl Feed<'_, '_> {
             || self.dtype.is_calendar()
             // JSON has no way to write these but as strings.
             || matches!(self.dtype, DataType::Time | DataType::Duration | DataType::Binary);
+        let bytes = self.dtype == DataType::Binary;
         for (row, cell) in cells.enumerate() {
             let mut text = cell.text(data);
             if cell.escaped() {
                 unescape(self.cx.notation, text, self.scratch);
                 text = self.scratch.as_slice();
             }
-            // No text means null in all types but strings, in quotes or not.
-            if !text.is_empty() && !self.cx.nulls.has(text) {
+            // No text means null in all types but strings and bytes, in quotes or not.
+            let is_empty = text.is_empty() && !(bytes && cell.quoted());
+            if !is_empty && !self.cx.nulls.has(text) {
                 let value = if strings_are_values || !cell.quoted() { parse(text) } else { None };
                 if let Some(value) = value {
                     values.push(value);

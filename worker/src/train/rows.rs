@@ -1,13 +1,16 @@
 //! The rows of a shard that training uses: labels, weights, and the names of rows in messages.
 
+use std::borrow::Cow;
+
 use hashbrown::HashMap;
-use polars::prelude::{BooleanChunked, Column, DataFrame, DataType as PolarsType, NewChunkedArray};
+use polars::prelude::{AnyValue, BooleanChunked, Column, DataFrame, DataType as PolarsType, NewChunkedArray};
 use shardmill_common::failure::Failure;
 use shardmill_common::model::ClassValue;
+use shardmill_common::schema::DataType;
 
 use super::category::Distinct;
 use super::numbers::{Numbers, gather};
-use crate::frame::our_type;
+use crate::frame::{fit, our_type, value_text};
 
 /// The names without repetition, in order: a reader refuses to read a column twice.
 pub fn each_once(names: Vec<String>) -> Vec<String> {
@@ -67,21 +70,39 @@ pub fn original(rows: Option<&[u32]>, row: usize) -> u64 {
     rows.and_then(|rows| rows.get(row)).map_or(row as u64, |row| u64::from(*row))
 }
 
+/// A column of labels in a type that classes have: floats and decimals are whole numbers, or no classes.
+pub fn as_classes(column: &Column) -> Result<Cow<'_, Column>, Failure> {
+    let refuse = |what: String| {
+        Failure::bad_input(format!(
+            "label `{}` {what}; classes are boolean, whole numbers or string: cast it with a cleaning rule, or train `linear`",
+            column.name()
+        ))
+    };
+    match column.dtype() {
+        PolarsType::Boolean | PolarsType::Int64 | PolarsType::String => Ok(Cow::Borrowed(column)),
+        _ if column.null_count() == column.len() => Ok(Cow::Borrowed(column)),
+        PolarsType::Float64 | PolarsType::Decimal(..) => {
+            let fitted = fit(column, DataType::Int64, false)?;
+            let fitted = fitted.ok_or_else(|| Failure::internal("numbers that are none"))?;
+            // A NaN is no label, as in every column.
+            let is_nan = |row: usize| matches!(column.get(row), Ok(AnyValue::Float64(x)) if x.is_nan());
+            match fitted.misfits.iter().find(|row| !is_nan(**row)) {
+                Some(row) => Err(refuse(format!("has the value {}", value_text(column, *row)))),
+                None => Ok(Cow::Owned(fitted.column)),
+            }
+        }
+        _ => Err(refuse(format!("has the type {}", type_name(column)))),
+    }
+}
+
 /// Distinct labels, and of each row the number of its own.
 pub type Labels = (Vec<ClassValue>, Vec<u32>);
 
 /// A label of classes: its distinct values in the order they came, and of each row which one it has (`MISSING`, beyond them all: none).
 /// `None`: there are more than `limit`.
 pub fn classes(column: &Column, limit: usize) -> Result<Option<Labels>, Failure> {
-    let fits = matches!(column.dtype(), PolarsType::Boolean | PolarsType::Int64 | PolarsType::String);
-    if !fits && column.null_count() < column.len() {
-        return Err(Failure::bad_input(format!(
-            "label `{}` has the type {}; classes are boolean, int64 or string: cast it with a cleaning rule, or train `linear`",
-            column.name(),
-            type_name(column)
-        )));
-    }
-    let Some(distinct) = Distinct::of(column, limit)? else { return Ok(None) };
+    let labels = as_classes(column)?;
+    let Some(distinct) = Distinct::of(labels.as_ref(), limit)? else { return Ok(None) };
     Ok(Some((distinct.classes(), distinct.rows)))
 }
 

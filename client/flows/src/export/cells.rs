@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use arrow::array::{
-    Array, AsArray, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array, DurationNanosecondArray, Float64Array,
-    Int64Array, LargeStringArray, Time64NanosecondArray, TimestampMicrosecondArray, TimestampNanosecondArray,
+    Array, AsArray, BooleanArray, Date32Array, Decimal128Array, DurationNanosecondArray, Float64Array, Int64Array,
+    LargeBinaryArray, LargeStringArray, Time64NanosecondArray, TimestampMicrosecondArray, TimestampNanosecondArray,
 };
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, DurationNanosecondType, Float64Type, Int64Type, Time64NanosecondType,
@@ -33,7 +33,7 @@ pub enum Cells<'a> {
         utc: bool,
     },
     Duration(&'a DurationNanosecondArray),
-    Bytes(&'a BinaryViewArray),
+    Bytes(&'a LargeBinaryArray),
     Text(&'a LargeStringArray),
     /// A type that no reader here hands out; shown as nulls.
     Unknown,
@@ -67,7 +67,7 @@ impl<'a> Cells<'a> {
                 let found = array.as_primitive_opt::<TimestampMicrosecondType>();
                 found.map_or(Cells::Unknown, |array| Cells::Micros { array, utc })
             }
-            DataType::BinaryView => array.as_binary_view_opt().map_or(Cells::Unknown, Cells::Bytes),
+            DataType::LargeBinary => array.as_binary_opt::<i64>().map_or(Cells::Unknown, Cells::Bytes),
             DataType::LargeUtf8 => array.as_string_opt::<i64>().map_or(Cells::Unknown, Cells::Text),
             _ => Cells::Unknown,
         }
@@ -168,7 +168,7 @@ mod tests {
                 "\"1970-01-01 00:00:00.000000001Z\"",
             ),
             (&DurationNanosecondArray::from(vec![-n]), "-PT0.001500S", "\"-PT0.001500S\""),
-            (&BinaryViewArray::from(vec![&b"\x00\xff"[..]]), "00ff", "\"00ff\""),
+            (&LargeBinaryArray::from(vec![&b"\x00\xff"[..]]), "00ff", "\"00ff\""),
             (&LargeStringArray::from(vec!["a\"b"]), "a\"b", "\"a\\\"b\""),
         ];
         for (array, text, json) in arrays {

@@ -43,6 +43,8 @@ impl CsvStyle {
                 }
                 match cells {
                     Cells::Text(array) => self.text(array.value(row).as_bytes(), true, out),
+                    // No bytes are not null.
+                    Cells::Bytes(array) if array.value(row).is_empty() => self.text(b"", true, out),
                     // Other types have no character that needs quotes, unless the null mark looks like one of them.
                     _ if self.null.is_empty()
                         && self.delimiter.is_ascii_punctuation()

@@ -2,13 +2,14 @@
 
 use std::io::Write;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::ipc::CompressionType;
 use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
 use arrow::record_batch::RecordBatch;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowWriter, encode_arrow_schema};
 use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use super::csv::CsvStyle;
@@ -81,6 +82,20 @@ pub enum Encoder {
     Arrow(Box<FileWriter<Stream>>),
 }
 
+/// Arrow's schema of the file, where it has a type that Parquet has not: durations would be whole numbers to every reader.
+fn arrow_types(schema: &Schema) -> Option<Vec<KeyValue>> {
+    let plain = |dtype: &DataType| match dtype {
+        DataType::LargeUtf8 => DataType::Utf8,
+        DataType::LargeBinary => DataType::Binary,
+        other => other.clone(),
+    };
+    schema.fields().iter().any(|f| matches!(f.data_type(), DataType::Duration(_))).then(|| {
+        let fields = schema.fields().iter().map(|f| Field::new(f.name(), plain(f.data_type()), true));
+        let schema = Schema::new(fields.collect::<Vec<_>>());
+        vec![KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), encode_arrow_schema(&schema))]
+    })
+}
+
 impl Encoder {
     pub fn new(settings: &Settings, mut stream: Stream) -> Result<Self, WriteError> {
         let schema = &settings.schema;
@@ -97,7 +112,8 @@ impl Encoder {
             Format::Lines => Encoder::Lines(stream),
             Format::Parquet => {
                 let compression = ParquetCompression::ZSTD(ZstdLevel::default());
-                let properties = WriterProperties::builder().set_compression(compression).build();
+                let properties = WriterProperties::builder().set_compression(compression);
+                let properties = properties.set_key_value_metadata(arrow_types(schema)).build();
                 // Without Arrow's own schema in it, the file says `string` and `timestamp` to every reader alike.
                 let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
                 let writer = ArrowWriter::try_new_with_options(stream, schema.clone(), options)?;

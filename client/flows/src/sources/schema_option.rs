@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use shardmill_common::lists;
 use shardmill_common::misread::Misread;
 use shardmill_common::schema::{DataType, Field, Schema};
 
@@ -79,29 +80,11 @@ fn build(pairs: Pairs) -> Result<Schema, SchemaFault> {
 fn from_list(text: &str) -> Result<Pairs, SchemaFault> {
     let pair = |part: &str| {
         // The last `=` parts them: a column's name may have one, a type has none.
-        let pair = part.rsplit_once('=');
+        let pair = lists::rsplit_once(part, '=');
         let (name, dtype) = pair.ok_or_else(|| SchemaFault::NotAPair(part.trim().to_owned()))?;
-        Ok((name.trim().to_owned(), dtype.trim().to_owned()))
+        Ok((lists::name(name), dtype.trim().to_owned()))
     };
-    parts(text).into_iter().filter(|p| !p.trim().is_empty()).map(pair).collect()
-}
-
-/// The parts between commas; those in brackets, as in `decimal(10,2)`, part nothing.
-fn parts(text: &str) -> Vec<&str> {
-    let (mut depth, mut from, mut parts) = (0_i32, 0, Vec::new());
-    for (at, c) in text.char_indices() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            ',' if depth <= 0 => {
-                parts.extend(text.get(from..at));
-                from = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.extend(text.get(from..));
-    parts
+    lists::parts(text).into_iter().filter(|p| !p.trim().is_empty()).map(pair).collect()
 }
 
 /// `{"a": "int64"}` in the order of the file, or `[{"name": "a", "type": "int64"}]`, as `dataset show --json` prints it.

@@ -134,7 +134,9 @@ fn check_label(spec: &EvaluateSpec, model: &Model, input: &Manifest) -> Result<(
     })?;
     let fits = match &model.target {
         Target::Number { .. } => found.is_numeric() || found == trained.dtype,
-        Target::Class { .. } | Target::Cluster { .. } => found == trained.dtype,
+        Target::Class { .. } | Target::Cluster { .. } => {
+            found == trained.dtype || found.of_classes() == Some(trained.dtype)
+        }
     };
     if fits {
         return Ok(());

@@ -1,11 +1,17 @@
 //! The labels of a shard, as the model knows them.
 
+use std::borrow::Cow;
+
 use hashbrown::HashMap;
 use polars::prelude::{BooleanChunked, DataFrame, DataType as PolarsType, Float64Chunked, Int64Chunked, StringChunked};
 use shardmill_common::failure::Failure;
 use shardmill_common::kinds::evaluate::AssessTask;
 use shardmill_common::model::ClassValue;
 use shardmill_common::model::Target;
+use shardmill_common::schema::DataType;
+
+use crate::frame::fit;
+use crate::train::rows::as_classes;
 
 enum Values {
     None,
@@ -24,9 +30,16 @@ impl Labels {
     pub fn of(frame: &DataFrame, task: &AssessTask) -> Result<Self, Failure> {
         let Some(name) = &task.label else { return Ok(Self { values: Values::None, known: HashMap::new() }) };
         let column = frame.column(name).map_err(Failure::internal)?;
+        let column = match &task.model.target {
+            Target::Class { .. } => as_classes(column)?,
+            Target::Number { .. } | Target::Cluster { .. } => Cow::Borrowed(column),
+        };
         let values = match (&task.model.target, column.dtype()) {
             (Target::Number { .. }, _) => {
-                let numbers = column.cast(&PolarsType::Float64).map_err(Failure::internal)?;
+                let numbers = match fit(&column, DataType::Float64, true)? {
+                    Some(fitted) => fitted.column,
+                    None => column.cast(&PolarsType::Float64).map_err(Failure::internal)?,
+                };
                 Values::Numbers(numbers.f64().map_err(Failure::internal)?.clone())
             }
             (_, PolarsType::Boolean) => Values::Booleans(column.bool().map_err(Failure::internal)?.clone()),

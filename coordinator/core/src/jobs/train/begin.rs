@@ -53,7 +53,11 @@ fn target(spec: &TrainSpec, input: &Manifest, whole: &Whole) -> Result<Target, F
     }
     let field = columns::label(spec).and_then(|name| input.schema.get(name));
     let field = field.ok_or_else(|| Failure::internal("there is no label"))?;
-    let label = Label { column: field.name.clone(), dtype: field.dtype };
+    let dtype = match learns {
+        Learns::Classes => field.dtype.of_classes().unwrap_or(field.dtype),
+        Learns::Numbers | Learns::Clusters(_) => field.dtype,
+    };
+    let label = Label { column: field.name.clone(), dtype };
     Ok(match learns {
         Learns::Numbers => Target::Number { label },
         Learns::Classes | Learns::Clusters(_) => Target::Class { label, classes: labels::classes(spec, whole) },

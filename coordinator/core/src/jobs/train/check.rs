@@ -41,17 +41,7 @@ fn label(spec: &TrainSpec, schema: &Schema, what: &str) -> Result<(), Unfit> {
     let title = family.title();
     let name = columns::label(spec).ok_or(TrainUnfit::NoLabel)?;
     let dtype = schema.get(name).ok_or_else(|| columns::no_column(name, schema, what))?.dtype;
-    let fits = match dtype {
-        DataType::Boolean | DataType::Int64 => true,
-        DataType::Float64 | DataType::Decimal { .. } => !classes,
-        DataType::String | DataType::Null => classes,
-        DataType::Date
-        | DataType::Time
-        | DataType::Datetime(_)
-        | DataType::DatetimeUtc(_)
-        | DataType::Duration
-        | DataType::Binary => false,
-    };
+    let fits = if classes { dtype.of_classes().is_some() } else { dtype.is_numeric() || dtype == DataType::Boolean };
     if fits { Ok(()) } else { Err(TrainUnfit::LabelType { label: name.to_owned(), dtype, classes, title }.into()) }
 }
 
@@ -115,7 +105,8 @@ fn updated(spec: &TrainSpec, base: &Model, schema: &Schema, what: &str) -> Resul
     }
     let Some(Label { column, dtype }) = base.target.label() else { return Ok(()) };
     match schema.get(column) {
-        Some(field) if family(&spec.algorithm).learns() == Learns::Numbers || field.dtype == *dtype => Ok(()),
+        Some(_) if family(&spec.algorithm).learns() == Learns::Numbers => Ok(()),
+        Some(field) if field.dtype == *dtype || field.dtype.of_classes() == Some(*dtype) => Ok(()),
         Some(field) => {
             let (base, column, of) = (reference, column.clone(), what.to_owned());
             Err(TrainUnfit::LearntType { base, column, trained: *dtype, of, found: field.dtype }.into())

@@ -88,10 +88,9 @@ impl OwnUnfit for TrainUnfit {}
 
 fn label_hint(dtype: DataType, classes: bool, title: &str) -> String {
     match (classes, dtype) {
-        (true, DataType::Float64 | DataType::Decimal { .. }) => "classes are boolean, int64 or string: cast it (`shardmill clean`, rule `cast`), or learn a number with `train linear`".to_owned(),
         (true, _) => "classes are boolean, int64 or string".to_owned(),
         (false, DataType::String) => format!("{title} learns a number: learn its classes with `train logistic`"),
-        (false, _) => format!("{title} learns int64, float64 or boolean"),
+        (false, _) => format!("{title} learns numbers or booleans"),
     }
 }
 
