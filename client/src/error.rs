@@ -46,6 +46,20 @@ impl CliError {
         CliError::Failed(message.to_string())
     }
 
+    /// The same, with names that only this process knows replaced by what the user calls them.
+    pub fn in_words_of(self, names: &[(String, String)]) -> Self {
+        let said = |text: String| names.iter().fold(text, |text, (ours, theirs)| text.replace(ours, theirs));
+        match self {
+            CliError::Usage(text) => CliError::Usage(said(text)),
+            CliError::Failed(text) => CliError::Failed(said(text)),
+            CliError::Job(mut status) => {
+                status.error = status.error.map(said);
+                CliError::Job(status)
+            }
+            other => other,
+        }
+    }
+
     pub const fn exit_status(&self) -> u8 {
         match self {
             CliError::OutputClosed | CliError::Explained => 0,

@@ -3,6 +3,7 @@
 //! and no exit status: whoever runs one is told how it goes, and may stop it, through [`host::Host`].
 
 pub mod capture;
+pub mod describe;
 pub mod download;
 pub mod error;
 pub mod evaluate;

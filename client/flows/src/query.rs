@@ -29,6 +29,8 @@ pub enum QueryError {
     Table { table: String, why: ReferenceError },
     #[error("'{0}' has nothing to read")]
     NothingIn(String),
+    #[error("{dataset} has no column `{column}`; {}", .schema.listed())]
+    NoColumn { column: String, dataset: DatasetRef, schema: Schema },
     /// The thread that looked at the statement is gone.
     #[error("the statement could not be looked at: {0}")]
     Thread(tokio::task::JoinError),
@@ -96,7 +98,7 @@ async fn looked_at<T: Send + 'static>(
 }
 
 /// A file, or all that a pattern means, as a dataset.
-async fn take_file(
+pub async fn take_file(
     host: &dyn Host,
     session: &Session,
     path: &str,

@@ -3,22 +3,22 @@
 use clap::Args;
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::aggregate::{Aggregate, AggregateSpec};
-use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::name::DatasetRef;
 
 use super::aggregate_text::parse;
 use super::common::{DryRunArg, ReplicasArg, columns};
+use super::tables::{Input, Output, Verb, nothing_more, only};
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::{jobs, session};
 
 #[derive(Clone, Debug, Args)]
 pub struct AggregateArgs {
-    /// The dataset to read, NAME or NAME@VERSION
+    /// The dataset to read, NAME or NAME@VERSION, or a file
     #[arg(value_name = "IN")]
-    input: DatasetRef,
+    input: Input,
     /// The dataset to write a new version of: a row a group, in the order of the groups' keys
     #[arg(value_name = "OUT")]
-    output: DatasetName,
+    output: Output,
     /// Columns to group by; rows without a value there are a group too. Without it, everything is one group
     #[arg(long, env = "SHARDMILL_AGGREGATE_BY", value_name = "A,B", value_delimiter = ',')]
     by: Option<Vec<String>>,
@@ -54,14 +54,12 @@ impl AggregateArgs {
 }
 
 pub async fn run(context: &Context, args: AggregateArgs) -> Result<(), CliError> {
-    let spec = AggregateSpec {
-        by: columns("--by", args.by.as_deref())?.unwrap_or_default(),
-        aggregates: args.aggregates()?,
-        input: args.input,
-        output: args.output,
-        replicas: args.replicas.replicas,
+    let (by, aggregates) = (columns("--by", args.by.as_deref())?.unwrap_or_default(), args.aggregates()?);
+    let replicas = args.replicas.replicas;
+    let verb = Verb { name: "aggregate", inputs: vec![args.input], output: args.output, dry_run: args.dry_run };
+    let make = |inputs: &[DatasetRef], output| {
+        let [input] = only(inputs)?;
+        Ok(JobSpec::Aggregate(AggregateSpec { input, output, by, aggregates, replicas }))
     };
-    let order = args.dry_run.of(JobSpec::Aggregate(spec));
-    let status = session::with_own_interrupt(context, async |s| jobs::run(context, &s.client, order).await).await?;
-    jobs::report(context, &status)
+    verb.run(context, make, nothing_more).await
 }

@@ -5,21 +5,21 @@ use std::path::PathBuf;
 use clap::Args;
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::clean::CleanSpec;
-use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::name::DatasetRef;
 
 use super::common::{DryRunArg, ReplicasArg, rules};
+use super::tables::{Input, Output, Verb, nothing_more, only};
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::{jobs, session};
 
 #[derive(Clone, Debug, Args)]
 pub struct CleanArgs {
-    /// The dataset to read, NAME or NAME@VERSION
+    /// The dataset to read, NAME or NAME@VERSION, or a file
     #[arg(value_name = "IN")]
-    input: DatasetRef,
-    /// The dataset to write a new version of
+    input: Input,
+    /// The dataset to write a new version of; - prints the rows
     #[arg(value_name = "OUT")]
-    output: DatasetName,
+    output: Output,
     /// The rules, a TOML file
     #[arg(long, env = "SHARDMILL_RULES", value_name = "FILE")]
     rules: PathBuf,
@@ -30,9 +30,11 @@ pub struct CleanArgs {
 }
 
 pub async fn run(context: &Context, args: CleanArgs) -> Result<(), CliError> {
-    let rules = rules(&args.rules)?;
-    let spec = CleanSpec { input: args.input, output: args.output, rules, replicas: args.replicas.replicas };
-    let order = args.dry_run.of(JobSpec::Clean(spec));
-    let status = session::with_own_interrupt(context, async |s| jobs::run(context, &s.client, order).await).await?;
-    jobs::report(context, &status)
+    let (rules, replicas) = (rules(&args.rules)?, args.replicas.replicas);
+    let verb = Verb { name: "clean", inputs: vec![args.input], output: args.output, dry_run: args.dry_run };
+    let make = |inputs: &[DatasetRef], output| {
+        let [input] = only(inputs)?;
+        Ok(JobSpec::Clean(CleanSpec { input, output, rules, replicas }))
+    };
+    verb.run(context, make, nothing_more).await
 }

@@ -11,10 +11,10 @@ use shardmill_flows::Session;
 
 use super::common::{DryRunArg, ReplicasArg, columns, suffixes};
 use super::dataset_head::first_rows;
+use super::tables::{Input, Output, Verb, only};
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::table::Table;
-use crate::{jobs, session};
 
 /// Rows of a report of changes that are shown as examples.
 const EXAMPLES: u64 = 5;
@@ -50,12 +50,12 @@ enum ValidateArg {
 #[derive(Clone, Debug, Args)]
 pub struct CompareArgs {
     /// The left dataset, NAME or NAME@VERSION
-    left: DatasetRef,
+    left: Input,
     /// The right dataset; exact duplicates in it count once
-    right: DatasetRef,
-    /// The dataset to write a new version of
+    right: Input,
+    /// The dataset to write a new version of; - prints the rows
     #[arg(value_name = "OUT")]
-    output: DatasetName,
+    output: Output,
     /// Key columns [default: every column that both have]
     #[arg(long, env = "SHARDMILL_COMPARE_ON", value_name = "A,B", value_delimiter = ',')]
     on: Option<Vec<String>>,
@@ -84,11 +84,11 @@ pub struct CompareArgs {
 }
 
 impl CompareArgs {
-    fn spec(&self) -> Result<CompareSpec, CliError> {
+    fn spec(&self, left: DatasetRef, right: DatasetRef, output: DatasetName) -> Result<CompareSpec, CliError> {
         Ok(CompareSpec {
-            left: self.left.clone(),
-            right: self.right.clone(),
-            output: self.output.clone(),
+            left,
+            right,
+            output,
             on: columns("--on", self.on.as_deref())?,
             how: match self.how {
                 HowArg::Outer => How::Outer,
@@ -110,14 +110,17 @@ impl CompareArgs {
 }
 
 pub async fn run(context: &Context, args: CompareArgs) -> Result<(), CliError> {
-    let spec = args.spec()?;
-    let changes = spec.changes;
-    session::with_own_interrupt(context, async |s| {
-        let status = jobs::run(context, &s.client, args.dry_run.of(JobSpec::Compare(spec))).await?;
-        jobs::report(context, &status)?;
-        if changes && !context.out.json { show_changes(context, s, &status).await } else { Ok(()) }
-    })
-    .await
+    let (inputs, output) = (vec![args.left.clone(), args.right.clone()], args.output.clone());
+    let verb = Verb { name: "compare", inputs, output, dry_run: args.dry_run };
+    let make = |inputs: &[DatasetRef], output| {
+        let [left, right] = only(inputs)?;
+        Ok(JobSpec::Compare(args.spec(left, right, output)?))
+    };
+    let changes = args.changes && !context.out.json;
+    let after = async |s: &Session, status: &JobStatus| {
+        if changes { show_changes(context, s, status).await } else { Ok(()) }
+    };
+    verb.run(context, make, after).await
 }
 
 /// Changes by column, and the first changed rows.

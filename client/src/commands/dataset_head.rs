@@ -9,6 +9,7 @@ use shardmill_common::manifest::Manifest;
 use shardmill_common::name::DatasetRef;
 use shardmill_common::units::show_count;
 
+use super::tables::{Input, Tables};
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::table::{LINE_BREAK, Table};
@@ -22,8 +23,8 @@ const CELL: usize = 100;
 
 #[derive(Clone, Debug, Args)]
 pub struct HeadArgs {
-    /// NAME or NAME@VERSION
-    dataset: DatasetRef,
+    /// NAME or NAME@VERSION, or a file
+    dataset: Input,
     /// Rows to show
     #[arg(short = 'n', long, env = "SHARDMILL_HEAD_ROWS", value_name = "N", default_value_t = 10,
           value_parser = clap::value_parser!(u64).range(1..=100_000))]
@@ -54,14 +55,30 @@ pub async fn first_rows(client: &Client, dataset: &DatasetRef, offset: u64, limi
     Ok(Rows { manifest, offset, batches })
 }
 
-pub async fn run(context: &Context, client: &Client, args: HeadArgs) -> Result<(), CliError> {
-    let rows = first_rows(client, &args.dataset, args.offset, args.rows).await?;
-    context.out.result(rows.to_json()?, || rows.to_table())?;
-    context.out.hint(&rows.footer());
-    Ok(())
+pub async fn run(context: &Context, args: HeadArgs) -> Result<(), CliError> {
+    let rows = Tables::with(context, "head", async |s, tables| {
+        let dataset = tables.resolve(context, s, &args.dataset).await?;
+        context.interrupt.or_interrupted(first_rows(&s.client, &dataset, args.offset, args.rows)).await
+    })
+    .await?;
+    rows.show(context, &args.dataset)
 }
 
 impl Rows {
+    pub fn new(manifest: Manifest, offset: u64, batches: Vec<RecordBatch>) -> Self {
+        Self { manifest, offset, batches }
+    }
+
+    /// Prints them, and where in the dataset or file they are.
+    pub fn show(&self, context: &Context, input: &Input) -> Result<(), CliError> {
+        context.out.result(self.to_json()?, || self.to_table())?;
+        context.out.hint(&self.footer(match input {
+            Input::Dataset(_) => None,
+            Input::File(path) => Some(path),
+        }));
+        Ok(())
+    }
+
     /// Rows that were read.
     pub fn count(&self) -> u64 {
         self.batches.iter().map(|b| b.num_rows() as u64).sum()
@@ -72,20 +89,12 @@ impl Rows {
         self.manifest.rows()
     }
 
-    fn footer(&self) -> String {
+    fn footer(&self, file: Option<&String>) -> String {
         let total = show_count(self.manifest.rows());
+        let name = file.cloned().unwrap_or_else(|| self.manifest.reference().to_string());
         match self.count() {
-            0 => format!(
-                "{}: no rows from row {} on, of {total}",
-                self.manifest.reference(),
-                show_count(self.offset + 1)
-            ),
-            n => format!(
-                "{}: rows {} to {} of {total}",
-                self.manifest.reference(),
-                show_count(self.offset + 1),
-                show_count(self.offset + n)
-            ),
+            0 => format!("{name}: no rows from row {} on, of {total}", show_count(self.offset + 1)),
+            n => format!("{name}: rows {} to {} of {total}", show_count(self.offset + 1), show_count(self.offset + n)),
         }
     }
 

@@ -3,21 +3,21 @@
 use clap::Args;
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::dedup::DedupSpec;
-use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::name::DatasetRef;
 
 use super::common::{DedupOptionsArgs, DryRunArg, ReplicasArg};
+use super::tables::{Input, Output, Verb, nothing_more, only};
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::{jobs, session};
 
 #[derive(Clone, Debug, Args)]
 pub struct DedupArgs {
-    /// The dataset to read, NAME or NAME@VERSION
+    /// The dataset to read, NAME or NAME@VERSION, or a file
     #[arg(value_name = "IN")]
-    input: DatasetRef,
-    /// The dataset to write a new version of
+    input: Input,
+    /// The dataset to write a new version of; - prints the rows
     #[arg(value_name = "OUT")]
-    output: DatasetName,
+    output: Output,
     #[command(flatten)]
     options: DedupOptionsArgs,
     #[command(flatten)]
@@ -27,9 +27,11 @@ pub struct DedupArgs {
 }
 
 pub async fn run(context: &Context, args: DedupArgs) -> Result<(), CliError> {
-    let options = args.options.options()?;
-    let spec = DedupSpec { input: args.input, output: args.output, options, replicas: args.replicas.replicas };
-    let order = args.dry_run.of(JobSpec::Dedup(spec));
-    let status = session::with_own_interrupt(context, async |s| jobs::run(context, &s.client, order).await).await?;
-    jobs::report(context, &status)
+    let (options, replicas) = (args.options.options()?, args.replicas.replicas);
+    let verb = Verb { name: "dedup", inputs: vec![args.input], output: args.output, dry_run: args.dry_run };
+    let make = |inputs: &[DatasetRef], output| {
+        let [input] = only(inputs)?;
+        Ok(JobSpec::Dedup(DedupSpec { input, output, options, replicas }))
+    };
+    verb.run(context, make, nothing_more).await
 }

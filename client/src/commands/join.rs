@@ -9,9 +9,9 @@ use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::units::parse_bytes;
 
 use super::common::{DryRunArg, ReplicasArg, suffixes};
+use super::tables::{Input, Output, Verb, nothing_more, only};
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::{jobs, session};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum HowArg {
@@ -32,12 +32,12 @@ enum HowArg {
 #[derive(Clone, Debug, Args)]
 pub struct JoinArgs {
     /// The left dataset, NAME or NAME@VERSION
-    left: DatasetRef,
+    left: Input,
     /// The right dataset
-    right: DatasetRef,
-    /// The dataset to write a new version of
+    right: Input,
+    /// The dataset to write a new version of; - prints the rows
     #[arg(value_name = "OUT")]
-    output: DatasetName,
+    output: Output,
     /// Key columns; LEFT=RIGHT where the two sides have different names for one
     #[arg(long, env = "SHARDMILL_JOIN_ON", value_name = "A,LEFT=RIGHT", value_delimiter = ',')]
     on: Vec<String>,
@@ -66,11 +66,11 @@ pub struct JoinArgs {
 }
 
 impl JoinArgs {
-    fn spec(&self) -> Result<JoinSpec, CliError> {
+    fn spec(&self, left: DatasetRef, right: DatasetRef, output: DatasetName) -> Result<JoinSpec, CliError> {
         Ok(JoinSpec {
-            left: self.left.clone(),
-            right: self.right.clone(),
-            output: self.output.clone(),
+            left,
+            right,
+            output,
             on: lists::parts(&self.on.join(",")).into_iter().map(key).collect::<Result<_, _>>()?,
             how: match self.how {
                 HowArg::Inner => JoinHow::Inner,
@@ -102,9 +102,13 @@ pub(super) fn key(text: &str) -> Result<(String, String), CliError> {
 }
 
 pub async fn run(context: &Context, args: JoinArgs) -> Result<(), CliError> {
-    let order = args.dry_run.of(JobSpec::Join(args.spec()?));
-    let status = session::with_own_interrupt(context, async |s| jobs::run(context, &s.client, order).await).await?;
-    jobs::report(context, &status)
+    let (inputs, output) = (vec![args.left.clone(), args.right.clone()], args.output.clone());
+    let verb = Verb { name: "join", inputs, output, dry_run: args.dry_run };
+    let make = |inputs: &[DatasetRef], output| {
+        let [left, right] = only(inputs)?;
+        Ok(JobSpec::Join(args.spec(left, right, output)?))
+    };
+    verb.run(context, make, nothing_more).await
 }
 
 #[cfg(test)]

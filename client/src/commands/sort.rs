@@ -4,21 +4,21 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::sort::{SortKey, SortOrder, SortSpec};
-use shardmill_common::name::{DatasetName, DatasetRef};
+use shardmill_common::name::DatasetRef;
 
 use super::common::{DryRunArg, ReplicasArg, columns};
+use super::tables::{Input, Output, Verb, nothing_more, only};
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::{jobs, session};
 
 #[derive(Clone, Debug, Args)]
 pub struct SortArgs {
-    /// The dataset to read, NAME or NAME@VERSION
+    /// The dataset to read, NAME or NAME@VERSION, or a file
     #[arg(value_name = "IN")]
-    input: DatasetRef,
-    /// The dataset to write a new version of
+    input: Input,
+    /// The dataset to write a new version of; - prints the rows
     #[arg(value_name = "OUT")]
-    output: DatasetName,
+    output: Output,
     /// Columns to sort by, the most important first; rows that are equal in all of them keep their order
     ///
     /// Text is compared by code point, false comes before true, and NaN is more than any number.
@@ -52,11 +52,13 @@ impl SortArgs {
 }
 
 pub async fn run(context: &Context, args: SortArgs) -> Result<(), CliError> {
-    let order = args.order()?;
-    let spec = SortSpec { input: args.input, output: args.output, order, replicas: args.replicas.replicas };
-    let job = args.dry_run.of(JobSpec::Sort(spec));
-    let status = session::with_own_interrupt(context, async |s| jobs::run(context, &s.client, job).await).await?;
-    jobs::report(context, &status)
+    let (order, replicas) = (args.order()?, args.replicas.replicas);
+    let verb = Verb { name: "sort", inputs: vec![args.input], output: args.output, dry_run: args.dry_run };
+    let make = |inputs: &[DatasetRef], output| {
+        let [input] = only(inputs)?;
+        Ok(JobSpec::Sort(SortSpec { input, output, order, replicas }))
+    };
+    verb.run(context, make, nothing_more).await
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Read};
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::json;
 use shardmill_common::misread::Misread;
 use shardmill_common::name::DatasetName;
 use shardmill_common::status::JobStatus;
@@ -18,16 +18,13 @@ use shardmill_flows::temporary::Temporary;
 use shardmill_flows::{Session, machine, text};
 
 use super::common::ReplicasArg;
-use super::dataset_head::first_rows;
 use super::export::{compression_of, shown_path};
 use super::formats::FormatArg;
 use super::sql_prompt;
+use super::tables::{ROWS_SHOWN, print_rows};
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::{jobs, session};
-
-/// Rows of an answer that a table has, unless another number is asked for.
-const ROWS_SHOWN: u64 = 100;
 
 #[derive(Clone, Debug, Args)]
 pub struct SqlArgs {
@@ -243,7 +240,7 @@ async fn answer_with(
     let status = question.answer(context, s, output, way.bounds()).await?;
     match goal {
         Goal::Plan | Goal::Dataset(_) => jobs::report(context, &status),
-        Goal::Table { rows } => context.interrupt.or_interrupted(show(context, s, &status, rows)).await,
+        Goal::Table { rows } => context.interrupt.or_interrupted(print_rows(context, s, &status, rows)).await,
         Goal::File { target, settings } => write(context, s, &status, target, settings).await,
     }
 }
@@ -254,33 +251,6 @@ async fn explain(context: &Context, question: &Question) -> Result<(), CliError>
         return context.out.object(&json!({ "plan": plan, "columns": question.schema }));
     }
     context.out.line(&plan)
-}
-
-async fn show(context: &Context, s: &Session, status: &JobStatus, rows: u64) -> Result<(), CliError> {
-    let Some(dataset) = &status.dataset else { return Err(no_answer()) };
-    let answer = first_rows(&s.client, dataset, 0, rows).await?;
-    let seconds = text::round(jobs::seconds_of(status));
-    let mut object = answer.to_json()?;
-    if let Value::Object(object) = &mut object {
-        for gone in ["dataset", "offset"] {
-            object.remove(gone);
-        }
-        object.insert("job".to_owned(), json!(status.job));
-        object.insert("seconds".to_owned(), json!(seconds));
-    }
-    context.out.result(object, || answer.to_table())?;
-    let (shown, total) = (answer.count(), answer.total());
-    let took = text::seconds(jobs::seconds_of(status));
-    context.out.hint(&match total {
-        1 => format!("1 row in {took}"),
-        total if shown == total => format!("{} rows in {took}", show_count(total)),
-        total => format!(
-            "the first {} of {} rows, in {took}; --rows all shows all, --to FILE writes them",
-            show_count(shown),
-            show_count(total)
-        ),
-    });
-    Ok(())
 }
 
 async fn write(
