@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use clap::Args;
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::index;
-use rand::SeedableRng;
 use shardmill_common::message::LocatedManifest;
 use shardmill_common::units::show_count;
 use shardmill_flows::read::Reader;

@@ -13,7 +13,7 @@ use shardmill_common::text::COMMON_NULLS;
 use shardmill_common::units::{RejectLimit, parse_bytes, show_count};
 use shardmill_flows::export::Format;
 use shardmill_flows::ingest::{self, Ingested, Reading, Way};
-use shardmill_flows::sources::{ReadOptions, parse_schema};
+use shardmill_flows::sources::{CellRange, Pick, ReadOptions, SheetName, parse_schema};
 use shardmill_flows::{Session, text};
 
 use super::common::{DedupOptionsArgs, ReplicasArg, columns, rules};
@@ -65,6 +65,12 @@ pub struct IngestArgs {
     format: FormatArg,
     #[command(flatten)]
     writing: WritingArgs,
+    /// The sheet of a workbook, by name or number, or `all` [default: the first]
+    #[arg(long, env = "SHARDMILL_INGEST_SHEET", value_name = "NAME")]
+    sheet: Option<String>,
+    /// The part of a sheet that is the table: A1:D20, or A:D for whole columns
+    #[arg(long, env = "SHARDMILL_INGEST_RANGE", value_name = "CELLS")]
+    range: Option<CellRange>,
     /// Read only these columns; of other ones nothing is read. May be repeated, or separated by commas
     #[arg(
         long,
@@ -178,6 +184,7 @@ impl IngestArgs {
             strict: self.writing.strict,
             drop_unnamed: self.writing.drop_unnamed,
             wanted,
+            pick: Pick { sheet: self.sheet.as_deref().map(SheetName::from).unwrap_or_default(), range: self.range },
             skip_unstored: false,
             schema: types_of("--schema", self.schema.as_deref())?,
             types: types_of("--types", self.types.as_deref())?.unwrap_or_default(),

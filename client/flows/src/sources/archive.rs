@@ -38,7 +38,7 @@ impl Member {
     }
 }
 
-/// The files in an archive, in its order; `None` if it is none. A workbook is one to the eye only.
+/// The files in an archive, in its order; `None` if it is none.
 pub fn members(name: &str, path: &Path, file: File) -> Result<Option<Vec<Found>>, SourceError> {
     let mut start = [0; 4];
     let mut file = file;
@@ -49,10 +49,6 @@ pub fn members(name: &str, path: &Path, file: File) -> Result<Option<Vec<Found>>
     }
     let broken = |error| SourceError::Zip { name: name.to_owned(), error: Box::new(error) };
     let mut archive = ZipArchive::new(file).map_err(broken)?;
-    let is_book = |inner: &str| matches!(inner, "xl/workbook.xml" | "xl/workbook.bin" | "content.xml");
-    if archive.file_names().any(|inner| inner.is_ok_and(|inner| is_book(&inner))) {
-        return Err(SourceError::Workbook { name: name.to_owned() });
-    }
     let mut found = Vec::new();
     for index in 0..archive.len() {
         let member = archive.by_index_raw(index).map_err(broken)?;

@@ -52,8 +52,14 @@ pub enum SourceError {
     OtherPacking { name: String, packing: &'static str },
     #[error("{name} is a zip archive in something that is read once: give the file itself, or unpack it")]
     Archive { name: String },
-    #[error("{name} is a workbook: save its sheet as CSV first")]
-    Workbook { name: String },
+    #[error("{name} is a workbook in something that is read once: give the file itself, or save its sheet as CSV")]
+    PipedWorkbook { name: String },
+    #[error("{name} is a workbook that cannot be read: {error}")]
+    Workbook { name: String, error: Box<calamine::Error> },
+    #[error("{name} has no sheet `{asked}`; its sheets are {known}")]
+    NoSheet { name: String, asked: String, known: String },
+    #[error("{name} has cells very far from one another: say which part is the table, --range A1:D2000")]
+    FarApart { name: String },
     #[error("{name} is a zip archive that cannot be read: {error}")]
     Zip { name: String, error: Box<zip::result::ZipError> },
     #[error("{name} is a zip archive without files in it")]

@@ -9,6 +9,7 @@ use shardmill_common::kinds::ingest::Constant;
 use super::archive::{self, Member};
 use super::error::SourceError;
 use super::hive::constants_below;
+use super::workbook::{self, Pick, Sheet};
 
 /// Where a source's bytes come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Origin {
     Stdin,
     /// A file in a zip archive.
     Member(Member),
+    /// A sheet of a workbook.
+    Sheet(Sheet),
 }
 
 /// A source as the user wrote or matched it.
@@ -46,8 +49,9 @@ pub struct Expanded {
     pub passed_over: Vec<String>,
 }
 
-/// Every file that the arguments mean, in the order of the arguments, each file once; zip archives are the files in them.
-pub fn expand(arguments: &[String]) -> Result<Expanded, SourceError> {
+/// Every file that the arguments mean, in the order of the arguments, each file once; zip archives are the files in them, and
+/// workbooks their sheets.
+pub fn expand(arguments: &[String], pick: &Pick) -> Result<Expanded, SourceError> {
     let mut out = Expanded::default();
     for argument in arguments {
         expand_one(argument, &mut out)?;
@@ -61,6 +65,7 @@ pub fn expand(arguments: &[String]) -> Result<Expanded, SourceError> {
             Origin::Pipe(path) => path.clone(),
             Origin::Stdin => PathBuf::from("-"),
             Origin::Member(member) => member.archive.join(&f.name),
+            Origin::Sheet(_) => PathBuf::from(&f.name),
         };
         let new = seen.insert(key);
         if !new {
@@ -72,6 +77,10 @@ pub fn expand(arguments: &[String]) -> Result<Expanded, SourceError> {
     for f in found {
         match &f.origin {
             Origin::File(path) => {
+                if let Some(sheets) = workbook::sheets(&f.name, path, pick)? {
+                    files.extend(sheets);
+                    continue;
+                }
                 let file = File::open(path).map_err(cannot_read(path))?;
                 match archive::members(&f.name, path, file)? {
                     Some(members) => files.extend(members),
@@ -227,7 +236,7 @@ mod tests {
         let root = dir.path().display().to_string();
         let arguments: Vec<String> =
             arguments.iter().map(|a| if *a == "-" { "-".into() } else { format!("{root}/{a}") }).collect();
-        let Expanded { found, .. } = expand(&arguments)?;
+        let Expanded { found, .. } = expand(&arguments, &Pick::default())?;
         Ok(found.into_iter().map(|f| f.name.replace(&format!("{root}/"), "")).collect())
     }
 
@@ -274,7 +283,7 @@ mod tests {
         }
         for argument in ["in", "in/year=*", "in/*/*/a.csv"] {
             let Expanded { found, passed_over, .. } =
-                expand(&[dir.path().join(argument).display().to_string()]).unwrap();
+                expand(&[dir.path().join(argument).display().to_string()], &Pick::default()).unwrap();
             let constants =
                 |f: &Found| f.constants.iter().map(|c| format!("{}={:?}", c.column, c.value)).collect::<Vec<_>>();
             assert_eq!(constants(&found[0]), ["year=Some(\"2023\")", "city=None"], "{argument}");
@@ -282,7 +291,7 @@ mod tests {
             assert_eq!(passed_over.len(), if argument == "in" { 3 } else { 0 });
         }
         let file = dir.path().join("in/year=2024/city=New%20York/a.csv").display().to_string();
-        assert!(expand(&[file]).unwrap().found[0].constants.is_empty());
+        assert!(expand(&[file], &Pick::default()).unwrap().found[0].constants.is_empty());
     }
 
     #[cfg(unix)]

@@ -5,7 +5,7 @@ use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use shardmill_common::kinds::ingest::{Constant, SourceFormat};
-use shardmill_common::schema::{Field, Schema};
+use shardmill_common::schema::{DataType, Field, Schema};
 use shardmill_common::text::classify;
 use shardmill_common::time::Timestamp;
 use tempfile::NamedTempFile;
@@ -20,6 +20,7 @@ use super::options::ReadOptions;
 use super::script::Script;
 use super::text::{self, Head, TextLook};
 use super::unpack::Unpacked;
+use super::workbook::Sheet;
 use crate::error::FlowError;
 use crate::export::Format;
 use crate::machine;
@@ -84,6 +85,7 @@ impl Inspected {
 pub enum Feed {
     File(PathBuf),
     Member(Member),
+    Sheet(Sheet),
     /// A stream, with what the first look took from it put back.
     Once(Box<dyn Read + Send>),
 }
@@ -94,6 +96,7 @@ impl Feed {
         Ok(match self {
             Feed::File(path) => Box::new(File::open(path)?),
             Feed::Member(member) => member.open()?,
+            Feed::Sheet(sheet) => Box::new(Cursor::new(sheet.text)),
             Feed::Once(stream) => stream,
         })
     }
@@ -121,7 +124,15 @@ pub fn inspect(found: Found, options: &ReadOptions, pulse: &Pulse) -> Result<Ins
         (size, modified) = (meta.len(), meta.modified().ok().map(Timestamp::from));
     } else if let Origin::Member(member) = &origin {
         size = member.size;
+    } else if let Origin::Sheet(sheet) = &origin {
+        size = sheet.text.len() as u64;
     }
+    let sheet = match &origin {
+        Origin::Sheet(sheet) => Some(sheet.clone()),
+        _ => None,
+    };
+    let of_sheet = sheet.is_some().then(|| options.of_sheet());
+    let options = of_sheet.as_ref().unwrap_or(options);
     let mut raw_head = Vec::new();
     raw.by_ref().take(HEAD as u64).read_to_end(&mut raw_head).map_err(cannot)?;
     // Lines of text have their column whatever they hold.
@@ -137,6 +148,7 @@ pub fn inspect(found: Found, options: &ReadOptions, pulse: &Pulse) -> Result<Ins
     let feed = match origin {
         Origin::File(path) => Feed::File(path),
         Origin::Member(member) => Feed::Member(member),
+        Origin::Sheet(sheet) => Feed::Sheet(sheet),
         Origin::Pipe(_) | Origin::Stdin => Feed::Once(Box::new(Cursor::new(raw_head).chain(raw))),
     };
     let look = if kind.is_text() {
@@ -147,7 +159,16 @@ pub fn inspect(found: Found, options: &ReadOptions, pulse: &Pulse) -> Result<Ins
     } else {
         footer(&name, kind, packing, feed, options, pulse)?
     };
-    let Look { format, mut schema, left_out, body, read_as, remarkable, notices } = look;
+    let Look { format, mut schema, left_out, mut body, mut read_as, mut remarkable, mut notices } = look;
+    if let Some(sheet) = &sheet {
+        texts_stay(sheet, &format, &mut schema);
+        if let Body::Text { first_line, .. } = &mut body {
+            *first_line += sheet.above;
+        }
+        read_as = read_as.map(|how| how.replacen("comma", "sheet of a workbook", 1));
+        remarkable = false;
+        notices.extend(sheet.notices.iter().cloned());
+    }
     // A column that the file has itself wins.
     constants.retain(|c| options.wanted.takes(&c.column) && schema.get(&c.column).is_none());
     for Constant { column, value } in &constants {
@@ -170,6 +191,17 @@ pub fn inspect(found: Found, options: &ReadOptions, pulse: &Pulse) -> Result<Ins
     })
 }
 
+/// Cells that a workbook has as texts are no numbers, dates or booleans, whatever they look like.
+fn texts_stay(sheet: &Sheet, format: &SourceFormat, schema: &mut Schema) {
+    let SourceFormat::Csv { columns, .. } = format else { return };
+    for (column, is_text) in columns.iter().zip(&sheet.texts) {
+        let field = column.as_ref().and_then(|name| schema.fields.iter_mut().find(|f| f.name == *name));
+        if let Some(field) = field.filter(|f| *is_text && f.dtype != DataType::Null) {
+            field.dtype = DataType::String;
+        }
+    }
+}
+
 /// A source's name in messages.
 pub fn shown(name: &str) -> &str {
     if name == "-" { "standard input" } else { name }
@@ -180,6 +212,7 @@ fn open(origin: &Origin) -> io::Result<Box<dyn Read + Send>> {
         Origin::File(path) | Origin::Pipe(path) => Box::new(File::open(path)?),
         Origin::Stdin => Box::new(io::stdin()),
         Origin::Member(member) => member.open()?,
+        Origin::Sheet(sheet) => Box::new(Cursor::new(sheet.text.clone())),
     })
 }
 
@@ -189,6 +222,7 @@ fn location(origin: &Origin) -> String {
         Origin::Stdin => "stdin:".to_owned(),
         Origin::File(path) | Origin::Pipe(path) => file_location(path),
         Origin::Member(member) => file_location(&member.archive),
+        Origin::Sheet(sheet) => file_location(&sheet.workbook),
     }
 }
 

@@ -100,7 +100,7 @@ fn check_text(name: &str, kind: Format, head: &[u8]) -> Result<(), SourceError> 
     let name = || name.to_owned();
     match head {
         [b'P', b'K', 3, 4, ..] => Err(SourceError::Archive { name: name() }),
-        [0xd0, 0xcf, 0x11, 0xe0, ..] => Err(SourceError::Workbook { name: name() }),
+        [0xd0, 0xcf, 0x11, 0xe0, ..] => Err(SourceError::PipedWorkbook { name: name() }),
         _ => Ok(()),
     }
 }

@@ -24,6 +24,7 @@ mod script;
 mod text;
 mod unpack;
 mod upload;
+mod workbook;
 
 pub use decode::{TextEncoding, parse_encoding};
 pub use inspect::file_location;
@@ -33,3 +34,4 @@ pub use prepare::{Looked, Plan, Prepared, assemble, look, pass, total_bytes};
 pub use rows::RowFinder;
 pub use schema_option::{SchemaError, parse as parse_schema};
 pub use upload::{Payload, Uploader};
+pub use workbook::{CellRange, Pick, SheetName};

@@ -6,6 +6,7 @@ use shardmill_common::schema::Schema;
 use shardmill_common::text::{Delimiter, Numbers, Ragged, Told};
 
 use super::decode::TextEncoding;
+use super::workbook::Pick;
 use crate::export::Format;
 
 /// The options of an ingest that concern reading.
@@ -24,6 +25,8 @@ pub struct ReadOptions {
     /// Columns without a name are passed over.
     pub drop_unnamed: bool,
     pub wanted: Wanted,
+    /// Of workbooks.
+    pub pick: Pick,
     /// Columns of a type that is not stored are passed over.
     pub skip_unstored: bool,
     /// The schema as the user fixed it.
@@ -32,6 +35,20 @@ pub struct ReadOptions {
     pub types: Schema,
     pub bytes: BytesAs,
     pub nulls: Vec<String>,
+}
+
+impl ReadOptions {
+    /// The same, of a sheet that was made into text.
+    pub fn of_sheet(&self) -> Self {
+        let told = Told {
+            delimiter: Some(Delimiter::Byte(b',')),
+            quote: Some(Some(b'"')),
+            escape: Some(None),
+            comment: Some(None),
+            ..self.told.clone()
+        };
+        Self { kind: Some(Format::Csv), told, encoding: Some(TextEncoding::Utf8), numbers: None, ..self.clone() }
+    }
 }
 
 /// All that name and content tell, and nothing lost: short rows are filled.
@@ -46,6 +63,7 @@ impl Default for ReadOptions {
             strict: false,
             drop_unnamed: false,
             wanted: Wanted::All,
+            pick: Pick::default(),
             skip_unstored: false,
             schema: None,
             types: Schema::default(),

@@ -32,7 +32,7 @@ pub struct Looked {
 
 /// Finds the sources and looks into each. Every mistake of the user shows here, before anything is submitted.
 pub fn look(arguments: &[String], options: &ReadOptions, pulse: &Pulse) -> Result<Looked, FlowError> {
-    let Expanded { found, twice, passed_over } = expand(arguments)?;
+    let Expanded { found, twice, passed_over } = expand(arguments, &options.pick)?;
     let sources = in_parallel(found, |_, f| inspect(f, options, pulse))?;
     check(&sources, options)?;
     Ok(Looked { sources, twice, passed_over })
@@ -98,8 +98,8 @@ fn is_taken(source: &Inspected, plan: &Plan) -> Result<bool, FlowError> {
     }
     let path = match &source.body {
         Body::Text { feed: Feed::File(path), .. } | Body::Columnar { place: Place::File(path), .. } => path,
-        // What is in an archive is told by what was read of it.
-        Body::Text { feed: Feed::Member(_), .. } => return Ok(false),
+        // What is in an archive or a workbook is told by what was read of it.
+        Body::Text { feed: Feed::Member(_) | Feed::Sheet(_), .. } => return Ok(false),
         Body::Columnar { place: Place::Spooled { checksum, .. }, .. } => return Ok(plan.taken.contains(checksum)),
         Body::Text { feed: Feed::Once(_), .. } => return Ok(false),
     };

@@ -46,7 +46,9 @@ impl RowFinder {
             Body::Text { feed: Feed::File(path), script, offset, first_line } => {
                 (*first_line, Some((path.clone(), script.clone(), *offset)))
             }
-            Body::Text { feed: Feed::Once(_) | Feed::Member(_), first_line, .. } => (*first_line, None),
+            Body::Text { feed: Feed::Once(_) | Feed::Member(_) | Feed::Sheet(_), first_line, .. } => {
+                (*first_line, None)
+            }
             Body::Columnar { .. } => (1, None),
         };
         let (name, format, packing) = (source.name.clone(), source.format.clone(), source.packing);
