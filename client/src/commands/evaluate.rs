@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::evaluate::EvaluateSpec;
 use shardmill_common::model::{Evaluation, ModelRef};
-use shardmill_common::name::DatasetRef;
 use shardmill_common::status::JobStatus;
 
 use super::common::DryRunArg;
 use super::evaluate_captured::{self, CapturedArgs};
 use super::evaluate_text as text;
+use super::tables::{Input, Tables};
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::{jobs, session};
+use crate::jobs;
 use shardmill_flows::evaluate::{PlotTo, can_be_drawn, evaluation_of};
 use shardmill_flows::host::or_stopped;
 
@@ -25,9 +25,9 @@ pub struct EvaluateArgs {
     /// The model: NAME (its latest version), NAME@VERSION or NAME@ALIAS
     #[arg(value_name = "MODEL", required_unless_present = "captured", conflicts_with = "captured")]
     model: Option<ModelRef>,
-    /// The dataset to evaluate it on, NAME or NAME@VERSION
+    /// The dataset to evaluate it on, NAME or NAME@VERSION, or a file
     #[arg(value_name = "IN", required_unless_present = "captured", conflicts_with = "captured")]
-    input: Option<DatasetRef>,
+    input: Option<Input>,
     #[command(flatten)]
     captured: CapturedArgs,
     /// The column of labels [default: the name of the column the model learnt]
@@ -51,8 +51,9 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<(), CliError> 
             return evaluate_captured::run(context, args.captured, args.label, plot).await;
         }
     };
-    let spec = EvaluateSpec { model, input, label: args.label, served: None, resolved: None };
-    let (status, evaluation) = session::with_own_interrupt(context, async |s| {
+    let (status, evaluation) = Tables::with(context, "evaluate", async |s, tables| {
+        let input = tables.resolve(context, s, &input).await?;
+        let spec = EvaluateSpec { model, input, label: args.label, served: None, resolved: None };
         if plot.is_some() {
             or_stopped(context, can_be_drawn(&s.client, &spec.model)).await?;
         }

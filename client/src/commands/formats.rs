@@ -20,6 +20,9 @@ pub enum FormatArg {
     Parquet,
     /// Arrow IPC file (Feather 2), compressed with LZ4
     Arrow,
+    /// A sheet of an Excel workbook, of up to 1,048,575 rows
+    #[value(alias = "excel")]
+    Xlsx,
 }
 
 impl From<FormatArg> for Format {
@@ -31,6 +34,7 @@ impl From<FormatArg> for Format {
             FormatArg::Lines => Format::Lines,
             FormatArg::Parquet => Format::Parquet,
             FormatArg::Arrow => Format::Arrow,
+            FormatArg::Xlsx => Format::Xlsx,
         }
     }
 }

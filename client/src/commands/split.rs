@@ -6,23 +6,24 @@ use clap::Args;
 use serde_json::{Value, json};
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::split::{SplitSide, SplitSpec};
-use shardmill_common::name::{DatasetRef, NameError};
+use shardmill_common::name::NameError;
 use shardmill_common::record::OutputRecord;
 use shardmill_common::status::JobStatus;
 use shardmill_common::units::show_count;
 use shardmill_flows::text;
 
 use super::common::{DryRunArg, ReplicasArg};
+use super::tables::{Input, Tables};
 use crate::cli::Context;
 use crate::error::CliError;
+use crate::jobs;
 use crate::table::Table;
-use crate::{jobs, session};
 
 #[derive(Clone, Debug, Args)]
 pub struct SplitArgs {
     /// The dataset to read, NAME or NAME@VERSION
     #[arg(value_name = "IN")]
-    input: DatasetRef,
+    input: Input,
     /// The datasets to write new versions of, each with its share of the rows; the shares sum to 1
     #[arg(long, env = "SHARDMILL_SPLIT_INTO", value_name = "NAME=SHARE,...", value_delimiter = ',', required = true)]
     into: Vec<Side>,
@@ -58,14 +59,14 @@ impl FromStr for Side {
 }
 
 pub async fn run(context: &Context, args: SplitArgs) -> Result<(), CliError> {
-    let spec = SplitSpec {
-        input: args.input,
-        into: args.into.into_iter().map(|side| side.0).collect(),
-        stratify: args.stratify,
-        seed: args.seed,
-        replicas: args.replicas.replicas,
-    };
-    let (status, sides) = session::with_own_interrupt(context, async |s| {
+    let (status, sides) = Tables::with(context, "split", async |s, tables| {
+        let spec = SplitSpec {
+            input: tables.resolve(context, s, &args.input).await?,
+            into: args.into.into_iter().map(|side| side.0).collect(),
+            stratify: args.stratify,
+            seed: args.seed,
+            replicas: args.replicas.replicas,
+        };
         let status = jobs::run(context, &s.client, args.dry_run.of(JobSpec::Split(spec))).await?;
         // The status tells one dataset; the record tells them all.
         let record = s.client.record(status.job).await?;

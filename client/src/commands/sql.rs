@@ -83,6 +83,9 @@ pub enum AnswerFormat {
     Parquet,
     /// Arrow IPC file (Feather 2), compressed with LZ4
     Arrow,
+    /// A sheet of an Excel workbook
+    #[value(alias = "excel")]
+    Xlsx,
 }
 
 impl AnswerFormat {
@@ -95,6 +98,7 @@ impl AnswerFormat {
             AnswerFormat::Jsonl => FormatArg::Jsonl,
             AnswerFormat::Parquet => FormatArg::Parquet,
             AnswerFormat::Arrow => FormatArg::Arrow,
+            AnswerFormat::Xlsx => FormatArg::Xlsx,
         })
     }
 }
@@ -169,7 +173,9 @@ impl SqlWay {
         match (&self.to, self.format) {
             _ if json => one("--json prints one object"),
             (Some(to), _) if to != "-" => one("--to writes one answer to one file"),
-            (_, Some(AnswerFormat::Parquet | AnswerFormat::Arrow)) => one("such a file holds one answer"),
+            (_, Some(AnswerFormat::Parquet | AnswerFormat::Arrow | AnswerFormat::Xlsx)) => {
+                one("such a file holds one answer")
+            }
             _ => Ok(()),
         }
     }

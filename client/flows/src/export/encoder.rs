@@ -15,6 +15,7 @@ use parquet::file::properties::WriterProperties;
 use super::csv::CsvStyle;
 use super::error::WriteError;
 use super::stream::{Compression, Stream};
+use super::xlsx::SheetWriter;
 use super::{json, lines};
 
 /// The formats of sources and of exports.
@@ -32,6 +33,8 @@ pub enum Format {
     Parquet,
     /// Arrow IPC file (Feather 2), compressed with LZ4
     Arrow,
+    /// A sheet of an Excel workbook
+    Xlsx,
 }
 
 impl Format {
@@ -43,6 +46,7 @@ impl Format {
             Format::Lines => "txt",
             Format::Parquet => "parquet",
             Format::Arrow => "arrow",
+            Format::Xlsx => "xlsx",
         }
     }
 
@@ -53,6 +57,7 @@ impl Format {
             "jsonl" | "ndjson" | "json" => Format::Jsonl,
             "parquet" | "pq" => Format::Parquet,
             "arrow" | "ipc" | "feather" => Format::Arrow,
+            "xlsx" => Format::Xlsx,
             _ => return None,
         })
     }
@@ -80,6 +85,7 @@ pub enum Encoder {
     Lines(Stream),
     Parquet(Box<ArrowWriter<Stream>>),
     Arrow(Box<FileWriter<Stream>>),
+    Xlsx(Box<SheetWriter>, Stream),
 }
 
 /// Arrow's schema of the file, where it has a type that Parquet has not: durations would be whole numbers to every reader.
@@ -110,6 +116,10 @@ impl Encoder {
             }
             Format::Jsonl => Encoder::Json(stream),
             Format::Lines => Encoder::Lines(stream),
+            Format::Xlsx => {
+                let sheet = SheetWriter::new(schema.fields().iter().map(|f| f.name().as_str()))?;
+                Encoder::Xlsx(Box::new(sheet), stream)
+            }
             Format::Parquet => {
                 let compression = ParquetCompression::ZSTD(ZstdLevel::default());
                 let properties = WriterProperties::builder().set_compression(compression);
@@ -143,6 +153,7 @@ impl Encoder {
                 lines::rows(batch, scratch)?;
                 stream.write_all(scratch)?;
             }
+            Encoder::Xlsx(sheet, _) => sheet.write(batch)?,
             Encoder::Parquet(writer) => writer.write(batch)?,
             Encoder::Arrow(writer) => writer.write(batch)?,
         }
@@ -155,6 +166,10 @@ impl Encoder {
             Encoder::Csv(_, stream) | Encoder::Json(stream) | Encoder::Lines(stream) => stream,
             Encoder::Parquet(writer) => writer.into_inner()?,
             Encoder::Arrow(writer) => writer.into_inner()?,
+            Encoder::Xlsx(sheet, mut stream) => {
+                stream.write_all(&sheet.finish()?)?;
+                stream
+            }
         };
         Ok(stream.finish()?)
     }

@@ -14,6 +14,11 @@ pub enum WriteError {
     Parquet(#[from] parquet::errors::ParquetError),
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),
+    #[error("the workbook cannot be written: {0}")]
+    Workbook(#[from] rust_xlsxwriter::XlsxError),
+    /// What the format has no room for, and what to do.
+    #[error("{0}")]
+    TooLarge(&'static str),
     #[error("the column is not text")]
     NotText,
     #[error("a value holds a line break, and would become two lines: use --format csv or jsonl")]

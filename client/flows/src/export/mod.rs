@@ -8,6 +8,7 @@ mod json;
 mod lines;
 mod stream;
 mod target;
+mod xlsx;
 
 pub use cells::Cells;
 pub use encoder::{Format, Settings};

@@ -78,6 +78,11 @@ pub fn kind(name: &str, given: Option<Format>, head: &[u8]) -> Result<Format, So
         return Err(SourceError::UnknownFormat { name: name.to_owned() });
     };
     match (kind, by_content) {
+        // A workbook is its sheets, which are text; this is none.
+        (Format::Xlsx, _) => Err(match head {
+            [b'P', b'K', 3, 4, ..] => SourceError::PipedWorkbook { name: name.to_owned() },
+            _ => SourceError::NotPacked { name: name.to_owned(), promised: "workbook" },
+        }),
         (Format::Parquet | Format::Arrow, found) if found != Some(kind) => {
             Err(SourceError::OtherStart { name: name.to_owned(), format: kind })
         }

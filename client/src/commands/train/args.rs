@@ -2,11 +2,11 @@
 
 use clap::{Args, ValueEnum};
 use shardmill_common::model::{Algorithm, ModelName, ModelRef, Unlabelled};
-use shardmill_common::name::DatasetRef;
 
 use super::Wanted;
 use super::options::PreparationArgs;
 use crate::commands::common::{DryRunArg, model_name};
+use crate::commands::tables::Input;
 use crate::error::CliError;
 
 /// What every training needs.
@@ -14,7 +14,7 @@ use crate::error::CliError;
 pub struct CommonArgs {
     /// The dataset to learn from, NAME or NAME@VERSION
     #[arg(value_name = "IN")]
-    pub input: DatasetRef,
+    pub input: Input,
     #[command(flatten)]
     pub preparation: PreparationArgs,
     /// For whatever is random

@@ -20,9 +20,10 @@ use self::linear::LinearArgs;
 use self::logistic::LogisticArgs;
 use self::naive_bayes::NaiveBayesArgs;
 use super::common::DryRunArg;
+use super::tables::{Input, Tables};
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::{jobs, session};
+use crate::jobs;
 use shardmill_flows::Session;
 
 #[derive(Clone, Debug, Subcommand)]
@@ -40,7 +41,7 @@ pub enum TrainCommand {
 /// What a verb's arguments come to.
 #[derive(Debug)]
 pub struct Wanted {
-    pub input: DatasetRef,
+    pub input: Input,
     pub model: Option<ModelName>,
     pub label: Option<String>,
     pub weight_column: Option<String>,
@@ -75,9 +76,14 @@ impl TrainCommand {
 }
 
 async fn run(wanted: Wanted, context: &Context) -> Result<(), CliError> {
-    let status = session::with_own_interrupt(context, async |s| {
+    let status = Tables::with(context, "train", async |s, tables| {
         let dry_run = wanted.dry_run;
-        let spec = wanted.spec(s).await?;
+        let input = tables.resolve(context, s, &wanted.input).await?;
+        if let Input::File(path) = &wanted.input {
+            let kept = "to keep what the model learnt from, ingest it first and train on the dataset";
+            context.out.notice(&format!("the rows of {path} are read for this training alone; {kept}"));
+        }
+        let spec = wanted.spec(s, input).await?;
         jobs::run(context, &s.client, dry_run.of(JobSpec::Train(spec))).await
     })
     .await?;
@@ -85,7 +91,7 @@ async fn run(wanted: Wanted, context: &Context) -> Result<(), CliError> {
 }
 
 impl Wanted {
-    async fn spec(mut self, session: &Session) -> Result<TrainSpec, CliError> {
+    async fn spec(mut self, session: &Session, input: DatasetRef) -> Result<TrainSpec, CliError> {
         if let Some(update) = &self.update {
             let base = session.client.model(update).await?;
             let reference = base.reference();
@@ -98,7 +104,7 @@ impl Wanted {
         }
         let model = self.model.ok_or_else(|| CliError::usage("--model NAME says what the model is called"))?;
         Ok(TrainSpec {
-            input: self.input,
+            input,
             model,
             label: self.label,
             weight_column: self.weight_column,

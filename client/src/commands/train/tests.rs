@@ -105,7 +105,7 @@ fn an_update_goes_on_as_its_version_was_trained() {
     )
     .unwrap();
     let base = TrainSpec {
-        input: first.input,
+        input: "d".parse().unwrap(),
         model: "m".parse().unwrap(),
         label: first.label,
         weight_column: None,
