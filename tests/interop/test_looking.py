@@ -136,4 +136,4 @@ def test_a_workbook_is_written(mill, tmp_path, frame):
     assert (second["i"], second["x"], second["t"], second["d"]) == (None, "NaN", None, "1833-02-08")
     # And it comes back.
     mill.ingest("again", tmp_path / "t.xlsx")
-    assert mill.types("again")["d"] == "date" and mill.types("again")["w"] == "datetime" and mill.types("again")["big"] == "string"
+    assert mill.types("again")["d"] == "date" and mill.types("again")["w"] == "datetime" and mill.types("again")["big"] == "int64"

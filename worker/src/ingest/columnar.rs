@@ -75,7 +75,8 @@ fn plain(dtype: &ArrowType) -> &ArrowType {
 
 pub(super) fn parse_arrow(bytes: Vec<u8>, task: &ParseTask) -> Result<Parsed, Failure> {
     let damaged = |e: ArrowError| damaged(task, "Arrow", &e);
-    let is_file = bytes.starts_with(b"ARROW1");
+    shardmill_ipc::check(&bytes).map_err(|e| self::damaged(task, "Arrow", &e))?;
+    let is_file = shardmill_ipc::is_file(&bytes);
     let cursor = Cursor::new(Bytes::from(bytes));
     let (schema, batches) = if is_file {
         let reader = FileReader::try_new(cursor.clone(), None).map_err(damaged)?;

@@ -28,4 +28,6 @@ pub use written::{Layout, Written, parse_written};
 #[cfg(test)]
 mod columnar_tests;
 #[cfg(test)]
+mod mutation_tests;
+#[cfg(test)]
 mod tests;

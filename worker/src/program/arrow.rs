@@ -6,6 +6,7 @@ use std::io::Read;
 use arrow::ipc::{MessageHeader, RecordBatch, root_as_message};
 use polars::prelude::DataFrame;
 use shardmill_common::schema::{DataType, Field, Schema};
+use shardmill_ipc::Unsound;
 
 use super::read::{Emit, Output, Unread, escaped};
 use crate::ingest::{Layout, Written, parse_written};
@@ -16,8 +17,6 @@ const END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 const METADATA: usize = 64 << 20;
 const BODY: usize = 2 << 30;
 const DICTIONARIES: usize = 256 << 20;
-/// A batch has at most this many rows, or eight a byte of it.
-const ROWS: u64 = 1 << 24;
 
 fn bad(why: impl std::fmt::Display) -> Unread {
     Unread::Bad(format!("its output is not a valid Arrow IPC stream: {why}"))
@@ -150,41 +149,12 @@ fn columns(schema: &Message, declared: Option<&Schema>) -> Result<Vec<Field>, Un
     Ok(declared.fields.clone())
 }
 
-/// Refuses a batch whose lengths are not those of its body: memory is made ready for what they say.
+/// Refuses a batch whose lengths are not those of its body.
 fn check(batch: RecordBatch<'_>, body: &[u8]) -> Result<(), Unread> {
-    let impossible = || bad("a batch whose lengths do not fit its bytes");
-    let size = body.len() as u64;
-    let rows = u64::try_from(batch.length()).map_err(|_| impossible())?;
-    if rows > ROWS.max(size.saturating_mul(8)) {
-        return Err(impossible());
-    }
-    for node in batch.nodes().into_iter().flatten() {
-        let (length, nulls) = (u64::try_from(node.length()), u64::try_from(node.null_count()));
-        if !length.is_ok_and(|l| l <= ROWS.max(size.saturating_mul(8))) || nulls.is_err() {
-            return Err(impossible());
-        }
-    }
-    let compressed = batch.compression().is_some();
-    let mut unpacked = 0_u64;
-    for buffer in batch.buffers().into_iter().flatten() {
-        let (from, length) = (usize::try_from(buffer.offset()), usize::try_from(buffer.length()));
-        let end = from.ok().zip(length.ok()).and_then(|(from, length)| Some((from, from.checked_add(length)?)));
-        let Some(data) = end.and_then(|(from, to)| body.get(from..to)) else { return Err(impossible()) };
-        if compressed && !data.is_empty() {
-            let (length, _) = data.split_first_chunk::<8>().ok_or_else(impossible)?;
-            // -1: it is not compressed after all.
-            let length = i64::from_le_bytes(*length);
-            unpacked = unpacked.saturating_add(if length == -1 {
-                0
-            } else {
-                u64::try_from(length).map_err(|_| impossible())?
-            });
-        }
-    }
-    if unpacked > BODY as u64 {
-        return Err(bad("a batch of more than 2 GiB; write smaller batches"));
-    }
-    Ok(())
+    shardmill_ipc::check_batch(batch, body).map_err(|unsound| match unsound {
+        Unsound::TooLarge => bad("a batch of more than 2 GiB; write smaller batches"),
+        Unsound::Lengths | Unsound::Message => bad("a batch whose lengths do not fit its bytes"),
+    })
 }
 
 /// Reads one stream of at most one batch, which comes after `before` rows. A panic inside the engine means that the stream is damaged.

@@ -64,6 +64,8 @@ fn read_arrow(name: &str, path: &Path, options: &ReadOptions) -> Result<Footer, 
         let reader = StreamReader::try_new(file, None).map_err(broken)?;
         return Ok(Footer { columns: stored_columns(name, &reader.schema(), options)?, groups: vec![size] });
     }
+    let sound = shardmill_ipc::check_dictionaries(&mut &file).map_err(SourceError::unreadable(name))?;
+    sound.map_err(|_| SourceError::Damaged { name: name.to_owned() })?;
     let reader = FileReader::try_new(file, None).map_err(broken)?;
     let batches = reader.num_batches() as u64;
     // The footer does not tell the size of a batch cheaply; batches of one file are mostly alike.
