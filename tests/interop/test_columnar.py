@@ -110,16 +110,13 @@ def test_row_groups_pages_and_codecs(mill, tmp_path, codec):
 
 
 def test_what_is_not_stored_is_named(mill, tmp_path):
-    for name, column in [
-        ("time", pa.array([3600], pa.time32("s"))), ("span", pa.array([5], pa.duration("us"))), ("bytes", pa.array([b"abc"])),
-        ("id", pa.array([uuid.UUID(int=5).bytes], pa.binary(16))), ("list", pa.array([["a"]])), ("struct", pa.array([{"a": 1}])),
-    ]:  # fmt: skip
-        for kind in ("parquet", "arrow"):
-            write(tmp_path / f"t.{kind}", pa.table({"k": [1], name: column}), kind)
-            failed = mill.run("ingest", "t", tmp_path / f"t.{kind}", status=2)
-            assert f"`{name}`" in failed["error"] and f"--drop '{name}'" in failed["error"]
-            mill.run("ingest", "t", tmp_path / f"t.{kind}", "--drop", name)
-            assert mill.table("t").to_pydict() == {"k": [1]}
+    column = pa.array([(1, 2, 3)], pa.month_day_nano_interval())
+    # Parquet has no place for it.
+    write(tmp_path / "t.arrow", pa.table({"k": [1], "span": column}), "arrow")
+    failed = mill.run("ingest", "t", tmp_path / "t.arrow", status=2)
+    assert "`span`" in failed["error"] and "--drop 'span'" in failed["error"]
+    mill.run("ingest", "t", tmp_path / "t.arrow", "--drop", "span")
+    assert mill.table("t").to_pydict() == {"k": [1]}
 
 
 def test_damaged_files_are_refused(mill, tmp_path):

@@ -72,7 +72,7 @@ pub async fn describe(
     let mut schema = manifest.schema.clone().published();
     if let Some(wanted) = wanted {
         if let Some(absent) = wanted.iter().find(|name| schema.get(name).is_none()) {
-            let (column, dataset) = (absent.clone(), manifest.reference());
+            let (column, dataset, schema) = (absent.clone(), manifest.reference(), Box::new(schema));
             return Err(crate::query::QueryError::NoColumn { column, dataset, schema }.into());
         }
         schema.fields.retain(|f| wanted.contains(&f.name));
@@ -219,7 +219,9 @@ async fn frequent(
             let cell = |name: &str| text_at(&answer, name, row);
             let place = cell("c").and_then(|text| text.parse::<usize>().ok());
             if let (Some(profile), Some(value), Some(n)) =
-                (place.and_then(|at| columns.get_mut(at)), cell("v"), cell("n").and_then(|n| n.parse().ok()))
+                (place.and_then(|at| columns.get_mut(at)), cell("v"), cell("n").and_then(|n| n.parse::<u64>().ok()))
+                // Where nothing comes twice, nothing is frequent.
+                && n > u64::from(profile.distinct > 1)
             {
                 profile.top.push((value, n));
             }

@@ -30,7 +30,7 @@ pub enum QueryError {
     #[error("'{0}' has nothing to read")]
     NothingIn(String),
     #[error("{dataset} has no column `{column}`; {}", .schema.listed())]
-    NoColumn { column: String, dataset: DatasetRef, schema: Schema },
+    NoColumn { column: String, dataset: DatasetRef, schema: Box<Schema> },
     /// The thread that looked at the statement is gone.
     #[error("the statement could not be looked at: {0}")]
     Thread(tokio::task::JoinError),

@@ -133,8 +133,13 @@ impl Rows {
                 for (field, cells) in self.manifest.schema.fields.iter().zip(&columns) {
                     text.clear();
                     cells.write_json(row, &mut text);
-                    let value = serde_json::from_slice(&text)
-                        .map_err(|e| CliError::failed(format!("cannot show column `{}`: {e}", field.name)))?;
+                    let value = if cells.is_beyond_float(row) {
+                        // A number would lose digits in this object, and in most readers of it.
+                        Value::String(String::from_utf8_lossy(&text).into_owned())
+                    } else {
+                        serde_json::from_slice(&text)
+                            .map_err(|e| CliError::failed(format!("cannot show column `{}`: {e}", field.name)))?
+                    };
                     object.insert(field.name.clone(), value);
                 }
                 rows.push(Value::Object(object));

@@ -66,9 +66,12 @@ pub async fn diff(context: &Context, client: &Client, a: &DatasetRef, b: &Datase
         }
         context.out.line(&table.to_string())?;
     }
-    let n = show_count(shared as u64);
+    let same = match shared {
+        1 => "1 shard is the same".to_owned(),
+        n => format!("{} shards are the same", show_count(n as u64)),
+    };
     context.out.hint(&format!(
-        "{} to {}: {n} shards are the same; rows are compared by shardmill compare {} {} OUT",
+        "{} to {}: {same}; rows are compared by shardmill compare {} {} OUT",
         a.reference(),
         b.reference(),
         a.reference(),

@@ -99,7 +99,13 @@ pub enum Unsuited {
     #[error("{from} cannot be cast to {to}")]
     Cast { from: DataType, to: DataType },
     #[error(transparent)]
-    Value(#[from] ValueError),
+    Value(Box<ValueError>),
+}
+
+impl From<ValueError> for Unsuited {
+    fn from(error: ValueError) -> Self {
+        Unsuited::Value(Box::new(error))
+    }
 }
 
 /// A value that a column of a type cannot hold.

@@ -158,7 +158,7 @@ impl Scalar {
 pub fn in_unit(ticks: i64, from: Unit, to: Unit) -> Option<i64> {
     match (from, to) {
         (Unit::Micro, Unit::Nano) => ticks.checked_mul(1000),
-        (Unit::Nano, Unit::Micro) => (ticks % 1000 == 0).then(|| ticks / 1000),
+        (Unit::Nano, Unit::Micro) => (ticks % 1000 == 0).then_some(ticks / 1000),
         (Unit::Micro, Unit::Micro) | (Unit::Nano, Unit::Nano) => Some(ticks),
     }
 }
@@ -177,7 +177,7 @@ impl fmt::Display for Scalar {
 pub(super) fn read_time(text: &str) -> Option<Scalar> {
     let of = |instant: DateTime<chrono::Utc>| {
         let nanos = instant.timestamp_subsec_nanos();
-        if nanos % 1000 == 0 {
+        if nanos.is_multiple_of(1000) {
             Some((instant.timestamp_micros(), Unit::Micro))
         } else {
             Some((instant.timestamp_nanos_opt()?, Unit::Nano))

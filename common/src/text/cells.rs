@@ -214,7 +214,7 @@ pub fn parse_datetime_utc(cell: &[u8], unit: Unit) -> Option<i64> {
 #[inline]
 fn ticks(seconds: i64, nanos: u32, unit: Unit) -> Option<i64> {
     let part = match unit {
-        Unit::Micro if nanos % 1000 != 0 => return None,
+        Unit::Micro if !nanos.is_multiple_of(1000) => return None,
         Unit::Micro => nanos / 1000,
         Unit::Nano => nanos,
     };

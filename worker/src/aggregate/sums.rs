@@ -70,7 +70,7 @@ impl WideSum {
 
     /// The nearest float, of units.
     pub fn as_float(self) -> f64 {
-        const HIGH: f64 = 3.402_823_669_209_384_6e38;
+        const HIGH: f64 = (1_u128 << 127) as f64 * 2.0;
         match self.units() {
             Some(units) => units as f64,
             None => self.high as f64 * HIGH + self.low as f64,

@@ -197,7 +197,7 @@ impl Incoming<'_> {
                 let text = strict(&binary, &ArrowType::Utf8View);
                 text.map_err(|_| self.refuse(&"has bytes that are no UTF-8 text; --binary hex reads them as digits"))
             }
-            BytesAs::Hex => texts(&binary, |bytes, out| write_hex(bytes, out)),
+            BytesAs::Hex => texts(&binary, write_hex),
         }
     }
 

@@ -11,7 +11,9 @@ use arrow::datatypes::{
     TimeUnit, TimestampMicrosecondType, TimestampNanosecondType,
 };
 use shardmill_common::schema::Unit;
-use shardmill_common::text::{write_date, write_datetime, write_decimal, write_duration, write_hex, write_time};
+use shardmill_common::text::{
+    decimal_float, write_date, write_datetime, write_decimal, write_duration, write_hex, write_time,
+};
 
 /// One column of a batch that was brought to the types of `read::arrow_schema`.
 pub enum Cells<'a> {
@@ -87,6 +89,14 @@ impl<'a> Cells<'a> {
             Cells::Bytes(a) => a.is_null(row),
             Cells::Text(a) => a.is_null(row),
             Cells::Unknown => true,
+        }
+    }
+
+    /// Whether a decimal has more digits than a float tells apart.
+    pub fn is_beyond_float(&self, row: usize) -> bool {
+        match self {
+            Cells::Decimal { array, scale } => array.is_valid(row) && !decimal_float(array.value(row), *scale).1,
+            _ => false,
         }
     }
 

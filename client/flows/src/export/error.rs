@@ -15,7 +15,7 @@ pub enum WriteError {
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),
     #[error("the workbook cannot be written: {0}")]
-    Workbook(#[from] rust_xlsxwriter::XlsxError),
+    Workbook(Box<rust_xlsxwriter::XlsxError>),
     /// What the format has no room for, and what to do.
     #[error("{0}")]
     TooLarge(&'static str),
@@ -29,6 +29,12 @@ pub enum WriteError {
     Stopped,
     #[error("the writer stopped: {0}")]
     Thread(tokio::task::JoinError),
+}
+
+impl From<rust_xlsxwriter::XlsxError> for WriteError {
+    fn from(error: rust_xlsxwriter::XlsxError) -> Self {
+        WriteError::Workbook(Box::new(error))
+    }
 }
 
 impl WriteError {
