@@ -24,13 +24,16 @@ pub fn rsplit_once(text: &str, mark: char) -> Option<(&str, &str)> {
     Some((text.get(..at)?, text.get(at + mark.len_utf8()..)?))
 }
 
-/// The places of a mark outside of quotes and brackets. A quote or bracket that nothing closes is a character like others.
+/// The places of a mark outside of quotes and brackets. A quote within a name, and a quote or bracket that nothing closes, are
+/// characters like others.
 fn marks(text: &str, mark: char) -> impl Iterator<Item = usize> {
-    let (mut quoted, mut depth) = (false, 0_u32);
+    let (mut quoted, mut depth, mut before) = (false, 0_u32, ',');
     text.char_indices().filter_map(move |(at, c)| {
         let closed = |by| text.get(at + 1..).is_some_and(|rest| rest.contains(by));
+        // What follows a closing quote is the second of two, which stand for one.
+        let begins = matches!(std::mem::replace(&mut before, c), ',' | ' ' | '=' | ':' | '(' | '"');
         match c {
-            '"' if quoted || closed('"') => quoted = !quoted,
+            '"' if quoted || begins && closed('"') => quoted = !quoted,
             '(' if !quoted && closed(')') => depth += 1,
             ')' if !quoted => depth = depth.saturating_sub(1),
             _ => {}
@@ -60,6 +63,8 @@ mod tests {
         assert_eq!(names("\"say \"\"hi\"\", you\""), ["say \"hi\", you"]);
         assert_eq!(names("\" x\", y "), [" x", "y"]);
         assert_eq!(names("5\" disk,b"), ["5\" disk", "b"]);
+        assert_eq!(names("5\" disk,3\" disk"), ["5\" disk", "3\" disk"]);
+        assert_eq!(parts("a=\"b,c\",d"), ["a=\"b,c\"", "d"]);
         assert_eq!(names("a,,b"), ["a", "", "b"]);
         assert_eq!(names("\""), ["\""]);
         assert_eq!(names("a=decimal(10,2),b,c (x, y),(d,e"), ["a=decimal(10,2)", "b", "c (x, y)", "(d", "e"]);

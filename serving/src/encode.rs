@@ -6,7 +6,7 @@ use std::fmt;
 use hashbrown::HashMap;
 use shardmill_common::model::{Encoder, Encoding, Feature, Filling, Scaling, Unknown};
 use shardmill_common::schema::DataType;
-use shardmill_common::text::{self as cells, float_text};
+use shardmill_common::text::{self as cells, float_text, write_decimal};
 
 use crate::model::{Codes, Layout, Matrix, NO_CODE};
 use crate::table::{Cell, Table};
@@ -105,15 +105,29 @@ impl OneHot {
     }
 
     fn integer(&self, n: i64) -> u32 {
+        if let DataType::Decimal { scale, .. } = self.trained {
+            return self.decimal(cells::rescale(n.into(), 0, scale), scale);
+        }
         if self.trained == DataType::Float64 { self.text(&float_text(n as f64)) } else { self.text(&n.to_string()) }
     }
 
     fn float(&self, x: f64) -> u32 {
         let x = x + 0.0;
+        if let DataType::Decimal { precision, scale } = self.trained {
+            return self.decimal(cells::decimal_of_float(x, precision, scale), scale);
+        }
         if self.trained == DataType::Int64 && x == x.trunc() && x.abs() < 9.0e15 {
             return self.text(&(x as i64).to_string());
         }
         self.text(&float_text(x))
+    }
+
+    /// A decimal of the scale that categories are written in; `None`: it is none of that scale.
+    fn decimal(&self, units: Option<i128>, scale: u8) -> u32 {
+        let Some(units) = units else { return UNSEEN };
+        let mut text = Vec::new();
+        write_decimal(units, scale, &mut text);
+        std::str::from_utf8(&text).map_or(UNSEEN, |text| self.text(text))
     }
 
     /// The category of a cell, `MISSING` or `UNSEEN`.
@@ -144,6 +158,9 @@ impl OneHot {
                         Some(b) => self.text(if b { "true" } else { "false" }),
                         None => self.text(text),
                     },
+                    DataType::Decimal { precision, scale } => {
+                        self.decimal(cells::parse_decimal(raw, precision, scale), scale)
+                    }
                     dtype => match moment(raw, dtype) {
                         Some(moment) => self.moments.get(&moment).copied().unwrap_or(UNSEEN),
                         None => self.text(text),
@@ -358,6 +375,33 @@ mod tests {
             Raw::Int64(n) => vec![Cell::Integer(n), Cell::Raw(n.to_string().into())],
             Raw::Float64(x) => vec![Cell::Float(x), Cell::Raw(format!("{x:?}").into())],
             Raw::Text(text) => vec![Cell::Text(text.into()), Cell::Raw(text.into())],
+        }
+    }
+
+    #[test]
+    fn categories_that_are_decimals_are_known_however_they_are_written() {
+        let dtype = DataType::Decimal { precision: 6, scale: 2 };
+        let encoding = Encoding::OneHot { categories: vec!["-0.50".into(), "5.00".into()], unknown: Unknown::Ignore };
+        let feature = Feature { column: "x".into(), dtype, encoding, fill: None, indicator: false };
+        let plan = Plan::new(&Encoder { features: vec![feature] });
+        let known = |cell: Cell<'static>| {
+            let table = Table { names: Some(vec!["x".into()]), width: 1, rows: 1, cells: vec![cell] };
+            let mut row = vec![0.0; 2];
+            plan.encode(&table).ok().unwrap().matrix.expand(0, &mut row);
+            row
+        };
+        for five in [
+            Cell::Integer(5),
+            Cell::Float(5.0),
+            Cell::Raw("5".into()),
+            Cell::Raw("5.0".into()),
+            Cell::Text("5.00".into()),
+        ] {
+            assert_eq!(known(five), [0.0, 1.0]);
+        }
+        assert_eq!(known(Cell::Float(-0.5)), [1.0, 0.0]);
+        for other in [Cell::Integer(6), Cell::Float(0.001), Cell::Raw("word".into())] {
+            assert_eq!(known(other), [0.0, 0.0]);
         }
     }
 

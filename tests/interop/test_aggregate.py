@@ -22,15 +22,20 @@ def nothing(values, function):
     return function(values) if values else None
 
 
-def numbers(values):
-    """Values without NaN, unless there is nothing else."""
-    return [v for v in values if v == v] or values
+def in_order(values):
+    """NaN is more than any number, as in SQL."""
+    return sorted((v for v in values if v == v), key=rank) + [v for v in values if v != v]
 
 
 def quantile(share):
     def of(values):
-        values = numbers(values)
-        return NAN if values[0] != values[0] else float(np.quantile(np.array(values, dtype=float), share))
+        numbers = [v for v in values if v == v]
+        if len(numbers) == len(values):
+            return float(np.quantile(np.array(values, dtype=float), share))
+        values = in_order(values)
+        place = share * (len(values) - 1)
+        low, high = float(values[math.floor(place)]), float(values[math.ceil(place)])
+        return low if low == high else low + (high - low) * (place - math.floor(place))
 
     return of
 
@@ -54,8 +59,8 @@ def total(values):
 FUNCTIONS = {
     "sum": lambda v: nothing(v, total),
     "mean": lambda v: nothing(v, lambda v: total(v) / len(v)),
-    "min": lambda v: nothing(numbers(v), lambda v: min(v, key=rank)),
-    "max": lambda v: nothing(numbers(v), lambda v: max(v, key=rank)),
+    "min": lambda v: nothing(v, lambda v: in_order(v)[0]),
+    "max": lambda v: nothing(v, lambda v: in_order(v)[-1]),
     "variance": moment(1),
     "stddev": moment(0.5),
     "median": lambda v: nothing(v, quantile(0.5)),

@@ -332,6 +332,87 @@ def test_a_column_does_not_become_text_unasked(mill, tmp_path):
     assert mill.table("t")["f"].to_pylist() == ["1.5", "1.0", "word"]
 
 
+def test_text_added_to_a_column_keeps_its_type(mill, tmp_path):
+    table = pa.table({
+        "price": pa.array([D("1.50")], pa.decimal128(10, 2)),
+        "at": pa.array([3_600_000_000_000], pa.int64()).cast(pa.time64("ns")),
+        "took": pa.array([1_500_000_000], pa.int64()).cast(pa.duration("ns")),
+        "raw": pa.array([b"\x01\xff"], pa.binary()),
+    })
+    pq.write_table(table, tmp_path / "t.parquet")
+    (tmp_path / "t.csv").write_text("price,at,took,raw\n19.99,10:00:01,PT2.5S,00aa\n7,,,\n")
+    mill.ingest("t", tmp_path / "t.parquet")
+    before = mill.types("t")
+    mill.ingest("t", tmp_path / "t.csv", append=True)
+    assert mill.types("t") == before
+    after = mill.table("t")
+    assert after["price"].to_pylist() == [D("1.50"), D("19.99"), D("7.00")]
+    assert after["at"].cast(pa.int64()).to_pylist() == [3_600_000_000_000, 36_001_000_000_000, None]
+    assert after["took"].cast(pa.int64()).to_pylist() == [1_500_000_000, 2_500_000_000, None]
+    assert after["raw"].to_pylist() == [b"\x01\xff", b"\x00\xaa", None]
+
+
+def test_what_an_appended_type_cannot_hold_ends_the_append(mill, tmp_path):
+    """A dataset stays readable: what does not fit its new type fails the job, and not every later read."""
+    far = dt.datetime(1500, 1, 1)
+    bases = {
+        # The rows of a comparison, whose columns nobody has looked at.
+        "long": (pa.table({"x": pa.array([2**53 + 1, 5], pa.int64())}), pa.table({"x": [0.5]})),
+        "far": (pa.table({"x": pa.array([far], pa.timestamp("us"))}), pa.table({"x": pa.array([1], pa.timestamp("ns"))})),
+    }
+    for name, (base, more) in bases.items():
+        pq.write_table(base, tmp_path / "base.parquet")
+        pq.write_table(more, tmp_path / "more.parquet")
+        mill.ingest("b", tmp_path / "base.parquet")
+        mill.run("compare", "b", "b", name, "--on", "x")
+        appended = mill.run("ingest", name, tmp_path / "more.parquet", "--append", status=1)
+        assert "cannot hold" in appended["error"], appended
+        assert sorted(mill.table(name)["x"].to_pylist()) == sorted(base["x"].to_pylist())
+        mill.run("sql", f"SELECT COUNT(*) FROM {name}", "--into", "s")
+
+
+def test_sums_of_decimals_in_sql_do_not_wrap(mill, tmp_path):
+    most = D("9" * 38)
+    table = pa.table({"g": ["a", "a", "b"], "x": pa.array([most, most, D(1)], pa.decimal128(38, 0))})
+    pq.write_table(table, tmp_path / "t.parquet")
+    mill.ingest("t", tmp_path / "t.parquet")
+    for statement in ("SELECT SUM(x) FROM t", "SELECT g, SUM(x) FROM t GROUP BY g"):
+        failed = mill.run("sql", statement, status=1)
+        assert "more than 38 digits" in failed["error"], failed
+    answer = mill.run("sql", "SELECT SUM(x) AS s FROM t WHERE g = 'b'", "--into", "s")
+    assert mill.table("s")["s"].to_pylist() == [D(1)], answer
+    table = pa.table({"g": ["a", "a", "b"], "x": pa.array([D("0.10"), D("0.20"), None], pa.decimal128(5, 2))})
+    pq.write_table(table, tmp_path / "t.parquet")
+    mill.ingest("t", tmp_path / "t.parquet")
+    mill.run("sql", "SELECT g, SUM(x) AS s, SUM(SUM(x)) OVER (ORDER BY g) AS w FROM t GROUP BY g ORDER BY g", "--into", "s")
+    assert mill.table("s").to_pydict() == {"g": ["a", "b"], "s": [D("0.30"), None], "w": [D("0.30"), D("0.30")]}
+
+
+def test_durations_in_sql(mill, tmp_path):
+    table = pa.table({"d": pa.array([1_500_000_000, None, -5], pa.int64()).cast(pa.duration("ns")), "n": [1, 2, 3]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    mill.ingest("t", tmp_path / "t.parquet")
+    mill.run("sql", "SELECT d, n FROM t WHERE n <> 2", "--into", "s")
+    assert mill.types("s") == {"d": "duration", "n": "int64"}
+    assert mill.table("s")["d"].cast(pa.int64()).to_pylist() == [1_500_000_000, -5]
+    # Beside a column that has become wider, too.
+    pq.write_table(table.set_column(1, "n", pa.array([0.5, 1.5, 2.5])), tmp_path / "u.parquet")
+    mill.ingest("t", tmp_path / "u.parquet", append=True)
+    mill.run("sql", "SELECT d, n FROM t", "--into", "s")
+    assert mill.table("s")["d"].cast(pa.int64()).to_pylist() == [1_500_000_000, None, -5] * 2
+
+
+def test_whole_decimals_meet_long_numbers_among_floats(mill, tmp_path):
+    """Keys of a decimal and a float column, as those of a whole number and a float column."""
+    long = 2**53 + 1
+    pq.write_table(pa.table({"k": pa.array([D(long), D("5.00"), D("0.10")], pa.decimal128(20, 2))}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"k": [5.0, 0.1, float(2**53)]}), tmp_path / "b.parquet")
+    mill.ingest("a", tmp_path / "a.parquet")
+    mill.ingest("b", tmp_path / "b.parquet")
+    mill.run("join", "a", "b", "j", "--on", "k", "--how", "semi")
+    assert mill.table("j")["k"].to_pylist() == [D("5.00"), D("0.10")]
+
+
 def test_some_types_are_said(mill, tmp_path):
     (tmp_path / "t.csv").write_text("zip,n,when\n01234,1,10:00\n5,2,11:30\n")
     mill.ingest("t", tmp_path / "t.csv", types="zip=string,when=time")
@@ -341,6 +422,8 @@ def test_some_types_are_said(mill, tmp_path):
     assert mill.table("p").to_pydict() == {"zip": ["1", "2"], "x": [D("1.5"), D("2.5")]}
     failed = mill.run("ingest", "t", tmp_path / "t.csv", "--types", "zap=string", status=2)["error"]
     assert "--types names a column `zap` that no source has" in failed
+    failed = mill.run("ingest", "t", tmp_path / "t.csv", "--types", "zip=string", "--drop", "zip", status=2)["error"]
+    assert "--types names a column `zip` that --columns or --drop leaves out" in failed
 
 
 def test_models_learn_from_decimals(mill, tmp_path):

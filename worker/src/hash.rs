@@ -88,10 +88,7 @@ impl Cells {
                 None => out.push(0),
             },
             Cells::Int64(a) => put_8(a.get(row).map(i64::to_le_bytes), 2, out),
-            Cells::Whole(a) => match a.get(row) {
-                Some(n) if is_float(n) => put_8(Some((n as f64).to_le_bytes()), 3, out),
-                n => put_8(n.map(i64::to_le_bytes), 2, out),
-            },
+            Cells::Whole(a) => put_whole(a.get(row), out),
             Cells::Float64(a) => put_8(a.get(row).map(|x| canonical(x).to_le_bytes()), 3, out),
             Cells::Date(a) => match a.get(row) {
                 Some(d) => {
@@ -101,10 +98,7 @@ impl Cells {
                 None => out.push(0),
             },
             Cells::Decimal(a, scale) => put_decimal(a.get(row), *scale, out),
-            Cells::Written(a, scale) => match a.get(row).map(|units| decimal_float(units, *scale)) {
-                Some((float, true)) => put_8(Some(canonical(float).to_le_bytes()), 3, out),
-                _ => put_decimal(a.get(row), *scale, out),
-            },
+            Cells::Written(a, scale) => put_written(a.get(row), *scale, out),
             Cells::Ticks(a, tag) => put_8(a.get(row).map(i64::to_le_bytes), *tag, out),
             Cells::String(a) => put_bytes(a.get(row).map(str::as_bytes), 7, out),
             Cells::Binary(a) => put_bytes(a.get(row), 11, out),
@@ -132,6 +126,29 @@ fn put_bytes(value: Option<&[u8]>, tag: u8, out: &mut Vec<u8>) {
             out.extend_from_slice(bytes);
         }
         None => out.push(0),
+    }
+}
+
+/// A whole number among floats.
+fn put_whole(value: Option<i64>, out: &mut Vec<u8>) {
+    match value {
+        Some(n) if is_float(n) => put_8(Some((n as f64).to_le_bytes()), 3, out),
+        n => put_8(n.map(i64::to_le_bytes), 2, out),
+    }
+}
+
+/// A decimal among floats: 5.00 is the whole number 5, and what no float is written as has no zeros at its end.
+fn put_written(units: Option<i128>, mut scale: u8, out: &mut Vec<u8>) {
+    let Some(mut units) = units else { return out.push(0) };
+    while scale > 0 && units % 10 == 0 {
+        (units, scale) = (units / 10, scale - 1);
+    }
+    match (scale, i64::try_from(units)) {
+        (0, Ok(whole)) => put_whole(Some(whole), out),
+        _ => match decimal_float(units, scale) {
+            (float, true) => put_8(Some(canonical(float).to_le_bytes()), 3, out),
+            _ => put_decimal(Some(units), scale, out),
+        },
     }
 }
 

@@ -200,7 +200,10 @@ async fn frequent(
     // Numbers and times of many values have a shape rather than frequent ones.
     let has_frequent = |profile: &Profile| {
         let discrete = matches!(profile.dtype, Some(DataType::String | DataType::Boolean));
-        profile.distinct > 0 && profile.distinct <= MANY.max(rows / 2) && (discrete || profile.distinct <= 20)
+        profile.dtype != Some(DataType::Binary)
+            && profile.distinct > 0
+            && profile.distinct <= MANY.max(rows / 2)
+            && (discrete || profile.distinct <= 20)
     };
     let told: Vec<usize> = (0..columns.len()).filter(|at| columns.get(*at).is_some_and(has_frequent)).collect();
     for some in told.chunks(COLUMNS_AT_ONCE) {

@@ -8,7 +8,7 @@ use shardmill_common::counters::Counter;
 use shardmill_common::kinds::JobSpec;
 use shardmill_common::kinds::ingest::{IngestSpec, SourceFormat, Wanted};
 use shardmill_common::kinds::predict::{PredictOutputs, PredictSpec};
-use shardmill_common::model::{Model, ModelRef};
+use shardmill_common::model::{Encoding, Model, ModelRef};
 use shardmill_common::name::{DatasetName, DatasetRef};
 use shardmill_common::prediction::added_columns;
 use shardmill_common::schema::{DataType, Field, Schema};
@@ -130,14 +130,19 @@ impl FileJob {
     /// The types in which the file is read: the model's columns as the model learnt them, others so that no cell can be wrong.
     fn schema(&self, model: &Model, format: &SourceFormat, seen: &Schema) -> Result<Schema, PredictError> {
         let features = &model.features.features;
-        let learnt = |name: &str| features.iter().find(|f| f.column == name).map(|f| f.dtype);
+        let learnt = |name: &str| {
+            let feature = features.iter().find(|f| f.column == name)?;
+            Some(match (feature.dtype, &feature.encoding) {
+                // A number is a number, however many digits it has.
+                (DataType::Decimal { .. }, Encoding::Numeric { .. }) => DataType::Float64,
+                (dtype, _) => dtype,
+            })
+        };
         let is_json = *format == SourceFormat::JsonLines;
         let is_text = is_json || matches!(format, SourceFormat::Csv { .. });
         let as_read = |field: &Field| match learnt(&field.name) {
             // Whole numbers that came with fractions since: as the model takes them of a dataset.
             Some(DataType::Int64) if field.dtype == DataType::Float64 => DataType::Float64,
-            // A number is a number, however many digits it has.
-            Some(DataType::Decimal { .. }) => DataType::Float64,
             Some(dtype) => dtype,
             // JSON tells numbers from texts, and what is kept should stay what it is.
             None if is_json && self.keeps(&field.name) => match field.dtype {

@@ -26,9 +26,9 @@ pub struct AggregateArgs {
     /// stddev, median, quantile(COLUMN, 0.95), distinct and approx_distinct; may be given several times
     ///
     /// Rows without a value are left out, except by count(); where none has one, the counts are 0 and everything else is null.
-    /// NaN is a value: sums, means and variances with one are NaN, but min, max and quantiles leave it out unless there is
-    /// nothing else. Sums of whole numbers are exact, and refused where int64 cannot hold them. variance and stddev divide by
-    /// n - 1. Quantiles are exact, and lie on a line between neighbours. distinct is exact; approx_distinct takes little memory
+    /// NaN is a value, and more than any number, as in SQL and where rows are sorted: sums, means and variances with one are NaN.
+    /// Sums of whole numbers and decimals are exact, and refused where int64, or 38 digits, cannot hold them. variance and stddev
+    /// divide by n - 1. Quantiles are exact, and lie on a line between neighbours. distinct is exact; approx_distinct takes little memory
     /// and has a standard error of 1.2 %.
     #[arg(long, env = "SHARDMILL_AGGREGATE_AGG", value_name = "NAME=FUNCTION(COLUMN),...", required = true)]
     agg: Vec<String>,

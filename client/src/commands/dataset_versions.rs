@@ -82,16 +82,17 @@ pub async fn diff(context: &Context, client: &Client, a: &DatasetRef, b: &Datase
 
 /// What the versions of a dataset, or of all, take, each and together: versions share what did not change.
 pub async fn du(context: &Context, client: &Client, dataset: Option<&DatasetRef>) -> Result<(), CliError> {
-    let names = match dataset {
-        Some(dataset) => vec![dataset.name.clone()],
-        None => client.datasets().await?.into_iter().map(|d| d.dataset.name).collect(),
-    };
-    let mut all: Vec<Manifest> = Vec::new();
-    for name in &names {
-        all.extend(client.versions(name).await?);
+    if let Some(dataset) = dataset {
+        client.versions(&dataset.name).await?;
     }
-    let usage = usage(&all);
-    let wanted = |m: &Manifest| dataset.and_then(|d| d.version).is_none_or(|version| m.version == version);
+    // What others have as well is not alone: all are looked at.
+    let mut all: Vec<Manifest> = Vec::new();
+    for name in client.datasets().await?.into_iter().map(|d| d.dataset.name) {
+        all.extend(client.versions(&name).await?);
+    }
+    let wanted =
+        |m: &Manifest| dataset.is_none_or(|d| d.name == m.name && d.version.is_none_or(|version| m.version == version));
+    let usage = usage(&all, wanted);
     let rows: Vec<(&Manifest, u64)> =
         all.iter().zip(&usage.alone).map(|(m, alone)| (m, *alone)).filter(|(m, _)| wanted(m)).collect();
     let versions: Vec<Value> = rows
@@ -124,18 +125,24 @@ pub async fn du(context: &Context, client: &Client, dataset: Option<&DatasetRef>
 struct Usage {
     /// Of each version, bytes that no other has.
     alone: Vec<u64>,
+    /// Of those that are wanted.
     together: u64,
 }
 
-fn usage(all: &[Manifest]) -> Usage {
-    let mut objects: HashMap<ObjectId, (u64, usize)> = HashMap::new();
+fn usage(all: &[Manifest], wanted: impl Fn(&Manifest) -> bool) -> Usage {
+    /// Bytes of an object, how many versions have it, and whether a wanted one has.
+    type Had = (u64, usize, bool);
+    let mut objects: HashMap<ObjectId, Had> = HashMap::new();
     let of = |m: &Manifest| m.objects().map(|o| (o.id, o.bytes)).collect::<HashMap<_, _>>();
     for manifest in all {
+        let is_wanted = wanted(manifest);
         for (id, bytes) in of(manifest) {
-            objects.entry(id).or_insert((bytes, 0)).1 += 1;
+            let had = objects.entry(id).or_insert((bytes, 0, false));
+            had.1 += 1;
+            had.2 |= is_wanted;
         }
     }
     let alone =
         |m: &Manifest| of(m).iter().filter(|(id, _)| objects.get(id).is_some_and(|o| o.1 == 1)).map(|(_, b)| b).sum();
-    Usage { alone: all.iter().map(alone).collect(), together: objects.values().map(|(bytes, _)| bytes).sum() }
+    Usage { alone: all.iter().map(alone).collect(), together: objects.values().filter(|o| o.2).map(|o| o.0).sum() }
 }

@@ -190,7 +190,7 @@ fn push_feature(out: &mut Vec<u8>, cell: &Cell<'_>, dtype: DataType) {
             Some(x) => push_float(out, x),
             None => push_cell(out, cell),
         },
-        (DataType::Float64, _) => match number(cell) {
+        (DataType::Float64 | DataType::Decimal { .. }, _) => match number(cell) {
             Some(x) => push_float(out, x),
             None => push_cell(out, cell),
         },

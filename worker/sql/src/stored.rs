@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
-    DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, SchemaRef, TimeUnit, TimestampNanosecondType,
+    DataType as ArrowType, Decimal128Type, Field as ArrowField, Schema as ArrowSchema, SchemaRef, TimeUnit,
+    TimestampNanosecondType,
 };
 use arrow::error::ArrowError;
 use shardmill_common::schema::{DataType, MAX_DIGITS, Schema, Unit};
@@ -100,10 +101,16 @@ pub fn to_stored(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch,
 fn column_as(column: &ArrayRef, field: &ArrowField) -> Result<ArrayRef, ArrowError> {
     let wanted = field.data_type();
     if column.data_type() == wanted {
+        // Arithmetic of decimals may leave the digits that their type has.
+        if let ArrowType::Decimal128(precision, _) = wanted {
+            column.as_primitive::<Decimal128Type>().validate_decimal_precision(*precision)?;
+        }
         return Ok(column.clone());
     }
     let unfit = |what: &str| ArrowError::CastError(format!("the column `{}` holds {what}", field.name()));
-    if let ArrowType::Timestamp(TimeUnit::Nanosecond, _) = column.data_type() {
+    if let (ArrowType::Timestamp(TimeUnit::Nanosecond, _), ArrowType::Timestamp(TimeUnit::Microsecond, _)) =
+        (column.data_type(), wanted)
+    {
         let whole = column.as_primitive::<TimestampNanosecondType>().iter().flatten().all(|ns| ns % 1000 == 0);
         if !whole {
             return Err(unfit(

@@ -137,8 +137,12 @@ impl Accumulator {
             Accumulator::FloatExtreme { most, best } => {
                 let most = *most;
                 cells.each_float(ids, |id, x| {
-                    // Any number is better than NaN, and anything is better than nothing.
-                    if best[id].is_none_or(|b| (b.is_nan() && !x.is_nan()) || if most { x > b } else { x < b }) {
+                    // NaN is more than any number, as in SQL and where rows are sorted.
+                    let better = |b: f64| match most {
+                        true => !b.is_nan() && (x.is_nan() || x > b),
+                        false => !x.is_nan() && (b.is_nan() || x < b),
+                    };
+                    if best[id].is_none_or(better) {
                         best[id] = Some(x);
                     }
                 });
@@ -379,7 +383,7 @@ mod tests {
     use polars::df;
 
     #[test]
-    fn extremes_leave_nan_out_unless_there_is_nothing_else() {
+    fn nan_is_more_than_any_number() {
         let nan = f64::NAN;
         let frame = df!(
             "x" => [Some(nan), Some(2.0), Some(-1.0), Some(nan), None, Some(f64::INFINITY), Some(nan)],
@@ -402,7 +406,8 @@ mod tests {
         assert_eq!(least[..3], [Some(-1.0), None, Some(f64::INFINITY)]);
         assert!(least[3].is_some_and(f64::is_nan));
         let most = floats(Function::Max);
-        assert_eq!(most[..3], [Some(2.0), None, Some(f64::INFINITY)]);
+        assert!(most[0].is_some_and(f64::is_nan) && most[3].is_some_and(f64::is_nan));
+        assert_eq!(most[1..3], [None, Some(f64::INFINITY)]);
         let words = best("s", Function::Max, DataType::String);
         assert_eq!(words.str().unwrap().iter().collect::<Vec<_>>(), [Some("é"), None, Some(""), None]);
     }

@@ -14,7 +14,7 @@ const GROUP: &str = "g";
 const VALUE: &str = "v";
 const TIMES: &str = "n";
 
-/// The values of a shard's groups, by partition. NaNs are counted elsewhere.
+/// The values of a shard's groups, by partition. NaNs, which are more than any number, are counted elsewhere.
 pub struct ValueCounts(Vec<Vec<(u32, f64)>>);
 
 impl ValueCounts {
@@ -124,7 +124,8 @@ impl<'a> Quantiles<'a> {
                 }
                 let here = before..before + times;
                 for (share, sides) in self.shares.iter().zip(&mut sides) {
-                    let (low, high, _) = place(*share, self.tally[group].0);
+                    let (numbers, nans) = self.tally[group];
+                    let (low, high, _) = place(*share, numbers + nans);
                     if here.contains(&low) {
                         sides[group].0 = value;
                     }
@@ -136,11 +137,10 @@ impl<'a> Quantiles<'a> {
             }
         }
         let of = |share: f64, sides: Vec<(f64, f64)>| {
-            let value = |((numbers, nans), (low, high)): (&(i64, i64), (f64, f64))| match (numbers, nans) {
-                (0, 0) => None,
-                (0, _) => Some(f64::NAN),
+            let value = |((numbers, nans), (low, high)): (&(i64, i64), (f64, f64))| match numbers + nans {
+                0 => None,
                 // Between equal values there is nothing to interpolate; of infinite ones it could not be.
-                (numbers, _) if low != high => Some(low + (high - low) * place(share, *numbers).2),
+                all if low != high => Some(low + (high - low) * place(share, all).2),
                 _ => Some(low),
             };
             self.tally.iter().zip(sides).map(value).collect()
@@ -209,6 +209,20 @@ mod tests {
                 assert!(found[2].unwrap().is_nan() && found[3].is_none());
             }
         }
+    }
+
+    #[test]
+    fn nan_comes_after_the_numbers() {
+        let bench = Bench::new();
+        let context = bench.context(0, 0);
+        let frame = df!("x" => [f64::NAN, 1.0, 2.0, f64::NAN]).unwrap();
+        let mut quantiles = Quantiles::new(&context, &[(2, 2)], vec![0.0, 1.0 / 3.0, 0.5, 1.0], 1 << 20);
+        let cells = Cells::of(frame.column("x").unwrap()).unwrap();
+        let mut values = ValueCounts::new(1);
+        values.add(&cells, &[0; 4], &[Place { partition: 0, index: 0 }]);
+        quantiles.push(&values.frames().next().unwrap().unwrap(), &[Some(0)]).unwrap();
+        let found: Vec<f64> = quantiles.finish().unwrap().0.into_iter().map(|of| of[0].unwrap()).collect();
+        assert!(found[0] == 1.0 && found[1] == 2.0 && found[2].is_nan() && found[3].is_nan(), "{found:?}");
     }
 
     #[test]

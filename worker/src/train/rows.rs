@@ -80,7 +80,9 @@ pub fn as_classes(column: &Column) -> Result<Cow<'_, Column>, Failure> {
     };
     match column.dtype() {
         PolarsType::Boolean | PolarsType::Int64 | PolarsType::String => Ok(Cow::Borrowed(column)),
-        _ if column.null_count() == column.len() => Ok(Cow::Borrowed(column)),
+        _ if column.null_count() == column.len() => {
+            Ok(Cow::Owned(Column::full_null(column.name().clone(), column.len(), &PolarsType::Int64)))
+        }
         PolarsType::Float64 | PolarsType::Decimal(..) => {
             let fitted = fit(column, DataType::Int64, false)?;
             let fitted = fitted.ok_or_else(|| Failure::internal("numbers that are none"))?;

@@ -16,6 +16,9 @@ pub fn check(sources: &[Inspected], options: &ReadOptions) -> Result<Schema, Sou
             let mut schema = joined(sources)?;
             let names: Vec<String> = options.types.names().map(str::to_owned).collect();
             check_there(sources, "--types", &names)?;
+            if let Some(column) = names.iter().find(|name| !options.wanted.takes(name)) {
+                return Err(SourceError::LeftOut { column: column.clone() });
+            }
             typed(&mut schema, &options.types);
             Ok(schema)
         }

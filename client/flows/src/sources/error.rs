@@ -115,6 +115,10 @@ pub enum SourceError {
     InNoSource { column: String },
     #[error("{option} names a column `{column}` that no source has; there are {}", .schema.names_joined())]
     NotThere { option: &'static str, column: String, schema: Schema },
+    #[error(
+        "--types names a column `{column}` that --columns or --drop leaves out: take it in, or leave it out of --types"
+    )]
+    LeftOut { column: String },
     #[error("--columns and --drop leave no column of {name}")]
     NothingWanted { name: String },
 }

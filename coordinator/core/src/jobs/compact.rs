@@ -1,10 +1,11 @@
 //! Compaction: groups of small neighbouring shards are written as one each; larger shards stay as they are. A kind of job, and
 //! the end of any other that wrote many small ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shardmill_common::counters::{Counter, Counters};
 use shardmill_common::failure::Failure;
+use shardmill_common::ids::ObjectId;
 use shardmill_common::kinds::compact::{CompactPhase, CompactSpec, CompactTask};
 use shardmill_common::manifest::{ShardEntry, ShardIdentity};
 use shardmill_common::schema::Schema;
@@ -32,7 +33,7 @@ const OUTPUTS_WORTH_IT: usize = 16;
 impl Planner for CompactSpec {
     fn next(&self, job: &ResolvedJob, stages: &[StageView<'_>]) -> Result<Next, Failure> {
         let input = job.input()?;
-        match compact_stages(&stored(job), &input.schema, stages)? {
+        match compact_stages(&stored(job), &input.schema, &BTreeSet::new(), stages)? {
             Progress::Next(next) => Ok(next),
             Progress::Finished(shards) => {
                 let shards = shards.into_iter().map(|s| s.entry).collect();
@@ -61,7 +62,8 @@ impl Planner for CompactSpec {
     /// `rows_in` and `rows_out`, which are the same, and how many shards there were and are.
     fn counters<'a>(&self, job: &ResolvedJob, _sum: Counters, stages: &dyn Fn() -> Vec<StageView<'a>>) -> Counters {
         let (shards, stages) = (stored(job), &stages());
-        let done = find(stages, CompactPhase::Compact).and_then(|stage| compacted(&shards, stage, &mut 0, stages).ok());
+        let done = find(stages, CompactPhase::Compact)
+            .and_then(|stage| compacted(&shards, is_several, stage, &mut 0, stages).ok());
         // As planned, until it is known.
         let shards_out = done.flatten().map_or_else(|| ends_of(&shards).len(), |shards| shards.len()) as u64;
         let rows = job.inputs.iter().map(|m| m.rows()).sum();
@@ -93,16 +95,23 @@ fn has_times_too_many(shards: &[ShardAt], times: usize) -> bool {
     shards.len() >= MANY_SHARDS && ends_of(shards).len() * times <= shards.len()
 }
 
-/// The stage that compacts these shards; in the end the shards that there are.
-pub fn compact_stages(shards: &[ShardAt], schema: &Schema, stages: &[StageView<'_>]) -> Result<Progress, Failure> {
+/// The stage that compacts these shards; in the end the shards that there are. Those with these objects are written anew whether
+/// or not there are others to put them together with.
+pub fn compact_stages(
+    shards: &[ShardAt],
+    schema: &Schema,
+    anew: &BTreeSet<ObjectId>,
+    stages: &[StageView<'_>],
+) -> Result<Progress, Failure> {
+    let is = |group: &Group<'_>| is_several(group) || group.1.iter().any(|at| anew.contains(&at.entry.object.id));
     let Some(stage) = find(stages, CompactPhase::Compact) else {
-        let tasks = compact_tasks(shards, schema);
+        let tasks = compact_tasks(shards, is, schema);
         if tasks.is_empty() {
             return Ok(Progress::Finished(shards.to_vec()));
         }
         return Ok(Progress::Next(Next::stage(CompactPhase::Compact, tasks, Vec::new())));
     };
-    let compacted = compacted(shards, stage, &mut 0, stages)?;
+    let compacted = compacted(shards, is, stage, &mut 0, stages)?;
     Ok(Progress::Finished(compacted.unwrap_or_else(|| shards.to_vec())))
 }
 
@@ -113,9 +122,9 @@ fn is_several((_, group): &Group<'_>) -> bool {
     group.len() > 1
 }
 
-/// A task for each group of several.
-fn compact_tasks(shards: &[ShardAt], schema: &Schema) -> Vec<TaskSpec> {
-    rewrite(each_group(shards, &ends_of(shards)).filter(is_several), schema)
+/// A task for each group that is written anew.
+fn compact_tasks(shards: &[ShardAt], is: impl Fn(&Group<'_>) -> bool, schema: &Schema) -> Vec<TaskSpec> {
+    rewrite(each_group(shards, &ends_of(shards)).filter(is), schema)
 }
 
 /// A task for each of these groups, which writes its rows anew, in this schema.
@@ -130,11 +139,12 @@ pub fn rewrite<'a>(groups: impl Iterator<Item = Group<'a>>, schema: &Schema) -> 
 /// What these shards have become by the tasks of `stage` from `next` on; see [`rewritten`].
 fn compacted(
     shards: &[ShardAt],
+    is: impl Fn(&Group<'_>) -> bool,
     stage: u32,
     next: &mut u32,
     stages: &[StageView<'_>],
 ) -> Result<Option<Vec<ShardAt>>, Failure> {
-    rewritten(each_group(shards, &ends_of(shards)), is_several, stage, next, stages)
+    rewritten(each_group(shards, &ends_of(shards)), is, stage, next, stages)
 }
 
 /// What these groups have become: those of which `is` says so were written anew by the tasks of `stage` from `next` on. `None`
@@ -176,7 +186,8 @@ pub fn compacts_first(mut publication: Box<Publication>, stages: &[StageView<'_>
     let scattered: Vec<Option<Vec<ShardAt>>> = publication.drafts.iter().map(|draft| made.scattered(draft)).collect();
     let Some(stage) = find(stages, CompactPhase::Outputs) else {
         let each = publication.drafts.iter().zip(&scattered);
-        let planned = each.filter_map(|(draft, shards)| Some(compact_tasks(shards.as_ref()?, &draft.schema)));
+        let planned =
+            each.filter_map(|(draft, shards)| Some(compact_tasks(shards.as_ref()?, is_several, &draft.schema)));
         let planned: Vec<TaskSpec> = planned.flatten().collect();
         return Ok(match planned.is_empty() {
             true => Next::Publish(publication),
@@ -190,7 +201,9 @@ pub fn compacts_first(mut publication: Box<Publication>, stages: &[StageView<'_>
             continue;
         };
         // What was written small is published as it is: no row depends on what was planned for others.
-        let Some(shards) = compacted(&shards, stage, &mut next, stages)? else { return Ok(Next::Publish(publication)) };
+        let Some(shards) = compacted(&shards, is_several, stage, &mut next, stages)? else {
+            return Ok(Next::Publish(publication));
+        };
         done.push(Some(shards));
     }
     for (draft, shards) in publication.drafts.iter_mut().zip(done) {

@@ -167,9 +167,8 @@ fn changed_columns(keys: &[HashColumn], left: &Manifest, right: &Manifest) -> Re
     }
     for field in left.schema.fields.iter().filter(|f| !keys.iter().any(|k| k.name == f.name)) {
         if let Some(theirs) = right.schema.get(&field.name) {
-            let mut joined = field.clone();
-            joined.join(theirs);
-            columns.push(both(&field.name, joined.dtype));
+            // Not as text: 5 and 5.0 are no change. A value that no float has ends the comparison.
+            columns.push(both(&field.name, field.dtype.join(theirs.dtype)));
         }
     }
     if columns.len() == keys.len() {

@@ -12,7 +12,7 @@ use shardmill_common::kinds::ingest::{
 use shardmill_common::manifest::{Manifest, ShardEntry};
 use shardmill_common::name::DatasetRef;
 use shardmill_common::rules::{Rule, RuleStatistics};
-use shardmill_common::schema::{DataType, Field, Schema};
+use shardmill_common::schema::{DataType, Field, Schema, Unit};
 use shardmill_common::shared::Shared;
 use shardmill_common::task::{TaskKind, TaskOutput, TaskSpec};
 use shardmill_common::unfit::{OwnUnfit, Unfit};
@@ -89,7 +89,8 @@ impl Planner for IngestSpec {
             let schema = match &self.base {
                 // Text is read in the type the dataset already has, so that nothing is lost on the way to it.
                 Some(base) if rules.is_empty() && !self.fixed.is_all() => {
-                    widened_by(&self.schema, &base.schema, &self.fixed)
+                    let is_text = |s: &Source| !matches!(s.format, SourceFormat::Parquet | SourceFormat::Arrow);
+                    widened_by(&self.schema, &base.schema, &self.fixed, self.sources.iter().all(is_text))
                 }
                 _ => self.schema.clone(),
             };
@@ -231,9 +232,12 @@ fn finish(
         }
     }
     all.retain(|shard| shard.entry.rows() > 0);
-    // A loop that adds a little again and again would come to more shards than rows are worth.
-    if spec.base.is_some() && is_worth_it(&all) {
-        match compact_stages(&all, &schema, stages)? {
+    // What might not fit is written anew before it is published: then a value that does not fit ends this job, and not every
+    // later read. A loop that adds a little again and again would come to more shards than rows are worth.
+    let unsure = spec.base.as_ref().filter(|base| may_not_fit(&base.schema, &schema));
+    if unsure.is_some() || spec.base.is_some() && is_worth_it(&all) {
+        let old = unsure.iter().flat_map(|base| &base.shards).map(|shard| shard.object.id).collect();
+        match compact_stages(&all, &schema, &old, stages)? {
             Progress::Next(next) => return Ok(next),
             Progress::Finished(compacted) => all = compacted,
         }
@@ -291,17 +295,36 @@ fn notices(reports: &BTreeMap<u32, ParseResult>) -> Vec<String> {
     .collect()
 }
 
-/// The sampled columns, in the types that the base's columns of the same name join them to.
-fn widened_by(sampled: &Schema, base: &Schema, fixed: &Fixed) -> Schema {
+/// The sampled columns, in the types that the base's columns of the same name join them to. Text is read in a type that it is
+/// never taken for by itself, where the base has it.
+fn widened_by(sampled: &Schema, base: &Schema, fixed: &Fixed, is_text: bool) -> Schema {
     let mut schema = sampled.clone();
     for field in &mut schema.fields {
         if !fixed.has(&field.name)
             && let Some(theirs) = base.get(&field.name)
         {
-            field.join(theirs);
+            match theirs.dtype {
+                DataType::Decimal { .. } | DataType::Time | DataType::Duration | DataType::Binary if is_text => {
+                    field.clone_from(theirs);
+                }
+                _ => field.join(theirs),
+            }
         }
     }
     schema
+}
+
+/// Whether a column has a type now in which not every value of its earlier type has a place: long numbers as floats, far years in
+/// nanoseconds.
+fn may_not_fit(earlier: &Schema, now: &Schema) -> bool {
+    earlier.fields.iter().any(|field| match (field.dtype, now.get(&field.name).map(|f| f.dtype)) {
+        (DataType::Int64 | DataType::Decimal { .. }, Some(DataType::Float64)) => true,
+        (
+            DataType::Date | DataType::Datetime(Unit::Micro) | DataType::DatetimeUtc(Unit::Micro),
+            Some(DataType::Datetime(Unit::Nano) | DataType::DatetimeUtc(Unit::Nano)),
+        ) => true,
+        _ => false,
+    })
 }
 
 /// Whether the values that a dataset has come out as they were written, where a column of it becomes text.

@@ -121,6 +121,10 @@ fn fits(feature: &Feature, here: DataType) -> bool {
         (_, DataType::Null) => true,
         (Encoding::Numeric { .. }, DataType::Boolean) => true,
         (Encoding::Numeric { .. }, here) if here.is_numeric() => true,
+        // Decimals of a scale are written alike, however many digits they may have.
+        (Encoding::OneHot { .. }, DataType::Decimal { scale, .. }) => {
+            matches!(feature.dtype, DataType::Decimal { scale: learnt, .. } if learnt == scale)
+        }
         (Encoding::Numeric { .. } | Encoding::OneHot { .. }, here) => here == feature.dtype,
     }
 }

@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, SchemaRef};
+use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use bytes::Bytes;
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
 use parquet::errors::ParquetError;
 use roaring::RoaringBitmap;
 use shardmill_common::ids::ObjectId;
@@ -37,6 +37,8 @@ impl SourceError {
         Self(Arc::new(error))
     }
 }
+
+const DURATION: ArrowType = ArrowType::Duration(TimeUnit::Nanosecond);
 
 /// A file that is not as it should be.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +103,7 @@ impl ShardRows {
         if u64::try_from(in_file).ok() != Some(known) {
             return Err(SourceError::new(Unreadable::Rows { id, found: in_file, wanted: known }));
         }
-        let with_views = with_views(found.schema());
+        let with_views = engine_schema(&found);
         let wanted: Vec<usize> =
             rows.schema.names().filter_map(|name| Some(with_views.column_with_name(name)?.0)).collect();
         if wanted.is_empty() {
@@ -166,15 +168,24 @@ impl Iterator for ShardRows {
     }
 }
 
-/// The file's schema with texts in the form that the engine works on.
-fn with_views(found: &SchemaRef) -> SchemaRef {
-    let field = |field: &Arc<ArrowField>| match field.data_type() {
-        ArrowType::Utf8 | ArrowType::LargeUtf8 => {
-            Arc::new(ArrowField::new(field.name(), ArrowType::Utf8View, field.is_nullable()))
-        }
-        _ => field.clone(),
+/// The file's schema with texts in the form that the engine works on, and durations, which Parquet itself does not know, as what
+/// they were written from.
+fn engine_schema(found: &ArrowReaderMetadata) -> SchemaRef {
+    let file = found.metadata().file_metadata();
+    let written = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata()).ok();
+    let is_duration = |name: &str| {
+        let written = written.as_ref().and_then(|schema| schema.field_with_name(name).ok());
+        written.is_some_and(|field| *field.data_type() == DURATION)
     };
-    Arc::new(ArrowSchema::new(found.fields().iter().map(field).collect::<Vec<_>>()))
+    let field = |field: &Arc<ArrowField>| {
+        let dtype = match field.data_type() {
+            ArrowType::Utf8 | ArrowType::LargeUtf8 => ArrowType::Utf8View,
+            ArrowType::Int64 if is_duration(field.name()) => DURATION,
+            _ => return field.clone(),
+        };
+        Arc::new(ArrowField::new(field.name(), dtype, field.is_nullable()))
+    };
+    Arc::new(ArrowSchema::new(found.schema().fields().iter().map(field).collect::<Vec<_>>()))
 }
 
 /// Which of so many rows are read.
