@@ -370,7 +370,7 @@ ERRORS = {
     "an unknown feature": (["logistic", "--label", "y", "--features", "a,nope"], "no column `nope`"),
     "a label among the features": (["logistic", "--label", "y", "--features", "a,y"], "`y`"),
     "a constant label": (["logistic", "--label", "one", "--features", "a"], "`one`"),
-    "a label of floats": (["logistic", "--label", "a", "--features", "b"], "float64"),
+    "a label of floats": (["logistic", "--label", "a", "--features", "b"], "has the value"),
     "text to predict by least squares": (["linear", "--label", "s", "--features", "a"], "string"),
     "missing values": (["logistic", "--label", "y", "--features", "holes"], "--impute"),
     "missing labels": (["logistic", "--label", "gaps", "--features", "a"], "--unlabelled"),

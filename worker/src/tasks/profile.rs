@@ -311,7 +311,7 @@ mod tests {
             "row 14 of sales: label `x` is inf: clean it with a rule, or leave the column out"
         );
         all.label = Some(LabelKind::Class("x".into()));
-        assert!(message(frame(), &all).starts_with("label `x` has the type float64; classes are boolean"));
+        assert!(message(frame(), &all).starts_with("label `x` has the value 1.5; classes are boolean"));
         all.label = Some(LabelKind::Number("city".into()));
         assert!(message(frame(), &all).starts_with("label `city` has the type string"));
     }

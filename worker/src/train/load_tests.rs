@@ -109,10 +109,10 @@ fn what_is_wrong_with_a_used_row_names_it() {
         message(label, recipe(&encoder, &target)),
         "row 102 of sales: label `y` is `maybe`; the classes are no, yes"
     );
-    let label = with("y", vec![0.0; 5]);
+    let label = with("y", vec![0.5; 5]);
     assert_eq!(
         message(label, recipe(&encoder, &target)),
-        "label `y` has the type float64; classes are boolean, int64 or string: cast it with a cleaning rule, or train `linear`"
+        "label `y` has the value 0.5; classes are boolean, whole numbers or string: cast it with a cleaning rule, or train `linear`"
     );
 }
 

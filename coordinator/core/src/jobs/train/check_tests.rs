@@ -51,8 +51,8 @@ fn what_makes_no_sense_is_refused_before_anything_runs() {
         (Box::new(|s| s.label = None), "Name it with --label"),
         (Box::new(|s| s.label = Some("z".into())), "d@1 has no column `z`; its columns are n, x, text, day, flag, y"),
         (
-            Box::new(|s| s.label = Some("x".into())),
-            "the label `x` is float64, and classes are boolean, int64 or string",
+            Box::new(|s| s.label = Some("day".into())),
+            "the label `day` is date, and classes are boolean, whole numbers or string",
         ),
         (Box::new(|s| s.label = Some("n".into())), "`n` is the label and cannot be a feature, too"),
         (Box::new(features(&["n", "z"])), "d@1 has no column `z`"),

@@ -88,7 +88,7 @@ impl OwnUnfit for TrainUnfit {}
 
 fn label_hint(dtype: DataType, classes: bool, title: &str) -> String {
     match (classes, dtype) {
-        (true, _) => "classes are boolean, int64 or string".to_owned(),
+        (true, _) => "classes are boolean, whole numbers or string".to_owned(),
         (false, DataType::String) => format!("{title} learns a number: learn its classes with `train logistic`"),
         (false, _) => format!("{title} learns numbers or booleans"),
     }
