@@ -71,7 +71,7 @@ impl JoinArgs {
             left,
             right,
             output,
-            on: lists::parts(&self.on.join(",")).into_iter().map(key).collect::<Result<_, _>>()?,
+            on: keys(&self.on)?,
             how: match self.how {
                 HowArg::Inner => JoinHow::Inner,
                 HowArg::Left => JoinHow::Left,
@@ -86,6 +86,14 @@ impl JoinArgs {
             broadcast_limit: self.broadcast_limit,
             replicas: self.replicas.replicas,
         })
+    }
+}
+
+/// The keys, which were cut at every comma; without any, the coordinator says which there could be.
+fn keys(given: &[String]) -> Result<Vec<(String, String)>, CliError> {
+    match given {
+        [] => Ok(Vec::new()),
+        given => lists::parts(&given.join(",")).into_iter().map(key).collect(),
     }
 }
 

@@ -317,14 +317,14 @@ fn widened_by(sampled: &Schema, base: &Schema, fixed: &Fixed, is_text: bool) -> 
 /// Whether a column has a type now in which not every value of its earlier type has a place: long numbers as floats, far years in
 /// nanoseconds.
 fn may_not_fit(earlier: &Schema, now: &Schema) -> bool {
-    earlier.fields.iter().any(|field| match (field.dtype, now.get(&field.name).map(|f| f.dtype)) {
-        (DataType::Int64 | DataType::Decimal { .. }, Some(DataType::Float64)) => true,
-        (
-            DataType::Date | DataType::Datetime(Unit::Micro) | DataType::DatetimeUtc(Unit::Micro),
-            Some(DataType::Datetime(Unit::Nano) | DataType::DatetimeUtc(Unit::Nano)),
-        ) => true,
+    let unsure = |from: DataType, to: DataType| match to {
+        DataType::Float64 => matches!(from, DataType::Int64 | DataType::Decimal { .. }),
+        DataType::Datetime(Unit::Nano) | DataType::DatetimeUtc(Unit::Nano) => {
+            from == DataType::Date || from == DataType::DATETIME || from == DataType::DATETIME_UTC
+        }
         _ => false,
-    })
+    };
+    earlier.fields.iter().any(|field| now.get(&field.name).is_some_and(|now| unsure(field.dtype, now.dtype)))
 }
 
 /// Whether the values that a dataset has come out as they were written, where a column of it becomes text.
